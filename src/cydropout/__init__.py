@@ -1,0 +1,19 @@
+"""Dropout on a CPU at the speed of memory, for NumPy."""
+
+from importlib.metadata import version as _version
+
+__version__ = _version("cydropout")
+
+from cydropout.functional import dropout, get_num_threads, set_num_threads, show_config
+from cydropout.masks import Mask
+from cydropout.random import MaskStream
+
+__all__ = [
+    "Mask",
+    "MaskStream",
+    "__version__",
+    "dropout",
+    "get_num_threads",
+    "set_num_threads",
+    "show_config",
+]

@@ -1,0 +1,63 @@
+"""Arrays as the kernels want them, and back as the caller had them."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+#: The kernels' number of each dtype.
+_CODES = {np.dtype(np.float16): 0, np.dtype(np.float32): 2, np.dtype(np.float64): 3}
+
+
+def dtype_code(dtype: np.dtype[Any], what: str = "x") -> int:
+    """Return the kernels' number of ``dtype``, or raise a `TypeError` that says what to do."""
+    code = _CODES.get(dtype)
+    if code is not None:
+        return code
+    if dtype.name == "bfloat16":
+        return 1
+    native = dtype.newbyteorder("=")
+    if native in _CODES:
+        return _CODES[native]
+    raise TypeError(
+        f"{what} has dtype {dtype.name}; dropout needs float16, bfloat16, float32 or float64: "
+        f"convert it first, for instance with {what}.astype('float32')"
+    )
+
+
+def contiguous(x: np.ndarray) -> np.ndarray:
+    """Return ``x`` itself, or a copy, in C order, aligned, and in native byte order."""
+    return np.require(x, x.dtype.newbyteorder("="), ["C", "A"])
+
+
+def is_ready(x: np.ndarray) -> bool:
+    """Whether the kernels can read ``x`` as it lies."""
+    return bool(x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative)
+
+
+def as_float_array(x: ArrayLike, what: str = "x") -> tuple[np.ndarray, int]:
+    """Return ``x`` as an array, and the kernels' number of its dtype."""
+    array = np.asarray(x)
+    return array, dtype_code(array.dtype, what)
+
+
+def check_out(out: Any, x: np.ndarray) -> None:
+    """Raise if ``out`` cannot take the result for ``x``: before anything is written."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
+    if out is x:
+        if not out.flags.writeable:
+            raise ValueError("out is x, which is read-only; pass a writeable copy")
+        return
+    if out.shape != x.shape:
+        raise ValueError(f"out has shape {out.shape}, but x has shape {x.shape}")
+    if out.dtype != x.dtype:
+        raise ValueError(f"out has dtype {out.dtype}, but x has dtype {x.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; pass a writeable array")
+    same = (
+        out.__array_interface__["data"][0] == x.__array_interface__["data"][0]
+        and out.strides == x.strides
+    )
+    if not same and np.may_share_memory(out, x) and np.shares_memory(out, x):
+        raise ValueError("out partly overlaps x; pass x itself or an array of its own")

@@ -1,0 +1,141 @@
+/* Activations and their slopes over vector lanes, for one float type; lanes.h comes first.
+ *
+ * Included twice, with REAL, VECTOR, LANES, KEEP and NAME(x) defined. No fused multiply-add and
+ * no library call that differs between builds, so that all builds agree to the bit.
+ */
+
+typedef NAME(cyd_integer_) NAME(cyd_int_);
+
+CYD_INLINE VECTOR NAME(cyd_choose_)(NAME(cyd_int_) where, VECTOR yes, VECTOR no) {
+    return (VECTOR)(((NAME(cyd_int_))yes & where) | ((NAME(cyd_int_))no & ~where));
+}
+
+CYD_INLINE VECTOR NAME(cyd_abs_)(VECTOR x) { return (VECTOR)((NAME(cyd_int_))x & ~SIGN); }
+
+/* x = n ln 2 + r: returns exp(r) - 1 by its Taylor series in Horner form, and 2**n. NaN goes through. */
+CYD_INLINE VECTOR NAME(cyd_expm1_parts_)(VECTOR x, VECTOR *power) {
+    const VECTOR zero = {0};
+    x = NAME(cyd_choose_)(x < zero - EXP_RANGE, zero - EXP_RANGE, x);
+    x = NAME(cyd_choose_)(x > zero + EXP_RANGE, zero + EXP_RANGE, x);
+    const VECTOR shifted = x * (REAL)1.4426950408889634 + ROUNDER;
+    const VECTOR n = shifted - ROUNDER;
+    const VECTOR r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    VECTOR p = zero + 1;
+#pragma GCC unroll 16
+    for (int k = EXP_TERMS; k > 1; k--) p = p * (r * (REAL)(1.0 / k)) + 1;
+    *power = (VECTOR)(((NAME(cyd_int_))shifted + EXP_BIAS) << MANTISSA);
+    return p * r;
+}
+
+CYD_INLINE VECTOR NAME(cyd_exp_)(VECTOR x) {
+    VECTOR power;
+    const VECTOR p = NAME(cyd_expm1_parts_)(x, &power);
+    return power * p + power;
+}
+
+CYD_INLINE VECTOR NAME(cyd_expm1_)(VECTOR x) {
+    VECTOR power;
+    const VECTOR p = NAME(cyd_expm1_parts_)(x, &power);
+    return power * p + (power - 1);
+}
+
+/* log(1 + t) = 2 atanh(t / (2 + t)), for 0 <= t <= 1. */
+CYD_INLINE VECTOR NAME(cyd_log1p_)(VECTOR t) {
+    const VECTOR s = t / (t + 2), s2 = s * s;
+    VECTOR p = s2 * 0 + (REAL)(1.0 / (2 * LOG_TERMS + 1));
+#pragma GCC unroll 20
+    for (int k = LOG_TERMS - 1; k >= 0; k--) p = p * s2 + (REAL)(1.0 / (2 * k + 1));
+    return 2 * s * p;
+}
+
+CYD_INLINE VECTOR NAME(cyd_sigmoid_)(VECTOR x) { return 1 / (1 + NAME(cyd_exp_)(-x)); }
+
+CYD_INLINE VECTOR NAME(cyd_tanh_)(VECTOR x) {
+    const VECTOR zero = {0};
+    VECTOR m = NAME(cyd_abs_)(x);
+    m = NAME(cyd_choose_)(m > zero + 20, zero + 20, m);
+    const VECTOR e = NAME(cyd_expm1_)(2 * m);
+    const VECTOR y = e / (e + 2);
+    return (VECTOR)((NAME(cyd_int_))y | ((NAME(cyd_int_))x & SIGN));
+}
+
+CYD_INLINE VECTOR NAME(cyd_normal_cdf_)(VECTOR x) {
+    VECTOR y;
+    for (int i = 0; i < LANES; i++) {
+        y[i] = (REAL)0.5 * (1 + ERF(x[i] * (REAL)0.70710678118654752));
+    }
+    return y;
+}
+
+CYD_INLINE VECTOR NAME(cyd_activate_)(VECTOR z, int kind, REAL a) {
+    const VECTOR zero = {0};
+    switch (kind) {
+    case CYD_RELU: return NAME(cyd_choose_)(z <= zero, zero, z);
+    case CYD_SIGMOID: return NAME(cyd_sigmoid_)(z);
+    case CYD_TANH: return NAME(cyd_tanh_)(z);
+    case CYD_SOFTPLUS:
+        return NAME(cyd_choose_)(z <= zero, zero, z) +
+               NAME(cyd_log1p_)(NAME(cyd_exp_)(-NAME(cyd_abs_)(a * z))) / a;
+    case CYD_SELU:
+        return (REAL)CYD_SELU_SCALE *
+               NAME(cyd_choose_)(z > zero, z, (REAL)CYD_SELU_ALPHA * NAME(cyd_expm1_)(z));
+    case CYD_GELU: return z * NAME(cyd_normal_cdf_)(z);
+    default: return z;
+    }
+}
+
+CYD_INLINE VECTOR NAME(cyd_slope_)(VECTOR z, int kind, REAL a) {
+    const VECTOR zero = {0}, one = zero + 1;
+    VECTOR y;
+    switch (kind) {
+    case CYD_RELU: return NAME(cyd_choose_)(z <= zero, zero, one);
+    case CYD_SIGMOID: y = NAME(cyd_sigmoid_)(z); return y * (1 - y);
+    case CYD_TANH: y = NAME(cyd_tanh_)(z); return 1 - y * y;
+    case CYD_SOFTPLUS: return NAME(cyd_sigmoid_)(a * z);
+    case CYD_SELU:
+        return (REAL)CYD_SELU_SCALE *
+               NAME(cyd_choose_)(z > zero, one, (REAL)CYD_SELU_ALPHA * NAME(cyd_exp_)(z));
+    case CYD_GELU:
+        return NAME(cyd_normal_cdf_)(z) +
+               z * ((REAL)0.39894228040143268 * NAME(cyd_exp_)((REAL)-0.5 * z * z));
+    default: return one;
+    }
+}
+
+/* y = scale * act(z + bias) where kept, else 0, for the 32 elements of one word. */
+CYD_INLINE void NAME(cyd_forward_)(REAL *y, const REAL *z, const REAL *bias, const REAL *scale,
+                                   uint32_t bits, int kind, REAL a) {
+    for (int k = 0; k < 32; k += LANES) {
+        VECTOR v, b, s;
+        CYD_LOAD(v, z + k);
+        CYD_LOAD(b, bias + k);
+        CYD_LOAD(s, scale + k);
+        v = KEEP(NAME(cyd_activate_)(v + b, kind, a) * s, bits, k);
+        CYD_STORE(y + k, v);
+    }
+}
+
+/* dz = scale * dy * act'(z + bias) where kept, else 0; sum += dz. */
+CYD_INLINE void NAME(cyd_backward_)(REAL *dz, REAL *sum, const REAL *dy, const REAL *z,
+                                    const REAL *bias, const REAL *scale, uint32_t bits, int kind,
+                                    REAL a) {
+    for (int k = 0; k < 32; k += LANES) {
+        VECTOR g, v, b, s, t;
+        CYD_LOAD(g, dy + k);
+        CYD_LOAD(v, z + k);
+        CYD_LOAD(b, bias + k);
+        CYD_LOAD(s, scale + k);
+        CYD_LOAD(t, sum + k);
+        g = g * s;
+        if (kind == CYD_RELU) {
+            const VECTOR at = v + b, zero = {0};
+            g = NAME(cyd_choose_)(at <= zero, zero, g);
+        } else if (kind != CYD_LINEAR) {
+            g = g * NAME(cyd_slope_)(v + b, kind, a);
+        }
+        g = KEEP(g, bits, k);
+        t = t + g;
+        CYD_STORE(dz + k, g);
+        CYD_STORE(sum + k, t);
+    }
+}

@@ -1,0 +1,75 @@
+from typing import Any
+
+import numpy as np
+
+OPENMP: int
+CPU_LEVEL: int
+
+class Plan:
+    def __init__(
+        self, key: int, draw: int, offset: int, size: int, q: Any, scale: Any, store: bool
+    ) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
+    def bits(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+    def apply(
+        self, x: np.ndarray, y: np.ndarray, code: int, num_threads: int = 0
+    ) -> None: ...
+    def apply_rows(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        code: int,
+        sizes: list[int],
+        strides: list[int],
+        length: int,
+        shared: bool,
+        num_threads: int = 0,
+    ) -> None: ...
+    def forward(
+        self,
+        z: np.ndarray,
+        bias: np.ndarray,
+        y: np.ndarray,
+        code: int,
+        kind: int,
+        a: float,
+        columns: int,
+        num_threads: int = 0,
+    ) -> None: ...
+    def backward(
+        self,
+        dy: np.ndarray,
+        z: np.ndarray,
+        bias: np.ndarray,
+        dz: np.ndarray,
+        totals: np.ndarray,
+        code: int,
+        kind: int,
+        a: float,
+        columns: int,
+        num_threads: int = 0,
+    ) -> None: ...
+
+def use(capsule: object) -> None: ...
+def set_default_threads(num_threads: int) -> None: ...
+def after_fork_in_child() -> None: ...
+def philox_digit(
+    key: int, draw: int, tile: int, j: int
+) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def step(
+    kind: str,
+    w: np.ndarray,
+    g: np.ndarray,
+    first: np.ndarray | None,
+    second: np.ndarray | None,
+    *,
+    rate: float,
+    beta1: float = 0.0,
+    beta2: float = 0.0,
+    epsilon: float = 0.0,
+    decay: float = 0.0,
+    correction: float = 1.0,
+    nesterov: bool = False,
+    num_threads: int = 0,
+) -> None: ...

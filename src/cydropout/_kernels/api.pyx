@@ -1,0 +1,87 @@
+"""The checked functions above the kernels, and the one place where threads are started."""
+
+import numpy as np
+
+cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from cython.parallel cimport prange
+from libc.math cimport rint
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from cydropout._kernels.table cimport *
+
+cdef extern from "platform.h":
+    int CYD_OPENMP
+    int cyd_cpu_level()
+
+cnp.import_array()
+
+OPENMP = CYD_OPENMP
+CPU_LEVEL = cyd_cpu_level()
+
+cdef table_t *table = NULL
+cdef int default_threads = 1
+cdef bint ran_parallel = False
+cdef bint serial_child = False
+
+include "threads.pxi"
+include "cface.pxi"
+include "plan.pxi"
+
+
+def use(capsule):
+    """Make the build of this table the one that runs."""
+    global table
+    table = <table_t*>PyCapsule_GetPointer(capsule, "cydropout._kernels.table_t")
+
+
+def set_default_threads(int num_threads):
+    """Set how many threads run where a call does not say."""
+    global default_threads
+    default_threads = num_threads
+
+
+def after_fork_in_child():
+    """Stay serial in a child whose parent has run threads: OpenMP would wait for them forever."""
+    global serial_child
+    serial_child = ran_parallel or serial_child
+
+
+def philox_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j):
+    """Return digit `j` of the elements of a tile: the outputs of 16 Philox blocks, in order."""
+    cdef cnp.ndarray words = np.empty(TILE_WORDS, np.uint32)
+    table.digit(key, draw, tile, j, <uint32_t*>cnp.PyArray_DATA(words))
+    return words
+
+
+def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second, *,
+         double rate, double beta1=0.0, double beta2=0.0, double epsilon=0.0, double decay=0.0,
+         double correction=1.0, bint nesterov=False, int num_threads=0):
+    """One optimizer step in place; the arrays are contiguous and of one dtype and size."""
+    cdef step_t settings
+    cdef job_t job
+    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
+    settings.rate = rate
+    settings.beta1 = beta1
+    settings.beta2 = beta2
+    settings.epsilon = epsilon
+    settings.decay = decay
+    settings.correction = correction
+    settings.nesterov = nesterov
+    memset(&job, 0, sizeof(job))
+    if kind == "sgd":
+        job.step = table.sgd[code]
+    elif kind == "adam":
+        job.step = table.adam[code]
+    else:
+        job.step = table.rmsprop[code]
+    job.kind = STEP
+    job.y = cnp.PyArray_DATA(w)
+    job.x = cnp.PyArray_DATA(g)
+    job.first = NULL if first is None else cnp.PyArray_DATA(first)
+    job.second = NULL if second is None else cnp.PyArray_DATA(second)
+    job.settings = &settings
+    cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
+    with nogil:
+        run(&job, size, size, num_threads)

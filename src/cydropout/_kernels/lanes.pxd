@@ -1,0 +1,34 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from "lanes.h" nogil:
+    # 16 bits each; of two types, or a fused type could not tell them apart.
+    ctypedef unsigned short f16 "cyd_f16"
+    ctypedef short bf16 "cyd_bf16"
+
+    void digit "cyd_digit"(
+        uint64_t key, uint64_t draw, uint64_t tile, uint32_t j, uint32_t *words) noexcept
+    void tile_keep "cyd_tile_keep"(
+        uint64_t key, uint64_t draw, uint64_t tile, uint64_t q, int digits, const uint32_t *own,
+        uint64_t own_stride, int own_shift, uint32_t *words) noexcept
+    uint32_t bits_at "cyd_bits_at"(const uint32_t *words, uint64_t at, int count) noexcept
+
+    void apply_f16 "cyd_apply_f16"(f16 *y, const f16 *x, const float *scale, uint32_t bits) noexcept
+    void apply_bf16 "cyd_apply_bf16"(
+        bf16 *y, const bf16 *x, const float *scale, uint32_t bits) noexcept
+    void apply_f32 "cyd_apply_f32"(
+        float *y, const float *x, const float *scale, uint32_t bits) noexcept
+    void apply_f64 "cyd_apply_f64"(
+        double *y, const double *x, const double *scale, uint32_t bits) noexcept
+
+    void forward_f32 "cyd_forward_f32"(
+        float *y, const float *z, const float *bias, const float *scale, uint32_t bits,
+        int kind, float a) noexcept
+    void forward_f64 "cyd_forward_f64"(
+        double *y, const double *z, const double *bias, const double *scale, uint32_t bits,
+        int kind, double a) noexcept
+    void backward_f32 "cyd_backward_f32"(
+        float *dz, float *total, const float *dy, const float *z, const float *bias,
+        const float *scale, uint32_t bits, int kind, float a) noexcept
+    void backward_f64 "cyd_backward_f64"(
+        double *dz, double *total, const double *dy, const double *z, const double *bias,
+        const double *scale, uint32_t bits, int kind, double a) noexcept

@@ -1,0 +1,189 @@
+# A map y = scale * keep * x over the elements of one draw, ready to run over arrays.
+
+cdef void spread(const uint64_t *q, uint64_t period, uint64_t count, uint64_t stride,
+                 uint32_t *own) noexcept nogil:
+    """Turn `count` thresholds, repeated after `period`, into the 33 rows of bits of a mask_t."""
+    cdef uint64_t i, at = 0, value
+    cdef int j
+    for i in range(count):
+        value = q[at]
+        at += 1
+        if at == period:
+            at = 0
+        if value >> 32:
+            own[32 * stride + i // 32] |= <uint32_t>1 << (i % 32)
+            continue
+        for j in range(32):
+            own[j * stride + i // 32] |= <uint32_t>((value >> (31 - j)) & 1) << (i % 32)
+
+
+cdef class Plan:
+    """The map y = scale * keep * x, its thresholds q and scales shared or repeated by period.
+
+    Inputs are checked by the callers: arrays are contiguous, aligned, native, and of `size`
+    elements; `code` is a dtype_t. The keep-bits are drawn on the first use and kept if `store`.
+    """
+
+    cdef mask_t mask
+    cdef float shared32[32]
+    cdef double shared64[32]
+    cdef object owners
+    cdef cnp.ndarray words
+    cdef bint store
+
+    def __cinit__(self, uint64_t key, uint64_t draw, uint64_t offset, uint64_t size, q, scale,
+                  bint store):
+        cdef mask_t *mask = &self.mask
+        cdef cnp.ndarray values
+        cdef uint64_t count
+        memset(mask, 0, sizeof(mask_t))
+        mask.key, mask.draw, mask.offset, mask.size = key, draw, offset, size
+        mask.source = DRAW
+        self.store = store
+        if not isinstance(q, np.ndarray):
+            mask.q = q
+            mask.digits = count_digits(mask.q)
+            set_scale(mask, self.shared32, self.shared64, scale)
+            return
+        mask.period = <uint64_t>q.size
+        mask.digits = count_digits(int(np.bitwise_or.reduce(q & np.uint64(0xffffffff))))
+        # The rows of bits and of scales go on for a tile, so that a tile never wraps around.
+        count = mask.period + TILE + 32
+        mask.own_stride = (count + 31) // 32 + 2
+        own = np.zeros((33, mask.own_stride), np.uint32)
+        values = np.ascontiguousarray(q, np.uint64)
+        wide = np.resize(np.asarray(scale, np.float64), mask.period + TILE)
+        narrow = wide.astype(np.float32)
+        mask.own = <const uint32_t*>cnp.PyArray_DATA(own)
+        mask.scale32 = <const float*>cnp.PyArray_DATA(narrow)
+        mask.scale64 = <const double*>cnp.PyArray_DATA(wide)
+        self.owners = (own, wide, narrow)
+        with nogil:
+            spread(<const uint64_t*>cnp.PyArray_DATA(values), mask.period, count,
+                   mask.own_stride, <uint32_t*>mask.own)
+
+    @property
+    def nbytes(self):
+        """Bytes of keep-bits that are held from forward to backward."""
+        return (self.mask.size + 31) // 32 * 4 if self.store else 0
+
+    cdef mask_t ready(self):
+        """The mask, told to store the bits where they are wanted and not there yet."""
+        cdef mask_t mask = self.mask
+        if self.store and mask.source == DRAW:
+            if self.words is None:
+                self.words = np.empty((mask.size + 31) // 32, np.uint32)
+            mask.bits = <uint32_t*>cnp.PyArray_DATA(self.words)
+            mask.source = DRAW_AND_STORE
+        return mask
+
+    cdef void keep_words(self, const mask_t *mask) noexcept:
+        if mask.source == DRAW_AND_STORE:
+            self.mask.bits = mask.bits
+            self.mask.source = STORED
+
+    def bits(self, int num_threads=0):
+        """Return the packed keep-bits: bit i % 32 of word i // 32 is that of element i."""
+        cdef job_t job
+        cdef mask_t mask = self.ready()
+        cdef cnp.ndarray words = self.words
+        if mask.source == STORED:
+            return words
+        if words is None:
+            words = np.empty((mask.size + 31) // 32, np.uint32)
+        mask.bits = <uint32_t*>cnp.PyArray_DATA(words)
+        mask.source = DRAW_AND_STORE
+        memset(&job, 0, sizeof(job))
+        job.kind = DRAW_JOB
+        job.mask = &mask
+        with nogil:
+            run(&job, mask.size, (mask.size + TILE - 1) // TILE, num_threads)
+        if self.store:
+            self.keep_words(&mask)
+        return words
+
+    def apply(self, cnp.ndarray x, cnp.ndarray y, int code, int num_threads=0):
+        """y = scale * x where kept, else 0; `y` may be `x`."""
+        cdef job_t job
+        cdef mask_t mask = self.ready()
+        memset(&job, 0, sizeof(job))
+        job.kind = APPLY
+        job.dtype = code
+        job.x, job.y, job.mask = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), &mask
+        with nogil:
+            run(&job, mask.size, (mask.size + TILE - 1) // TILE, num_threads)
+        self.keep_words(&mask)
+
+    def apply_rows(self, cnp.ndarray x, cnp.ndarray y, int code, list sizes, list strides,
+                   uint64_t length, bint shared, int num_threads=0):
+        """y = scale * x where kept, else 0, for rows that share the mask's bits.
+
+        The rows are numbered by the axes `sizes`, each moving `strides` mask elements; a row has
+        `length` elements, which share one bit, or have one each.
+        """
+        cdef job_t job
+        cdef rows_t rows
+        cdef cnp.ndarray words = self.bits(num_threads)
+        cdef mask_t mask = self.mask
+        cdef uint64_t count = 1
+        cdef int axis
+        mask.bits = <uint32_t*>cnp.PyArray_DATA(words)
+        mask.source = STORED
+        rows.axes = <int>len(sizes)
+        for axis in range(rows.axes):
+            rows.sizes[axis] = sizes[axis]
+            rows.strides[axis] = strides[axis]
+            count *= rows.sizes[axis]
+        rows.length, rows.span, rows.shared = length, 4 * TILE, shared
+        memset(&job, 0, sizeof(job))
+        job.kind = ROWS
+        job.dtype = code
+        job.x, job.y = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y)
+        job.mask, job.rows = &mask, &rows
+        with nogil:
+            run(&job, count * length, count * ((length + rows.span - 1) // rows.span),
+                num_threads)
+
+    def forward(self, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray y, int code, int kind,
+                double a, uint64_t columns, int num_threads=0):
+        """y = scale * act(z + bias) where kept, else 0; `bias` goes on for a tile."""
+        cdef job_t job
+        cdef fused_t fused
+        cdef mask_t mask = self.ready()
+        fused.kind, fused.a, fused.columns = kind, a, columns
+        fused.bias = cnp.PyArray_DATA(bias)
+        memset(&job, 0, sizeof(job))
+        job.kind = FORWARD
+        job.dtype = code
+        job.z, job.y = cnp.PyArray_DATA(z), cnp.PyArray_DATA(y)
+        job.mask, job.fused = &mask, &fused
+        with nogil:
+            run(&job, mask.size, (mask.size + TILE - 1) // TILE, num_threads)
+        self.keep_words(&mask)
+
+    def backward(self, cnp.ndarray dy, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray dz,
+                 cnp.ndarray totals, int code, int kind, double a, uint64_t columns,
+                 int num_threads=0):
+        """dz = scale * dy * act'(z + bias) where kept, else 0; totals[chunk, column] += dz.
+
+        The tiles are split by the rows of `totals` alone, so that the sums, to the bit, do not
+        depend on the threads.
+        """
+        cdef job_t job
+        cdef fused_t fused
+        cdef mask_t mask = self.ready()
+        fused.kind, fused.a, fused.columns = kind, a, columns
+        fused.bias = cnp.PyArray_DATA(bias)
+        memset(&job, 0, sizeof(job))
+        job.kind = BACKWARD
+        job.dtype = code
+        job.x, job.z, job.y = (
+            cnp.PyArray_DATA(dy), cnp.PyArray_DATA(z), cnp.PyArray_DATA(dz))
+        job.first = cnp.PyArray_DATA(totals)
+        job.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
+        job.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
+        job.tiles = (mask.size + TILE - 1) // TILE
+        job.mask, job.fused = &mask, &fused
+        with nogil:
+            run(&job, mask.size, job.chunks, num_threads)
+        self.keep_words(&mask)

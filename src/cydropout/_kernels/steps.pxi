@@ -1,0 +1,59 @@
+# Optimizer steps: one pass over parameter, gradient and state.
+
+cdef inline real root(real x) noexcept nogil:
+    if real is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
+
+
+cdef void sgd_range(real *w, const real *g, real *velocity, real *unused, const step_t *s,
+                    int64_t begin, int64_t end) noexcept nogil:
+    """g' = g + decay w; v = beta1 v + g'; w -= rate (g' + beta1 v if nesterov else v)."""
+    cdef real rate = <real>s.rate, momentum = <real>s.beta1, decay = <real>s.decay
+    cdef real slope
+    cdef int64_t i
+    if velocity == NULL:
+        for i in range(begin, end):
+            w[i] = w[i] - rate * (g[i] + decay * w[i])
+    elif s.nesterov:
+        for i in range(begin, end):
+            slope = g[i] + decay * w[i]
+            velocity[i] = momentum * velocity[i] + slope
+            w[i] = w[i] - rate * (slope + momentum * velocity[i])
+    else:
+        for i in range(begin, end):
+            velocity[i] = momentum * velocity[i] + (g[i] + decay * w[i])
+            w[i] = w[i] - rate * velocity[i]
+
+
+cdef void adam_range(real *w, const real *g, real *m, real *v, const step_t *s,
+                     int64_t begin, int64_t end) noexcept nogil:
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= decay w + rate m / (sqrt(v) c + eps).
+
+    `rate` holds the bias correction of m, and c = `correction` that of v.
+    """
+    cdef real rate = <real>s.rate, decay = <real>s.decay, epsilon = <real>s.epsilon
+    cdef real b1 = <real>s.beta1, a1 = <real>(1 - s.beta1)
+    cdef real b2 = <real>s.beta2, a2 = <real>(1 - s.beta2), c = <real>s.correction
+    cdef real first, second
+    cdef int64_t i
+    for i in range(begin, end):
+        first = b1 * m[i] + a1 * g[i]
+        second = b2 * v[i] + a2 * (g[i] * g[i])
+        m[i] = first
+        v[i] = second
+        w[i] = (w[i] - decay * w[i]) - rate * first / (root[real](second) * c + epsilon)
+
+
+cdef void rmsprop_range(real *w, const real *g, real *v, real *unused, const step_t *s,
+                        int64_t begin, int64_t end) noexcept nogil:
+    """v = b2 v + (1 - b2) g g; w -= rate g / (sqrt(v) + epsilon)."""
+    cdef real rate = <real>s.rate, epsilon = <real>s.epsilon
+    cdef real b2 = <real>s.beta2, a2 = <real>(1 - s.beta2)
+    cdef real second
+    cdef int64_t i
+    for i in range(begin, end):
+        second = b2 * v[i] + a2 * (g[i] * g[i])
+        v[i] = second
+        w[i] = w[i] - rate * g[i] / (root[real](second) + epsilon)

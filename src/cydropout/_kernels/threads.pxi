@@ -1,0 +1,72 @@
+# One kind of job, one parallel region.
+
+# Below this many elements a thread the start of the team costs more than it brings.
+cdef enum:
+    GRAIN = 32768
+
+cdef enum job_kind_t:
+    DRAW_JOB
+    APPLY
+    ROWS
+    FORWARD
+    BACKWARD
+    STEP
+
+ctypedef struct job_t:
+    job_kind_t kind
+    int dtype
+    const void *x
+    const void *z
+    void *y
+    const mask_t *mask
+    const rows_t *rows
+    const fused_t *fused
+    const step_t *settings
+    step_fn step
+    void *first
+    void *second
+    uint64_t tiles            # of a backward pass, in `chunks` that each have sums of their own
+    uint64_t chunks
+    uint64_t chunk_bytes
+
+
+cdef void run_range(const job_t *job, uint64_t begin, uint64_t end) noexcept nogil:
+    cdef uint64_t chunk
+    if job.kind == DRAW_JOB:
+        table.draw(job.mask, begin, end)
+    elif job.kind == APPLY:
+        table.apply[job.dtype](job.x, job.y, job.mask, begin, end)
+    elif job.kind == ROWS:
+        table.rows[job.dtype](job.x, job.y, job.mask, job.rows, begin, end)
+    elif job.kind == FORWARD:
+        table.forward[job.dtype](job.z, job.y, job.mask, job.fused, begin, end)
+    elif job.kind == BACKWARD:
+        for chunk in range(begin, end):
+            table.backward[job.dtype](
+                job.x, job.z, job.y, <char*>job.first + chunk * job.chunk_bytes, job.mask,
+                job.fused, job.tiles * chunk // job.chunks, job.tiles * (chunk + 1) // job.chunks)
+    else:
+        job.step(job.y, job.x, job.first, job.second, job.settings, <int64_t>begin, <int64_t>end)
+
+
+cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil:
+    """How many threads this much work is worth."""
+    cdef uint64_t count = num_threads if num_threads > 0 else default_threads
+    if serial_child or not CYD_OPENMP:
+        return 1
+    if num_threads <= 0:
+        count = min(count, elements // GRAIN)
+    return <int>max(<uint64_t>1, min(count, units))
+
+
+cdef void run(const job_t *job, uint64_t elements, uint64_t units, int num_threads) noexcept nogil:
+    """Run the job over its units, split evenly; no OpenMP construct is met when serial."""
+    global ran_parallel
+    cdef int threads = team(elements, units, num_threads)
+    cdef int thread
+    if threads == 1:
+        run_range(job, 0, units)
+        return
+    ran_parallel = True
+    for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+        run_range(job, units * thread // threads, units * (thread + 1) // threads)

@@ -1,0 +1,93 @@
+"""How many threads: the one place that decides."""
+
+import operator
+import os
+from math import ceil
+from pathlib import Path
+
+from cydropout._kernels import api
+
+_state = {"count": 1, "source": ""}
+
+
+def _affinity() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
+
+
+def cgroup_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the number of cores that the container's CPU quota comes to, or None without one."""
+    quota = _read(root / "cpu.max")
+    if not quota:
+        quota = _read(root / "cpu/cpu.cfs_quota_us") + _read(root / "cpu/cpu.cfs_period_us")
+    try:
+        allowed, period = (int(word) for word in quota)
+    except ValueError:
+        return None
+    return max(1, ceil(allowed / period)) if allowed > 0 and period > 0 else None
+
+
+def _decide() -> tuple[int, str]:
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if text.isdigit() and int(text) > 0:
+        return int(text), "OMP_NUM_THREADS"
+    cores, limit = _affinity(), cgroup_limit()
+    if limit is not None and limit < cores:
+        return limit, "cgroup CPU quota"
+    return cores, "CPU affinity"
+
+
+def check_num_threads(num_threads: object) -> int:
+    """Return ``num_threads`` as an int, or 0 for None; raise if it is not a positive integer."""
+    if num_threads is None:
+        return 0
+    try:
+        count = operator.index(num_threads)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"num_threads must be a positive integer or None, not {num_threads!r}"
+        ) from None
+    if count < 1:
+        raise ValueError(f"num_threads must be at least 1, not {count}; None lets cydropout decide")
+    return count
+
+
+def set_num_threads(num_threads: int | None) -> None:
+    """Set how many threads a call uses that does not say itself; None decides anew.
+
+    Parameters
+    ----------
+    num_threads : int or None
+        A positive number of threads. None takes ``OMP_NUM_THREADS`` or, without it, the cores
+        that this process may really use: its CPU affinity, and the quota of its container.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``num_threads`` is not a positive integer or None.
+    """
+    count, source = check_num_threads(num_threads), "set_num_threads"
+    if num_threads is None:
+        count, source = _decide()
+    if not api.OPENMP:
+        count, source = 1, "built without OpenMP"
+    api.set_default_threads(count)
+    _state.update(count=count, source=source)
+
+
+def get_num_threads() -> int:
+    """Return how many threads a large call uses that does not say itself."""
+    return int(_state["count"])  # type: ignore[call-overload, no-any-return]
+
+
+def source() -> str:
+    """Return what decided `get_num_threads`."""
+    return str(_state["source"])

@@ -1,0 +1,16 @@
+"""Optional dependencies: one way to import them, one way to say which extra is missing."""
+
+import importlib
+from typing import Any
+
+
+def require(module: str, extra: str) -> Any:
+    """Import ``module``, or raise an `ImportError` that names the extra which brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"this needs {package}, which is not installed; "
+            f"install it with: pip install 'cydropout[{extra}]'"
+        ) from error

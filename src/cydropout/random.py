@@ -1,0 +1,168 @@
+"""Where masks are drawn from: a stream is a key and the number of its next draw."""
+
+import operator
+import os
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from cydropout.masks import Mask
+
+#: What every public function takes as ``rng=`` (SPEC 7).
+RNG: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | MaskStream | None"
+
+_WORD = 2**64
+
+
+def _word(value: Any, name: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r}") from None
+    if not 0 <= number < _WORD:
+        raise ValueError(f"{name} must be at least 0 and below 2**64, not {number}")
+    return number
+
+
+@lru_cache(maxsize=256)
+def _key_of_seed(seed: int) -> int:
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+
+
+def _key(seed: Any) -> int:
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+    if isinstance(seed, np.random.SeedSequence):
+        return int(seed.generate_state(1, np.uint64)[0])
+    if isinstance(seed, np.random.Generator):
+        return int(seed.integers(0, _WORD, dtype=np.uint64))
+    if isinstance(seed, bool):
+        raise TypeError(f"a seed must be an integer, not the bool {seed!r}")
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise TypeError(
+            "rng must be None, an int, a SeedSequence, a numpy.random.Generator or a MaskStream, "
+            f"not {type(seed).__name__} {seed!r}"
+        ) from None
+    if number < 0:
+        raise ValueError(f"a seed must not be negative, not {number}")
+    return _key_of_seed(number)
+
+
+class MaskStream:
+    """A stream of masks: draw ``d`` of key ``k`` is always the same mask.
+
+    The whole state is two integers, ``key`` and ``next_draw``. A stream may be shared between
+    threads: every draw is handed out once.
+
+    Parameters
+    ----------
+    seed : None, int, SeedSequence or numpy.random.Generator
+        None takes fresh entropy. An int ``s`` gives the key
+        ``SeedSequence(s).generate_state(1, "uint64")[0]``. A `Generator` gives one random key.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the seed is none of these, or negative.
+
+    Notes
+    -----
+    Stream version 1: element ``i`` of draw ``d`` owns 32 random bits ``u_i`` of Philox4x32-10
+    (Salmon et al. 2011) and is kept if and only if ``u_i < round((1 - rate) * 2**32)``.
+    """
+
+    def __init__(self, seed: Any = None) -> None:
+        self._key = _key(seed)
+        self._next_draw = 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_state(cls, key: int, next_draw: int) -> "MaskStream":
+        """Return the stream with this ``key`` whose next draw is number ``next_draw``."""
+        key, next_draw = _word(key, "key"), _word(next_draw, "next_draw")
+        stream = cls.__new__(cls)
+        stream._key, stream._next_draw, stream._lock = key, next_draw, threading.Lock()
+        return stream
+
+    @property
+    def key(self) -> int:
+        """The 64-bit key."""
+        return self._key
+
+    @property
+    def next_draw(self) -> int:
+        """The number of the draw that comes next; may be set."""
+        return self._next_draw
+
+    @next_draw.setter
+    def next_draw(self, value: int) -> None:
+        self._next_draw = _word(value, "next_draw")
+
+    def take(self) -> int:
+        """Hand out the number of the next draw, and count on."""
+        with self._lock:
+            draw = self._next_draw
+            if draw >= _WORD - 1:
+                raise OverflowError("this stream has no draw left; use another seed")
+            self._next_draw = draw + 1
+        return draw
+
+    def draw(
+        self,
+        shape: int | tuple[int, ...],
+        rate: ArrayLike,
+        *,
+        scaling: Literal["inverted", "classic", "sqrt"] = "inverted",
+        shared_axes: int | tuple[int, ...] = (),
+        storage: Literal["bits", "seed"] = "bits",
+        offset: int = 0,
+    ) -> "Mask":
+        """Draw the next mask; see `cydropout.Mask` for the parameters.
+
+        A rate of 0 uses no random number: the stream does not move on.
+        """
+        from cydropout.masks import Mask
+
+        return Mask(
+            self, shape, rate, scaling=scaling, shared_axes=shared_axes, storage=storage,
+            offset=offset,
+        )
+
+    def __getstate__(self) -> tuple[int, int]:
+        return self._key, self._next_draw
+
+    def __setstate__(self, state: tuple[int, int]) -> None:
+        self._key, self._next_draw = state
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MaskStream.from_state(key={self._key}, next_draw={self._next_draw})"
+
+
+_shared: dict[str, MaskStream] = {}
+
+
+def as_stream(rng: RNG = None) -> MaskStream:
+    """Return the stream that ``rng`` stands for.
+
+    None gives a stream of this process, seeded with fresh entropy; a `MaskStream` itself; all
+    else a new stream at its first draw, so that the same int always gives the same mask.
+    """
+    if isinstance(rng, MaskStream):
+        return rng
+    if rng is None:
+        if "stream" not in _shared:
+            _shared.setdefault("stream", MaskStream())
+        return _shared["stream"]
+    return MaskStream(rng)
+
+
+# A forked child must not repeat the masks of its parent.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shared.clear)
