@@ -1,0 +1,105 @@
+"""Activations: one function applied to every element."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .base import Array, Backward, Context, Layer, as_float
+from .fused import bias_activation_dropout
+
+
+def check_sharpness(a: float) -> float:
+    """Return softplus's ``a`` as a float, or raise naming the value that is no sharpness."""
+    if not 0 < a < float("inf"):
+        raise ValueError(f"sharpness a must be positive and finite, got {a}")
+    return float(a)
+
+
+class Activation(Layer):
+    """Base of the activations: any shape in, the same shape and dtype out.
+
+    float16 and bfloat16 are computed in float32 and rounded once.
+    """
+
+    function: ClassVar[str] = "linear"
+    a: float = 1.0
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``act(x)`` and the function that multiplies by its slope."""
+        x = as_float(x, self.path)
+        shape, dtype = x.shape, x.dtype
+        wide = np.dtype("float64" if dtype == np.float64 else "float32")
+        z = np.ascontiguousarray(x, wide)
+        y, back = bias_activation_dropout(z, None, self.function, None, ctx, a=self.a)
+
+        def backward(dy: Array) -> Array:
+            dy = np.asarray(dy)
+            if dy.shape != shape:
+                raise ValueError(f"{self.path} got a gradient of shape {dy.shape}, not {shape}")
+            return back(np.ascontiguousarray(dy, wide))[0].astype(dtype, copy=False).reshape(shape)
+
+        return y.astype(dtype, copy=False).reshape(shape), backward
+
+
+class ReLU(Activation):
+    """``max(x, 0)``; the slope at 0 is 0."""
+
+    function = "relu"
+
+
+class Sigmoid(Activation):
+    """``1 / (1 + exp(-x))``."""
+
+    function = "sigmoid"
+
+
+class Tanh(Activation):
+    """``tanh(x)``."""
+
+    function = "tanh"
+
+
+class Softplus(Activation):
+    """``log(1 + exp(a x)) / a``, stable for large ``|a x|``.
+
+    Parameters
+    ----------
+    a : float
+        Sharpness: the larger, the closer to `ReLU`.
+    name : str, optional
+        Name within a `Sequential`.
+    """
+
+    function = "softplus"
+
+    def __init__(self, a: float = 1.0, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.a = check_sharpness(a)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"a": self.a}
+
+
+class SELU(Activation):
+    """``s x`` for ``x > 0``, else ``s b (exp(x) - 1)``; ``s = 1.0507...``, ``b = 1.6732...``.
+
+    References
+    ----------
+    Klambauer et al. 2017, "Self-normalizing neural networks".
+    """
+
+    function = "selu"
+
+
+class GELU(Activation):
+    """``x P(N(0, 1) <= x) = x (1 + erf(x / sqrt(2))) / 2``.
+
+    References
+    ----------
+    Hendrycks & Gimpel 2016, "Gaussian error linear units".
+    """
+
+    function = "gelu"

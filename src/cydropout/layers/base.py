@@ -1,0 +1,241 @@
+"""What every layer shares: `Context`, `Parameter`, `Layer`, and the checks on their arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import masks
+from ..random import MaskStream
+
+Array: TypeAlias = npt.NDArray[Any]
+Shape: TypeAlias = tuple[int, ...]
+Backward: TypeAlias = Callable[[Array], Array]
+Forward: TypeAlias = "Callable[[Array, Context], tuple[Array, Backward]]"
+
+FLOATS = ("float32", "float64", "float16", "bfloat16")
+NO_GRADIENT: Array = np.empty(0, "float32")
+"""What a backward pass returns where the context said that nobody needs the input's gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one pass through a model needs to know.
+
+    Parameters
+    ----------
+    training : bool
+        Whether noise is drawn.
+    stream : MaskStream, optional
+        Where masks are drawn from; needed when `training`.
+    num_threads : int, optional
+        Threads of the elementwise kernels; by default what `cydropout.get_num_threads` says.
+    input_gradient : bool
+        False lets a model skip the gradient with respect to its own input, which a training step
+        never reads; its backward pass then returns an empty array.
+    """
+
+    training: bool = False
+    stream: MaskStream | None = None
+    num_threads: int | None = None
+    input_gradient: bool = True
+
+    def draw(
+        self,
+        shape: Shape,
+        rate: Any,
+        *,
+        scaling: masks.Scaling = "inverted",
+        shared_axes: Sequence[int] = (),
+        storage: Literal["bits", "seed"] = "bits",
+    ) -> masks.Mask:
+        """Draw the next mask of the stream, or at inference the map that stands for its mean."""
+        shared = tuple(shared_axes)
+        if not self.training:
+            return masks.inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
+        if self.stream is None:
+            raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
+        return self.stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
+
+
+class Parameter:
+    """A trainable array and the sum of its gradients.
+
+    After `zero_grad` the gradient counts as zeros without being written: the first accumulation
+    overwrites it, the later ones add.
+    """
+
+    __slots__ = ("_grad", "_stale", "name", "value")
+
+    def __init__(self, value: Array, name: str) -> None:
+        self.value = value
+        self.name = name
+        self._grad: Array | None = None
+        self._stale = True
+
+    def _buffer(self) -> Array:
+        if self._grad is None:
+            self._grad = np.empty_like(self.value)
+        return self._grad
+
+    @property
+    def grad(self) -> Array:
+        """The accumulated gradient, of the shape and dtype of `value`."""
+        grad = self._buffer()
+        if self._stale:
+            grad.fill(0)
+            self._stale = False
+        return grad
+
+    @grad.setter
+    def grad(self, array: Array) -> None:
+        self._check(array.shape)
+        if array is not self._grad:
+            np.copyto(self._buffer(), array)
+        self._stale = False
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self._stale = True
+
+    def accumulate(self, array: Array) -> None:
+        """Add ``array`` to the gradient."""
+        self._check(array.shape)
+        grad = self._buffer()
+        if self._stale:
+            np.copyto(grad, array)
+            self._stale = False
+        else:
+            grad += array
+
+    def accumulate_product(self, a: Array, b: Array) -> None:
+        """Add the matrix product ``a @ b`` to the gradient."""
+        self._check((a.shape[0], b.shape[1]))
+        grad = self._buffer()
+        if self._stale:
+            np.matmul(a, b, out=grad)
+            self._stale = False
+        else:
+            grad += a @ b
+
+    def _check(self, shape: Shape) -> None:
+        if shape != self.value.shape:
+            raise ValueError(
+                f"gradient of {self.name!r} has shape {shape}, the parameter {self.value.shape}"
+            )
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, shape={self.value.shape}, dtype={self.value.dtype})"
+
+
+class Absorbed(NamedTuple):
+    """How many of the layers behind it a layer takes into its own pass, and that pass."""
+
+    taken: int
+    forward: Forward
+
+
+class Layer:
+    """Base of all layers: parameters and settings, never the data of a pass.
+
+    A subclass defines `forward`, and where they differ from the identity's `output_shape`,
+    `build` and `get_config`. Shapes given to `build` and `output_shape` leave out the batch axis.
+    """
+
+    def __init__(self, *, name: str | None = None) -> None:
+        if name is not None and (not name or "." in name):
+            raise ValueError(f"layer name {name!r}: use a non-empty name without a dot")
+        self.named = name is not None
+        self.name = name or self.kind()
+        # The name with the layer's place before it, once a Sequential gives it one.
+        self.path = self.name
+        self._parameters: dict[str, Parameter] = {}
+
+    @classmethod
+    def kind(cls) -> str:
+        """Return the layer's published name in lower case."""
+        return cls.__name__.lower()
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Create the parameters for inputs of ``input_shape``; a second call changes nothing."""
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``y`` and the function that takes ``dy`` to ``dx`` and adds up gradients."""
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+    def absorb(self, following: Sequence[Layer]) -> Absorbed:
+        """Offer to run the first layers of ``following`` in this layer's pass, to the same bit."""
+        return Absorbed(0, self.forward)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape of ``y`` for an input of ``input_shape``."""
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {}
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Iterate over the parameters in order, each with its name within this layer."""
+        yield from self._parameters.items()
+
+    def parameters(self) -> list[Parameter]:
+        """Return the parameters in order."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def state_dict(self) -> dict[str, Array]:
+        """Return a copy of every parameter's value, by name."""
+        return {name: parameter.value.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy values saved by `state_dict` into the parameters, all of them or none.
+
+        Raises
+        ------
+        ValueError
+            If names are missing or left over, or a shape or dtype differs.
+        """
+        own = dict(self.named_parameters())
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            hint = "" if own else " (a layer has no parameters before build)"
+            raise ValueError(f"state does not fit {self.path!r}{hint}: {missing=}, {unknown=}")
+        for name, parameter in own.items():
+            found, wanted = np.asarray(state[name]), parameter.value
+            if found.shape != wanted.shape or found.dtype != wanted.dtype:
+                raise ValueError(
+                    f"state of {name!r} is {found.dtype} {found.shape}, "
+                    f"the parameter {wanted.dtype} {wanted.shape}"
+                )
+        for name, parameter in own.items():
+            np.copyto(parameter.value, state[name])
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({settings})"
+
+
+def as_float(x: Any, name: str) -> Array:
+    """Return ``x`` as a native array of floats, or raise `TypeError` naming its dtype."""
+    array: Array = np.asarray(x)
+    if array.dtype.name not in FLOATS:
+        raise TypeError(
+            f"{name} got input of dtype {array.dtype}; convert it first, as in x.astype('float32')"
+        )
+    if array.dtype.isnative:
+        return array
+    native: Array = array.astype(array.dtype.newbyteorder("="))
+    return native
+
+
+def native_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return the dtype of a model's parameters, which is float32 or float64."""
+    found = np.dtype(dtype)
+    if found.name not in ("float32", "float64"):
+        raise ValueError(f"dtype of parameters must be float32 or float64, got {found}")
+    native: np.dtype[Any] = np.dtype(found.name)
+    return native

@@ -1,0 +1,163 @@
+"""Dense: a matrix product, with bias, activation and dropout in the pass that follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .activations import Activation
+from .base import (
+    NO_GRADIENT,
+    Absorbed,
+    Array,
+    Backward,
+    Context,
+    Layer,
+    Parameter,
+    Shape,
+    as_float,
+    native_dtype,
+)
+from .dropout import Dropout
+from .fused import ACTIVATIONS, bias_activation_dropout
+from .initializers import check_init, initial
+
+
+class Dense(Layer):
+    """``y = mask(act(x W + b))``.
+
+    ``x`` is ``(n, ..., in)``, ``W`` is ``(in, units)`` and ``y`` is ``(n, ..., units)``, in the
+    dtype of the parameters.
+
+    Parameters
+    ----------
+    units : int
+        Size of the last axis of the output.
+    activation : str, optional
+        "linear" (the default), "relu", "sigmoid", "tanh", "softplus", "selu" or "gelu".
+    rate : float or array
+        Dropout rate of the output; 0 draws nothing.
+    init : str
+        "glorot" (uniform), "he" (normal) or "lecun" (normal), or any of them in full, as in
+        "he_uniform". Biases start at zero.
+    bias : bool
+        Whether ``b`` exists.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    TypeError
+        For an input that is no float.
+    ValueError
+        For an input of less than two axes or another number of features.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        activation: str | None = None,
+        rate: Any = 0.0,
+        init: str = "glorot",
+        bias: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
+            raise ValueError(f"units must be a positive integer, got {units!r}")
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation {activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}"
+            )
+        check_init(init)
+        self.units = int(units)
+        self.activation = activation or "linear"
+        self.dropout = Dropout(rate)
+        self.init = init
+        self.bias = bool(bias)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Draw the weights from the NumPy generator ``rng``."""
+        self.output_shape(input_shape)
+        if self._parameters:
+            return
+        kind = native_dtype(dtype or "float32")
+        weight = initial(self.init, input_shape[-1], self.units, np.random.default_rng(rng), kind)
+        self._parameters["weight"] = Parameter(weight, "weight")
+        if self.bias:
+            self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""
+        return self._run(x, ctx, self.activation, 1.0, self.dropout)
+
+    def absorb(self, following: Sequence[Layer]) -> Absorbed:
+        """Take in an activation and a dropout that come next, where this layer has none."""
+        activation, a, dropout, count = self.activation, 1.0, self.dropout, 0
+        silent = isinstance(dropout.rate, float) and dropout.rate == 0
+        unit = following[0] if following else None
+        if silent and activation == "linear" and isinstance(unit, Activation):
+            activation, a, count = unit.function, unit.a, 1
+        noise = following[count] if count < len(following) else None
+        if silent and type(noise) is Dropout:
+            dropout, count = noise, count + 1
+        run = partial(self._run, activation=activation, a=a, dropout=dropout)
+        return Absorbed(count, run)
+
+    def _run(
+        self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
+    ) -> tuple[Array, Backward]:
+        if not self._parameters:
+            raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
+        weight, bias = self._parameters["weight"], self._parameters.get("bias")
+        x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
+        if x.ndim < 2:
+            raise ValueError(f"{self.path} needs a batch axis and features, got shape {x.shape}")
+        self.output_shape(x.shape[1:])
+        rows = x.reshape(-1, x.shape[-1])
+        shape = (*x.shape[:-1], self.units)
+        z = np.matmul(rows, weight.value).reshape(shape)
+        noisy = ctx.training and not (isinstance(dropout.rate, float) and dropout.rate == 0)
+        mask = dropout.mask(shape, ctx) if noisy else None
+        y, back = bias_activation_dropout(
+            z, bias.value if bias is not None else None, activation, mask, ctx, a=a, owned=True
+        )
+        scale_back: Backward | None = None
+        if not ctx.training and dropout.scaling != "inverted":
+            y, scale_back = dropout.forward(y, ctx)
+
+        def backward(dy: Array) -> Array:
+            dz, dbias = back(scale_back(dy) if scale_back else dy)
+            columns = dz.reshape(-1, self.units)
+            weight.accumulate_product(rows.T, columns)
+            if bias is not None and dbias is not None:
+                bias.accumulate(dbias)
+            if not ctx.input_gradient:
+                return NO_GRADIENT
+            dx: Array = np.matmul(columns, weight.value.T).reshape(x.shape)
+            return dx
+
+        return y, backward
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``input_shape`` with its last axis replaced by ``units``."""
+        if not input_shape:
+            raise ValueError(f"{self.path} needs inputs with a feature axis, got shape ()")
+        features = self._parameters["weight"].value.shape[0] if self._parameters else None
+        if features is not None and input_shape[-1] != features:
+            raise ValueError(f"{self.path} has {features} input features, got {input_shape[-1]}")
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "units": self.units,
+            "activation": self.activation,
+            "rate": self.dropout.get_config()["rate"],
+            "init": self.init,
+            "bias": self.bias,
+        }

@@ -1,0 +1,82 @@
+"""Dropout: zero each element with a given probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
+
+from ..masks import Mask, Scaling, check_rate
+from .base import Array, Backward, Context, Layer, as_float
+
+SCALINGS = ("inverted", "classic", "sqrt")
+STORAGES = ("bits", "seed")
+
+
+class Dropout(Layer):
+    """Zero each element with probability ``rate`` and scale the rest by ``1 / (1 - rate)``.
+
+    At inference nothing is drawn, and the input itself is returned.
+
+    Parameters
+    ----------
+    rate : float or array
+        Probability of dropping; an array gives one rate per element of the trailing axes.
+    shared_axes : sequence of int
+        Axes along which one decision holds, such as ``(1,)`` for all steps of a sequence.
+    scaling : {"inverted", "classic", "sqrt"}
+        With ``q = 1 - rate``, training multiplies what is kept by ``1 / q``, ``1`` or
+        ``q ** -0.5``, and inference multiplies everything by ``1``, ``q`` or ``q ** 0.5``.
+    storage : {"bits", "seed"}
+        Keep the mask for the backward pass as bits, or draw it again.
+    name : str, optional
+        Name within a `Sequential`.
+
+    References
+    ----------
+    Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+    """
+
+    def __init__(
+        self,
+        rate: Any,
+        *,
+        shared_axes: Sequence[int] = (),
+        scaling: Scaling = "inverted",
+        storage: Literal["bits", "seed"] = "bits",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.rate = check_rate(rate)
+        if scaling not in SCALINGS:
+            raise ValueError(f"scaling {scaling!r} is unknown; use one of {', '.join(SCALINGS)}")
+        if storage not in STORAGES:
+            raise ValueError(f"storage {storage!r} is unknown; use one of {', '.join(STORAGES)}")
+        self.shared_axes = tuple(int(axis) for axis in shared_axes)
+        self.scaling: Scaling = scaling
+        self.storage: Literal["bits", "seed"] = storage
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``mask(x)`` and the mask, which is its own adjoint."""
+        x = as_float(x, self.path)
+        apply = partial(self.mask(x.shape, ctx).apply, num_threads=ctx.num_threads)
+        return apply(x), apply
+
+    def mask(self, shape: tuple[int, ...], ctx: Context) -> Mask:
+        """Draw the mask of one pass."""
+        return ctx.draw(
+            shape,
+            self.rate,
+            scaling=self.scaling,
+            shared_axes=self.shared_axes,
+            storage=self.storage,
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "rate": self.rate if isinstance(self.rate, float) else self.rate.tolist(),
+            "shared_axes": self.shared_axes,
+            "scaling": self.scaling,
+            "storage": self.storage,
+        }

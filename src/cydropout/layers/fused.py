@@ -1,0 +1,59 @@
+"""One pass over memory for bias, activation and dropout, shared by `Dense` and the activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .. import functional
+from ..masks import Mask
+from .base import Array, Context
+
+ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softplus", "selu", "gelu")
+
+
+def bias_activation_dropout(
+    z: Array,
+    bias: Array | None,
+    activation: str,
+    mask: Mask | None,
+    ctx: Context,
+    *,
+    a: float = 1.0,
+    owned: bool = False,
+) -> tuple[Array, Callable[[Array], tuple[Array, Array | None]]]:
+    """Return ``y = mask(act(z + bias))`` and the function from ``dy`` to ``(dz, dbias)``.
+
+    ``owned`` says that nobody else needs ``z``, so that ``y`` may take its place.
+    """
+    # A linear unit's slope is 1 and a ReLU's shows in the sign of y: then z need not be kept.
+    from_output = activation in ("linear", "relu")
+    y = functional.bias_activation_dropout(
+        z,
+        bias,
+        activation,
+        mask,
+        a=a,
+        out=z if owned and from_output else None,
+        num_threads=ctx.num_threads,
+    )
+    saved = (y if activation == "relu" else None) if from_output else z
+    shift = np.zeros_like(bias) if from_output and bias is not None else bias
+
+    def backward(dy: Array) -> tuple[Array, Array | None]:
+        dy = np.ascontiguousarray(dy, y.dtype)
+        if dy.shape != y.shape:
+            raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+        dz, dbias = functional.bias_activation_dropout_backward(
+            dy,
+            dy if saved is None else saved,
+            shift,
+            activation,
+            mask,
+            a=a,
+            num_threads=ctx.num_threads,
+        )
+        return dz, dbias
+
+    return y, backward

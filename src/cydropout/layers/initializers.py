@@ -1,0 +1,45 @@
+"""Initial weights: the variance that keeps signals at one size from layer to layer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .base import Array
+
+ALIASES = {"glorot": "glorot_uniform", "he": "he_normal", "lecun": "lecun_normal"}
+NAMES = tuple(
+    f"{rule}_{law}" for rule in ("glorot", "he", "lecun") for law in ("uniform", "normal")
+)
+
+
+def check_init(init: str) -> str:
+    """Return the full name of ``init``, or raise `ValueError` naming those that exist."""
+    full = ALIASES.get(init, init)
+    if full not in NAMES:
+        raise ValueError(f"init {init!r} is unknown; use one of {', '.join((*ALIASES, *NAMES))}")
+    return full
+
+
+def initial(
+    init: str, fan_in: int, fan_out: int, rng: np.random.Generator, dtype: np.dtype[np.floating]
+) -> Array:
+    """Draw a ``(fan_in, fan_out)`` array.
+
+    Its variance is ``2 / (fan_in + fan_out)`` for "glorot" (Glorot & Bengio 2010), ``2 / fan_in``
+    for "he" (He et al. 2015) and ``1 / fan_in`` for "lecun" (LeCun et al. 1998), uniform or normal.
+    """
+    rule, law = check_init(init).split("_")
+    variance = {
+        "glorot": 2 / max(1, fan_in + fan_out),
+        "he": 2 / max(1, fan_in),
+        "lecun": 1 / max(1, fan_in),
+    }[rule]
+    limit = (3 * variance) ** 0.5
+    weight = np.empty((fan_in, fan_out), dtype)
+    # Row by row in float64: both dtypes get the same weights, and no second array is made.
+    for row in weight:
+        if law == "normal":
+            row[...] = rng.standard_normal(fan_out) * variance**0.5
+        else:
+            row[...] = rng.uniform(-limit, limit, fan_out)
+    return weight

@@ -1,0 +1,294 @@
+"""The contract every layer keeps. A new layer is one row in ``ROWS``."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from cydropout import MaskStream
+from cydropout.layers import (
+    GELU,
+    SELU,
+    Context,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Softplus,
+    Tanh,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer, the shape of its input, and what it claims to be."""
+
+    make: Callable[[], Layer]
+    shape: tuple[int, ...]
+    linear: bool = False  # the map from x to y, for fixed noise
+    random: bool = False  # draws from the stream in training
+    keeps_dtype: bool = True  # float16 in, float16 out
+
+
+ROWS = {
+    "Dense": Row(lambda: Dense(3), (4, 5), keeps_dtype=False),
+    "Dense-no-bias": Row(lambda: Dense(3, bias=False), (4, 5), linear=True, keeps_dtype=False),
+    "Dense-sequence": Row(lambda: Dense(3, activation="tanh"), (2, 3, 5), keeps_dtype=False),
+    "Dense-relu-dropout": Row(
+        lambda: Dense(6, activation="relu", rate=0.5, init="he"), (4, 5), False, True, False
+    ),
+    "Dense-gelu-dropout": Row(
+        lambda: Dense(6, activation="gelu", rate=0.25), (3, 2, 5), False, True, False
+    ),
+    "Dense-dropout": Row(lambda: Dense(6, rate=0.5, bias=False), (4, 5), True, True, False),
+    "Dropout": Row(lambda: Dropout(0.5), (6, 7), True, True),
+    "Dropout-0": Row(lambda: Dropout(0.0), (6, 7), True),
+    "Dropout-1": Row(lambda: Dropout(1.0), (6, 7), True),
+    "Dropout-classic": Row(lambda: Dropout(0.25, scaling="classic"), (6, 7), True, True),
+    "Dropout-sqrt": Row(lambda: Dropout(0.25, scaling="sqrt"), (6, 7), True, True),
+    "Dropout-shared": Row(lambda: Dropout(0.5, shared_axes=(1,)), (3, 4, 5), True, True),
+    "Dropout-rates": Row(lambda: Dropout([0.0, 0.3, 0.9, 1.0]), (8, 4), True, True),
+    "Dropout-seed": Row(lambda: Dropout(0.5, storage="seed"), (6, 7), True, True),
+    "Flatten": Row(Flatten, (2, 3, 4), True),
+    "Flatten-checked": Row(lambda: Flatten(3, 4), (2, 3, 4), True),
+    "ReLU": Row(ReLU, (3, 4), False),
+    "Sigmoid": Row(Sigmoid, (3, 4)),
+    "Tanh": Row(Tanh, (2, 3, 4)),
+    "Softplus": Row(Softplus, (3, 4)),
+    "Softplus-sharp": Row(lambda: Softplus(a=7.0), (3, 4)),
+    "SELU": Row(SELU, (3, 4)),
+    "GELU": Row(GELU, (12,)),
+    "Sequential": Row(
+        lambda: Sequential([Flatten(), Dense(5), SELU(), Dropout(0.3), Dense(2)], dtype="float64"),
+        (3, 2, 4),
+        random=True,
+        keeps_dtype=False,
+    ),
+}
+
+
+@pytest.fixture(params=ROWS, name="row")
+def _row(request: pytest.FixtureRequest) -> Row:
+    return ROWS[request.param]
+
+
+def built(row: Row, dtype: str = "float64") -> Layer:
+    layer = row.make()
+    layer.build(row.shape[1:], np.random.default_rng(3), dtype)
+    for parameter in layer.parameters():  # biases start at 0, which hides mistakes
+        parameter.value += np.linspace(-0.3, 0.2, parameter.value.size).reshape(
+            parameter.value.shape
+        )
+    return layer
+
+
+def draw(shape: tuple[int, ...], seed: int, dtype: str = "float64") -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def training(draws: int = 5) -> Context:
+    """The same noise at every call."""
+    return Context(training=True, stream=MaskStream.from_state(0x1234567890ABCDEF, draws))
+
+
+def differences(loss: Callable[[], float], array: np.ndarray, step: float = 1e-6) -> np.ndarray:
+    """Central differences of ``loss`` with respect to every entry of ``array``."""
+    slopes = np.empty_like(array)
+    for place in np.ndindex(array.shape):
+        middle = array[place]
+        array[place] = middle + step
+        above = loss()
+        array[place] = middle - step
+        below = loss()
+        array[place] = middle
+        slopes[place] = (above - below) / (2 * step)
+    return slopes
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_gradient(row: Row, train: bool) -> None:
+    layer, x = built(row), draw(row.shape, 1)
+    y, backward = layer.forward(x, training() if train else Context())
+    dy = draw(y.shape, 2)
+
+    def loss() -> float:
+        return float((layer.forward(x, training() if train else Context())[0] * dy).sum())
+
+    dx = backward(dy)
+    assert dx.shape == x.shape
+    np.testing.assert_allclose(dx, differences(loss, x), rtol=1e-6, atol=1e-8)
+    for parameter in layer.parameters():
+        expected = differences(loss, parameter.value)
+        np.testing.assert_allclose(parameter.grad, expected, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.linear])
+def test_adjoint(name: str, train: bool) -> None:
+    row = ROWS[name]
+    layer, x = built(row), draw(row.shape, 1)
+    y, backward = layer.forward(x, training() if train else Context())
+    dy = draw(y.shape, 2)
+    np.testing.assert_allclose((y * dy).sum(), (x * backward(dy)).sum(), rtol=1e-12)
+    doubled = layer.forward(2 * x, training() if train else Context())[0]
+    np.testing.assert_array_equal(doubled, 2 * y)
+
+
+def test_noise(row: Row) -> None:
+    layer, x = built(row), draw(row.shape, 1)
+    first, other = (layer.forward(x, training(draws))[0] for draws in (0, 1))
+    assert np.array_equal(first, layer.forward(x, training(0))[0])
+    assert np.array_equal(first, other) != row.random
+
+
+def test_inference(row: Row) -> None:
+    layer, x = built(row), draw(row.shape, 1)
+    stream = MaskStream(0)
+    before = stream.next_draw
+    y, backward = layer.forward(x, Context(training=False, stream=stream))
+    np.testing.assert_array_equal(y, layer.forward(x, Context())[0])
+    assert stream.next_draw == before
+    assert backward(np.ones_like(y)).shape == x.shape
+
+
+def test_input_is_left_alone(row: Row) -> None:
+    layer, x = built(row), draw(row.shape, 1)
+    x.flags.writeable = False
+    y, backward = layer.forward(x, training())
+    dy = draw(y.shape, 2)
+    dy.flags.writeable = False
+    backward(dy)
+
+
+def test_reentrant(row: Row) -> None:
+    """Two passes under way at once, ended in the other order, give what each gives alone."""
+    layer = built(row)
+    inputs = [draw(row.shape, 1), draw(row.shape, 2)]
+    alone = []
+    for place, x in enumerate(inputs):
+        y, backward = layer.forward(x, training(place))
+        alone.append((y, backward(draw(y.shape, 9))))
+    total = [parameter.grad.copy() for parameter in layer.parameters()]
+    for parameter in layer.parameters():
+        parameter.zero_grad()
+    passes = [layer.forward(x, training(place)) for place, x in enumerate(inputs)]
+    for (y, backward), (y_alone, dx_alone) in list(zip(passes, alone, strict=True))[::-1]:
+        np.testing.assert_array_equal(y, y_alone)
+        np.testing.assert_array_equal(backward(draw(y.shape, 9)), dx_alone)
+    for parameter, expected in zip(layer.parameters(), total, strict=True):
+        np.testing.assert_allclose(parameter.grad, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("train", [True, False])
+def test_dtype(row: Row, dtype: str, train: bool) -> None:
+    layer, x = built(row, dtype), draw(row.shape, 1, dtype)
+    y, backward = layer.forward(x, training() if train else Context())
+    dx = backward(np.ones_like(y))
+    assert (y.dtype, dx.dtype) == (x.dtype, x.dtype)
+    assert all(p.value.dtype == p.grad.dtype == x.dtype for p in layer.parameters())
+    wide = built(row).forward(x.astype("float64"), training() if train else Context())[0]
+    np.testing.assert_allclose(y, wide, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.keeps_dtype])
+def test_half_precision(name: str, dtype: str) -> None:
+    row = ROWS[name]
+    kind = np.dtype("float16") if dtype == "float16" else pytest.importorskip("ml_dtypes").bfloat16
+    layer, x = built(row), draw(row.shape, 1, "float32").astype(kind)
+    y, backward = layer.forward(x, training())
+    assert y.dtype == backward(np.ones_like(y)).dtype == kind
+    wide = layer.forward(x.astype("float32"), training())[0]
+    np.testing.assert_allclose(y.astype("float32"), wide, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("layout", ["F", "reversed", "strided", "swapped"])
+def test_layout(row: Row, layout: str) -> None:
+    layer, x = built(row), draw(row.shape, 1)
+    y, backward = layer.forward(x, training())
+    dy = draw(y.shape, 2)
+    other = {
+        "F": lambda v: np.asfortranarray(v),
+        "reversed": lambda v: np.ascontiguousarray(v[::-1])[::-1],
+        "strided": lambda v: np.repeat(v, 2, axis=-1)[..., ::2],
+        "swapped": lambda v: v.astype(v.dtype.newbyteorder()),
+    }[layout]
+    y_other, backward_other = layer.forward(other(x), training())
+    np.testing.assert_allclose(y_other, y, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(backward_other(other(dy)), backward(dy), rtol=1e-12, atol=1e-14)
+
+
+def test_empty_batch(row: Row) -> None:
+    layer = built(row)
+    x = np.empty((0, *row.shape[1:]))
+    y, backward = layer.forward(x, training())
+    assert y.shape == (0, *layer.output_shape(row.shape[1:]))
+    assert backward(y).shape == x.shape
+    assert all(not parameter.grad.any() for parameter in layer.parameters())
+
+
+def test_state(row: Row) -> None:
+    layer, other, x = built(row), row.make(), draw(row.shape, 1)
+    other.build(row.shape[1:], np.random.default_rng(99), "float64")
+    other.load_state_dict(layer.state_dict())
+    np.testing.assert_array_equal(layer.forward(x, training())[0], other.forward(x, training())[0])
+    for name in layer.state_dict():
+        state = layer.state_dict()
+        state[name] = state[name][..., :-1]
+        with pytest.raises(ValueError, match=name):
+            other.load_state_dict(state)
+        del state[name]
+        with pytest.raises(ValueError, match="missing"):
+            other.load_state_dict(state)
+    with pytest.raises(ValueError, match="bogus"):
+        other.load_state_dict({**layer.state_dict(), "bogus": np.zeros(1)})
+
+
+def test_build_is_idempotent_and_seeded(row: Row) -> None:
+    layer, twin = row.make(), row.make()
+    for each in (layer, twin):
+        each.build(row.shape[1:], np.random.default_rng(3), "float64")
+    before = layer.state_dict()
+    layer.build(row.shape[1:], np.random.default_rng(4), "float64")
+    for name, value in twin.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+        np.testing.assert_array_equal(value, layer.state_dict()[name])
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))])
+def test_copies_are_independent(row: Row, duplicate: Callable[[Layer], Layer]) -> None:
+    layer, x = built(row), draw(row.shape, 1)
+    twin = duplicate(layer)
+    y = layer.forward(x, training())[0]
+    for parameter in layer.parameters():
+        parameter.value[...] = 0
+    np.testing.assert_array_equal(twin.forward(x, training())[0], y)
+
+
+def test_settings(row: Row) -> None:
+    layer = row.make()
+    assert type(layer).__name__ in repr(layer)
+    for key in layer.get_config():
+        assert key in repr(layer) or isinstance(layer, (Flatten, Sequential))
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "complex64", "object"])
+def test_wrong_dtype(row: Row, dtype: str) -> None:
+    layer = built(row)
+    with pytest.raises(TypeError, match=dtype):
+        layer.forward(np.ones(row.shape).astype(dtype), training())
+
+
+def test_wrong_gradient_shape(row: Row) -> None:
+    y, backward = built(row).forward(draw(row.shape, 1), training())
+    with pytest.raises(ValueError):
+        backward(np.ones((*y.shape, 2)))

@@ -1,0 +1,250 @@
+"""Optimizers against a plain-NumPy reference and, where it is installed, PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optimizer_reference as reference
+import pytest
+
+from cydropout import optimizers
+from cydropout.layers.base import Parameter
+from cydropout.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+
+# Ours, the reference, and PyTorch's class with its names for the same settings.
+CASES: dict[str, tuple[Callable[[], Optimizer], Callable[[Any], Any], str, dict[str, Any]]] = {
+    "sgd": (lambda: SGD(0.1), lambda w: reference.sgd(w, 0.1), "SGD", {"lr": 0.1}),
+    "sgd-decay": (
+        lambda: SGD(0.1, weight_decay=0.02),
+        lambda w: reference.sgd(w, 0.1, weight_decay=0.02),
+        "SGD",
+        {"lr": 0.1, "weight_decay": 0.02},
+    ),
+    "momentum": (
+        lambda: SGD(0.05, momentum=0.9, weight_decay=0.01),
+        lambda w: reference.sgd(w, 0.05, 0.9, weight_decay=0.01),
+        "SGD",
+        {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
+    ),
+    "nesterov": (
+        lambda: SGD(0.05, momentum=0.9, nesterov=True),
+        lambda w: reference.sgd(w, 0.05, 0.9, True),
+        "SGD",
+        {"lr": 0.05, "momentum": 0.9, "nesterov": True},
+    ),
+    "adam": (lambda: Adam(0.01), lambda w: reference.adam(w, 0.01), "Adam", {"lr": 0.01}),
+    "adam-settings": (
+        lambda: Adam(0.01, beta1=0.5, beta2=0.9, epsilon=1e-3),
+        lambda w: reference.adam(w, 0.01, 0.5, 0.9, 1e-3),
+        "Adam",
+        {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-3},
+    ),
+    "adamw": (
+        lambda: AdamW(0.01, weight_decay=0.1),
+        lambda w: reference.adam(w, 0.01, weight_decay=0.1),
+        "AdamW",
+        {"lr": 0.01, "weight_decay": 0.1},
+    ),
+    "rmsprop": (
+        lambda: RMSprop(0.01),
+        lambda w: reference.rmsprop(w, 0.01),
+        "RMSprop",
+        {"lr": 0.01, "alpha": 0.9},
+    ),
+    "rmsprop-settings": (
+        lambda: RMSprop(0.01, rho=0.99, epsilon=1e-3),
+        lambda w: reference.rmsprop(w, 0.01, 0.99, 1e-3),
+        "RMSprop",
+        {"lr": 0.01, "alpha": 0.99, "eps": 1e-3},
+    ),
+}
+SHAPES = [(7, 5), (1,), (129,), (3, 1, 2)]
+
+
+@pytest.fixture(params=CASES, name="case")
+def _case(request: pytest.FixtureRequest) -> tuple[Any, Any, str, dict[str, Any]]:
+    return CASES[request.param]
+
+
+def parameters(dtype: str) -> list[Parameter]:
+    rng = np.random.default_rng(0)
+    return [
+        Parameter(rng.standard_normal(shape).astype(dtype), f"{place}.layer.weight")
+        for place, shape in enumerate(SHAPES)
+    ]
+
+
+def gradients(step: int, dtype: str) -> list[np.ndarray]:
+    rng = np.random.default_rng([1, step])
+    return [rng.standard_normal(shape).astype(dtype) for shape in SHAPES]
+
+
+def advance(optimizer: Optimizer, params: list[Parameter], steps: range, dtype: str) -> None:
+    for step in steps:
+        for parameter, gradient in zip(params, gradients(step, dtype), strict=True):
+            parameter.zero_grad()
+            parameter.accumulate(gradient)
+        optimizer.step(params)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_reference(case: tuple[Any, Any, str, dict[str, Any]], dtype: str) -> None:
+    make, expected, _, _ = case
+    optimizer, params = make(), parameters(dtype)
+    runs = [expected(parameter.value.copy()) for parameter in params]
+    for run in runs:
+        next(run)
+    tolerance = 3e-6 if dtype == "float32" else 1e-13
+    for step in range(100):
+        advance(optimizer, params, range(step, step + 1), dtype)
+        for parameter, run, gradient in zip(params, runs, gradients(step, dtype), strict=True):
+            wanted = run.send(gradient)
+            assert parameter.value.dtype == dtype
+            np.testing.assert_allclose(
+                parameter.value, wanted, rtol=10 * tolerance, atol=10 * tolerance
+            )
+    assert optimizer.steps == 100
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_torch(case: tuple[Any, Any, str, dict[str, Any]], dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    make, _, name, settings = case
+    optimizer, params = make(), parameters(dtype)
+    tensors = [torch.nn.Parameter(torch.tensor(parameter.value)) for parameter in params]
+    theirs = getattr(torch.optim, name)(tensors, **settings)
+    for step in range(100):
+        for tensor, gradient in zip(tensors, gradients(step, dtype), strict=True):
+            tensor.grad = torch.tensor(gradient)
+        theirs.step()
+    advance(optimizer, params, range(100), dtype)
+    tolerance = 3e-5 if dtype == "float32" else 1e-12
+    for parameter, tensor in zip(params, tensors, strict=True):
+        np.testing.assert_allclose(
+            parameter.value, tensor.detach().numpy(), rtol=tolerance, atol=tolerance
+        )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_resumed_run_is_the_same_to_the_bit(
+    case: tuple[Any, Any, str, dict[str, Any]], dtype: str
+) -> None:
+    make = case[0]
+    whole, params = make(), parameters(dtype)
+    advance(whole, params, range(4), dtype)
+    whole.learning_rate = 0.007
+    state, values = whole.state_dict(), [parameter.value.copy() for parameter in params]
+    advance(whole, params, range(4, 9), dtype)
+    other, resumed = make(), parameters(dtype)
+    for parameter, value in zip(resumed, values, strict=True):
+        parameter.value[...] = value
+    other.load_state_dict(state)
+    advance(other, resumed, range(4, 9), dtype)
+    for one, two in zip(params, resumed, strict=True):
+        np.testing.assert_array_equal(one.value, two.value)
+    mine, theirs = whole.state_dict(), other.state_dict()
+    assert list(mine) == list(theirs)
+    for key, value in mine.items():
+        np.testing.assert_array_equal(value, theirs[key])
+
+
+def test_gradients_and_saved_state_are_left_alone(
+    case: tuple[Any, Any, str, dict[str, Any]],
+) -> None:
+    optimizer, params = case[0](), parameters("float32")
+    advance(optimizer, params, range(1), "float32")
+    for parameter, gradient in zip(params, gradients(0, "float32"), strict=True):
+        np.testing.assert_array_equal(parameter.grad, gradient)
+    state = optimizer.state_dict()
+    before = {key: np.copy(value) for key, value in state.items()}
+    advance(optimizer, params, range(1, 2), "float32")
+    for key, value in state.items():
+        np.testing.assert_array_equal(value, before[key])
+
+
+def test_state_keys() -> None:
+    optimizer, params = Adam(), parameters("float32")[:1]
+    params[0].accumulate(np.ones((7, 5), "float32"))
+    optimizer.step(params)
+    keys = ["steps", "learning_rate", "0.layer.weight.m", "0.layer.weight.v"]
+    assert list(optimizer.state_dict()) == keys
+    plain = SGD()
+    plain.step(params)
+    assert plain.state_dict() == {"steps": 1, "learning_rate": 0.01}
+
+
+def test_no_gradient_counts_as_zero() -> None:
+    parameter = Parameter(np.ones(3), "w")
+    SGD().step([parameter])
+    np.testing.assert_array_equal(parameter.value, np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.pop("steps"), "steps"),
+        (lambda s: s.pop("w.m"), r"'w' lacks \['m'\]"),
+        (lambda s: s.update({"w.velocity": np.zeros(3)}), "velocity"),
+        (lambda s: s.update({"learning_rate": -1.0}), "-1.0"),
+    ],
+)
+def test_wrong_state(change: Callable[[dict[str, Any]], object], words: str) -> None:
+    optimizer, parameter = Adam(), Parameter(np.ones(3), "w")
+    optimizer.step([parameter])
+    state = optimizer.state_dict()
+    change(state)
+    with pytest.raises(ValueError, match=words):
+        optimizer.load_state_dict(state)
+    assert optimizer.steps == 1 and optimizer.learning_rate == 0.001
+
+
+@pytest.mark.parametrize("value", [np.ones(4), np.ones(3, "float32")])
+def test_state_of_another_model(value: np.ndarray) -> None:
+    optimizer = Adam()
+    optimizer.step([Parameter(np.ones(3), "w")])
+    other = Parameter(value, "w")
+    with pytest.raises(ValueError, match="'w'"):
+        optimizer.step([Parameter(np.ones(2), "first"), other])
+    assert optimizer.steps == 1
+    np.testing.assert_array_equal(other.value, np.ones_like(value))
+
+
+def test_repeated_names() -> None:
+    with pytest.raises(ValueError, match="unique"):
+        SGD().step([Parameter(np.ones(3), "w"), Parameter(np.ones(3), "w")])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: SGD(-0.1), "learning_rate.*-0.1"),
+        (lambda: SGD(float("nan")), "learning_rate.*nan"),
+        (lambda: SGD(0.1, momentum=1.0), "momentum.*1.0"),
+        (lambda: SGD(0.1, nesterov=True), "momentum"),
+        (lambda: SGD(0.1, weight_decay=-1), "weight_decay.*-1"),
+        (lambda: Adam(beta1=1.0), "beta1.*1.0"),
+        (lambda: Adam(beta2=-0.1), "beta2.*-0.1"),
+        (lambda: Adam(epsilon=0), "epsilon.*0"),
+        (lambda: AdamW(weight_decay=float("inf")), "weight_decay.*inf"),
+        (lambda: RMSprop(rho=1.5), "rho.*1.5"),
+        (lambda: optimizers.get("adma"), "adma.*adam"),
+        (lambda: optimizers.get("adam", -1), "-1"),
+        (lambda: optimizers.get(Adam(), 0.1), "learning_rate"),
+    ],
+)
+def test_wrong_settings(make: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_get() -> None:
+    for name, kind in optimizers.NAMES.items():
+        assert type(optimizers.get(name)) is kind
+        assert optimizers.get(name, 0.25).learning_rate == 0.25
+        assert repr(optimizers.get(name)).startswith(f"{kind.__name__}(learning_rate=")
+    optimizer = SGD()
+    assert optimizers.get(optimizer) is optimizer
+    with pytest.raises(TypeError, match="3"):
+        optimizers.get(3)  # type: ignore[arg-type]
