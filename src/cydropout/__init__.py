@@ -7,10 +7,12 @@ __version__ = _version("cydropout")
 from cydropout.functional import dropout, get_num_threads, set_num_threads, show_config
 from cydropout.masks import Mask
 from cydropout.random import MaskStream
+from cydropout.training import Trainer
 
 __all__ = [
     "Mask",
     "MaskStream",
+    "Trainer",
     "__version__",
     "dropout",
     "get_num_threads",

@@ -1,0 +1,27 @@
+"""Checks of the arguments of a training run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+def pair(x: Any, y: Any, what: str) -> tuple[Array, Array]:
+    """Return samples and targets as arrays that are equally long and not empty."""
+    x, y = np.asarray(x), np.asarray(y)
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError(f"{what} must have a first axis of samples, got {x.shape} and {y.shape}")
+    if len(x) != len(y):
+        raise ValueError(f"{what} must be equally long, got {len(x)} samples and {len(y)} targets")
+    if len(x) == 0:
+        raise ValueError(f"{what} must hold at least one sample, got none")
+    return x, y
+
+
+def positive(name: str, value: int) -> None:
+    """Refuse anything but an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")

@@ -1,0 +1,72 @@
+"""Where a NaN or an infinity came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .layers.base import Context
+
+Array = np.ndarray[Any, Any]
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss of a training step is NaN or infinite.
+
+    The step changed no parameter, and the stream is back where it was before it.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Where it happened, both from 1; ``step`` counts the batches of the epoch.
+    layer : str
+        The first layer whose output is not finite, ``"input"`` when the batch itself is not, or
+        ``"loss"`` when every output is finite.
+    """
+
+    def __init__(self, value: float, epoch: int, step: int, layer: str) -> None:
+        self.value, self.epoch, self.step, self.layer = value, epoch, step, layer
+        cause = {
+            "input": "the batch itself holds NaN or Inf (input); clean the data",
+            "loss": "every layer's output is finite, so it is the loss itself; check the targets",
+        }.get(
+            layer,
+            f"layer {layer!r} is the first whose output is not finite; "
+            "lower the learning rate or check its parameters",
+        )
+        super().__init__(f"the loss is {value} at epoch {epoch}, step {step}: {cause}")
+
+    def __reduce__(self) -> tuple[type[NonFiniteLossError], tuple[float, int, int, str]]:
+        return type(self), (self.value, self.epoch, self.step, self.layer)
+
+
+def first_nonfinite(model: Any, x: Array, ctx: Context) -> str:
+    """Replay a forward pass layer by layer and name the first one whose output is not finite.
+
+    The stream of ``ctx`` must stand where it stood before the pass; it is moved on by the replay.
+    Returns ``"input"`` or ``"loss"`` as `NonFiniteLossError` explains them.
+    """
+    if not _finite(x):
+        return "input"
+    with np.errstate(all="ignore"):
+        for name, layer in _leaves(model, ""):
+            x, _ = layer.forward(x, ctx)
+            if not _finite(x):
+                return name
+    return "loss"
+
+
+def _leaves(layer: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield every layer under its path, the way the names of its parameters begin."""
+    children = getattr(layer, "layers", None)
+    if children is None:
+        yield name or layer.name, layer
+        return
+    for child in children:
+        yield from _leaves(child, f"{name}.{child.name}" if name else child.name)
+
+
+def _finite(x: Array) -> bool:
+    return x.dtype.kind in "biu" or bool(np.isfinite(x).all())

@@ -1,0 +1,460 @@
+"""The trainer: it learns, repeats itself to the bit, resumes to the bit, and says what is wrong."""
+
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+from cydropout import MaskStream, Trainer
+from cydropout.callbacks import Callback, EarlyStopping
+from cydropout.checkpoints import load_checkpoint
+from cydropout.history import History, plot_histories
+from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.layers.base import Layer
+from cydropout.losses import SoftmaxCrossEntropy
+from cydropout.nonfinite import NonFiniteLossError
+
+SAMPLES, FEATURES, CLASSES = 203, 12, 3  # 203 is no multiple of the batches: the last is smaller
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(SAMPLES, FEATURES)).astype("float32")
+    return x, (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)
+
+
+def network(rate=0.5, dtype="float32"):
+    return Sequential(
+        [Dense(32, activation="relu"), Dropout(rate), Dense(CLASSES)],
+        dtype=dtype,
+    )
+
+
+def trainer(rng=0, optimizer="adam", **settings):
+    return Trainer(network(**settings), "softmax_cross_entropy", optimizer, rng=rng)
+
+
+def state(of):
+    optimizer = {k: np.asarray(v) for k, v in of.optimizer.state_dict().items()}
+    return {**of.model.state_dict(), **optimizer, "draw": np.asarray(of.stream.next_draw)}
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name].dtype == b[name].dtype
+        assert a[name].tobytes() == b[name].tobytes(), name
+
+
+def without_seconds(history):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+class Stop(Exception):
+    pass
+
+
+class Crash(Callback):
+    """Spoil what is in memory and fail when epoch ``at`` begins; None never does."""
+
+    def __init__(self, at=None):
+        self.at = at
+
+    def on_epoch_begin(self, trainer, epoch):
+        if epoch == self.at:
+            trainer.stream.take()
+            for parameter in trainer.model.parameters():
+                parameter.value += 1
+            raise Stop
+
+
+# ---------------------------------------------------------------- learning
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fit_lowers_the_loss(data, dtype):
+    t = trainer(dtype=dtype)
+    history = t.fit(*data, epochs=12, batch_size=8, validation_data=data, progress=False)
+    assert history["epoch"] == list(range(1, 13))
+    assert history["loss"][-1] < 0.6 * history["loss"][0]
+    assert history["val_accuracy"][-1] > 0.85
+    assert t.evaluate(*data) == {
+        "loss": history["val_loss"][-1],
+        "accuracy": history["val_accuracy"][-1],
+    }
+    assert t.predict(data[0]).dtype == dtype
+
+
+def test_regression_has_no_accuracy(data):
+    x = data[0]
+    t = Trainer(Sequential([Dense(1)]), "mean_squared_error", "adam", rng=0)
+    history = t.fit(x, x.sum(axis=1, keepdims=True), epochs=3, progress=False)
+    assert set(history.to_dict()) == {"epoch", "loss", "seconds"}
+    assert set(t.evaluate(x, x[:, :1])) == {"loss"}
+
+
+def test_every_sample_is_used_once_an_epoch(data):
+    seen = []
+
+    class Spy(Layer):
+        def forward(self, x, ctx):
+            seen.append(x.copy())
+            return x, lambda dy: dy
+
+    t = Trainer(Sequential([Spy(), Dense(CLASSES)]), "softmax_cross_entropy", "sgd", rng=0)
+    t.fit(*data, epochs=2, batch_size=32, progress=False)
+    steps = -(-SAMPLES // 32)
+    assert [len(batch) for batch in seen[:steps]] == [32] * (steps - 1) + [SAMPLES % 32]
+    first, second = np.concatenate(seen[:steps]), np.concatenate(seen[steps:])
+    assert not np.array_equal(first, data[0]) and not np.array_equal(first, second)
+    for epoch in (first, second):
+        np.testing.assert_array_equal(np.sort(epoch, axis=0), np.sort(data[0], axis=0))
+    seen.clear()
+    t.fit(*data, epochs=1, batch_size=32, progress=False, shuffle=False)
+    np.testing.assert_array_equal(np.concatenate(seen), data[0])
+
+
+def test_evaluate_and_predict_in_batches(data):
+    t = trainer()
+    t.fit(*data, epochs=1, progress=False)
+    draw = t.stream.next_draw
+    whole, parts = t.predict(data[0]), t.predict(data[0], batch_size=7)
+    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+    whole, parts = t.evaluate(*data), t.evaluate(*data, batch_size=7)
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert t.stream.next_draw == draw, "inference draws nothing"
+
+
+# ---------------------------------------------------------------- the same bits again
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_same_seed_gives_the_same_bits(data, optimizer):
+    runs = [trainer(rng, optimizer) for rng in (7, MaskStream(7), 8)]
+    histories = [t.fit(*data, epochs=3, progress=False) for t in runs]
+    assert_same_bits(state(runs[0]), state(runs[1]))
+    assert without_seconds(histories[0]) == without_seconds(histories[1])
+    weight = "0.dense.weight"
+    assert not np.array_equal(state(runs[0])[weight], state(runs[2])[weight])
+
+
+def test_threads_do_not_change_the_bits(data):
+    runs = [
+        Trainer(network(), "softmax_cross_entropy", "adam", rng=1, num_threads=n) for n in (1, 3)
+    ]
+    for t in runs:
+        t.fit(*data, epochs=2, progress=False)
+    assert_same_bits(state(runs[0]), state(runs[1]))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("rng", [3, None], ids=["seed", "entropy"])
+def test_a_resumed_run_ends_bit_identical(data, tmp_path, optimizer, rng):
+    # Without a seed the second half starts from a trainer with another key.
+    seed = MaskStream(rng).key if rng is None else rng
+    path = tmp_path / "run.safetensors"
+    options = {"epochs": 6, "validation_data": data, "progress": False}
+
+    def fit(t, crash=None, **more):
+        callbacks = [EarlyStopping(patience=9), Crash(crash)]
+        return t.fit(*data, **options, callbacks=callbacks, **more)
+
+    straight, stopped, resumed = (trainer(r, optimizer) for r in (seed, seed, rng))
+    whole = fit(straight)
+    with pytest.raises(Stop):
+        fit(stopped, crash=4, checkpoint=path)
+    assert load_checkpoint(path)["epoch"] == 3
+    history = fit(resumed, checkpoint=path, resume=True)
+    assert_same_bits(state(straight), state(resumed))
+    assert without_seconds(whole) == without_seconds(history)
+    assert resumed.stream.key == straight.stream.key
+
+
+def test_resume_without_a_file_starts_and_with_a_finished_one_returns(data, tmp_path):
+    path = tmp_path / "run"
+    options = {"epochs": 2, "progress": False, "checkpoint": path, "resume": True}
+    first, again = trainer(), trainer()
+    a, b = first.fit(*data, **options), again.fit(*data, **options)
+    assert a.records == b.records
+    assert_same_bits(state(first), state(again))
+
+
+def test_resume_sets_the_callers_own_stream(data, tmp_path):
+    options = {"epochs": 2, "progress": False, "checkpoint": tmp_path / "run", "resume": True}
+    trainer(5).fit(*data, **options)
+    stream = MaskStream(5)
+    resumed = trainer(stream)
+    resumed.fit(*data, **options)
+    assert resumed.stream is stream and stream.next_draw > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 16}, "batch_size"),
+        ({"shuffle": False}, "shuffle"),
+        ({"callbacks": [Crash()]}, "callbacks"),
+        ({"optimizer": "sgd"}, "optimizer"),
+        ({"units": 16}, "parameters"),
+        ({"dtype": "float64"}, "parameters"),
+    ],
+)
+def test_resume_refuses_another_run_and_changes_nothing(data, tmp_path, change, message):
+    options = {"epochs": 2, "progress": False, "checkpoint": tmp_path / "run", "resume": True}
+    trainer().fit(*data, **options)
+    change = dict(change)
+    model = Sequential(
+        [
+            Dense(change.pop("units", 32), activation="relu"),
+            Dropout(0.5),
+            Dense(CLASSES),
+        ],
+        dtype=change.pop("dtype", "float32"),
+    )
+    other = Trainer(model, "softmax_cross_entropy", change.pop("optimizer", "adam"), rng=1)
+    model.build((FEATURES,), rng=0)
+    before = state(other)
+    with pytest.raises(ValueError, match=f"another run.*{message}"):
+        other.fit(*data, **{**options, **change})
+    assert_same_bits(before, state(other))
+
+
+# ---------------------------------------------------------------- early stopping
+
+
+class Script(Callback):
+    """Replace the metric by written values, and mark the parameters with the epoch."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def on_epoch_end(self, trainer, epoch, record):
+        record["val_loss"] = record["val_accuracy"] = self.values[epoch - 1]
+        for parameter in trainer.model.parameters():
+            parameter.value[...] = epoch
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "settings", "epochs", "best"),
+    [
+        ("val_loss", [3, 2, 2.5, 2.4, 0, 0], {"patience": 2}, 4, 2),
+        ("val_accuracy", [0.1, 0.9, 0.8, 0.7, 1, 1], {"patience": 2}, 4, 2),
+        ("val_loss", [3, 2.9, 2.8, 2.7, 0, 0], {"patience": 2, "min_delta": 0.5}, 3, 1),
+        ("val_loss", [3, np.nan, np.nan, 0, 0, 0], {"patience": 2}, 3, 1),
+        ("val_loss", [6, 5, 4, 3, 2, 2.5], {"patience": 2}, 6, 5),
+    ],
+)
+def test_early_stopping(data, monitor, values, settings, epochs, best):
+    stopping = EarlyStopping(monitor, **settings)
+    t = trainer()
+    history = t.fit(
+        *data,
+        epochs=6,
+        validation_data=data,
+        callbacks=[Script(values), stopping],
+        progress=False,
+    )
+    assert len(history) == epochs
+    assert (stopping.best_epoch, stopping.best) == (best, values[best - 1])
+    assert all((value == best).all() for value in t.model.state_dict().values()), "restored"
+
+
+def test_early_stopping_may_keep_the_last_parameters(data):
+    t = trainer()
+    stopping = EarlyStopping(patience=1, restore_best=False)
+    t.fit(
+        *data,
+        epochs=6,
+        validation_data=data,
+        callbacks=[Script([1, 2, 0, 0, 0, 0]), stopping],
+        progress=False,
+    )
+    assert all((value == 2).all() for value in t.model.state_dict().values())
+
+
+def test_a_stopped_run_stays_stopped_when_resumed(data, tmp_path):
+    def fit():
+        t = trainer()
+        stopping = EarlyStopping(patience=1)
+        history = t.fit(
+            *data,
+            epochs=6,
+            validation_data=data,
+            callbacks=[Script([1, 2, 0, 0, 0, 0]), stopping],
+            progress=False,
+            checkpoint=tmp_path / "run",
+            resume=True,
+        )
+        return t, history
+
+    (first, a), (second, b) = fit(), fit()
+    assert len(a) == len(b) == 2
+    assert_same_bits(first.model.state_dict(), second.model.state_dict())
+    assert all((value == 1).all() for value in second.model.state_dict().values())
+
+
+def test_early_stopping_refuses_nonsense(data):
+    with pytest.raises(ValueError, match=r"patience.*0"):
+        EarlyStopping(patience=0)
+    with pytest.raises(ValueError, match=r"min_delta.*-1"):
+        EarlyStopping(min_delta=-1)
+    with pytest.raises(ValueError, match=r"val_loss.*validation_data"):
+        trainer().fit(*data, epochs=1, callbacks=[EarlyStopping()], progress=False)
+
+
+# ---------------------------------------------------------------- NaN
+
+
+class Poison(Layer):
+    """Turn finite numbers into infinite ones at training."""
+
+    def forward(self, x, ctx):
+        return x * np.float32(np.inf), lambda dy: dy
+
+
+class BrokenLoss(SoftmaxCrossEntropy):
+    def __call__(self, prediction, target):
+        value, gradient = super().__call__(prediction, target)
+        return (float("nan") if (target == 9).any() else value), gradient
+
+
+def fit_in_order(t, x, y, epochs=1):
+    t.fit(x, y, epochs=epochs, batch_size=32, shuffle=False, progress=False)
+    return t
+
+
+def check_nonfinite(t, x, y, layer, step=3):
+    with pytest.raises(NonFiniteLossError) as caught, np.errstate(all="ignore"):
+        fit_in_order(t, x, y, epochs=3)
+    error = caught.value
+    assert isinstance(error, FloatingPointError)
+    assert (error.epoch, error.step, error.layer) == (1, step, layer)
+    for part in ("epoch 1", f"step {step}", layer):
+        assert part in str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    return t
+
+
+def after_two_steps(data, make):
+    """Return a trainer that has seen what the failing one saw before its third step."""
+    return fit_in_order(make(), data[0][:64], data[1][:64])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_nonfinite_input_is_named(data, bad):
+    x = data[0].astype("float64")
+    x[70, 3] = bad  # 1e300 is infinite in the model's float32
+    t = check_nonfinite(trainer(), x, data[1], "input")
+    assert_same_bits(state(t), state(after_two_steps(data, trainer)))
+
+
+def test_nonfinite_loss_is_named(data):
+    def make():
+        model = Sequential([Dense(32, activation="relu"), Dropout(0.5), Dense(10)])
+        return Trainer(model, BrokenLoss(), "adam", rng=0)
+
+    y = data[1].copy()
+    y[70] = 9
+    t = check_nonfinite(make(), data[0], y, "loss")
+    assert_same_bits(state(t), state(after_two_steps(data, make)))
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_the_first_nonfinite_layer_is_named(data, place):
+    t = trainer()
+    t.model.build((FEATURES,), rng=0)
+    names = [layer.name for layer in t.model.layers]
+    t.model.layers[place].parameters()[0].value[0] = np.nan
+    before = state(t)
+    check_nonfinite(t, *data, names[place], step=1)
+    assert_same_bits(before, state(t))
+
+
+def test_a_nested_nonfinite_layer_is_named_by_its_path(data):
+    inner = Sequential([Dense(8), Poison()])
+    model = Sequential([Dropout(0.1), inner, Dense(CLASSES)])
+    t = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
+    check_nonfinite(t, *data, f"{inner.name}.{inner.layers[1].name}", step=1)
+    assert t.stream.next_draw == 0
+
+
+# ---------------------------------------------------------------- history
+
+
+def test_history_plots_a_png_without_pyplot_state(data, tmp_path):
+    history = trainer().fit(*data, epochs=2, validation_data=data, progress=False)
+    history.plot(tmp_path / "one.png", title="one")
+    plot_histories({"a": history, "b": history}, tmp_path / "two.png")
+    for name in ("one.png", "two.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_history_columns():
+    history = History([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "val_loss": 3.0}])
+    assert history["loss"] == [2.0, 1.0]
+    np.testing.assert_equal(history.to_dict()["val_loss"], [np.nan, 3.0])
+    with pytest.raises(KeyError, match=r"accuracy.*loss"):
+        history["accuracy"]
+    with pytest.raises(ValueError, match="no epoch"):
+        History().plot("never.png")
+
+
+# ---------------------------------------------------------------- progress and errors
+
+
+def test_the_bar_shows_loss_accuracy_and_speed(data, capsys):
+    trainer().fit(*data, epochs=2, progress="digits", validation_data=data)
+    shown = capsys.readouterr().err
+    for part in ("digits, epoch 2/2", "loss=", "accuracy=", "val_accuracy=", "samples/s", "100%"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [("tqdm", {}), ("safetensors", {"progress": False, "checkpoint": "run"})],
+)
+def test_a_missing_package_names_the_extra(data, tmp_path, monkeypatch, module, options):
+    monkeypatch.chdir(tmp_path)
+    for name in [n for n in sys.modules if n == module or n.startswith(f"{module}.")]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, module, None)
+    t = trainer()
+    with pytest.raises(ImportError, match=rf"{module}.*cydropout\[train\]"):
+        t.fit(*data, epochs=1, **options)
+    assert t.stream.next_draw == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y": np.zeros(5, int)}, "203 samples and 5 targets"),
+        ({"x": np.float32(1)}, "first axis"),
+        ({"x": np.zeros((0, FEATURES), "f4"), "y": np.zeros(0, int)}, "at least one sample"),
+        ({"epochs": 0}, "epochs.*0"),
+        ({"epochs": 2.5}, "epochs.*2.5"),
+        ({"batch_size": 0}, "batch_size.*0"),
+        ({"batch_size": True}, "batch_size.*True"),
+        ({"validation_data": (np.zeros((2, FEATURES), "f4"), [1])}, "validation_data.*2.*1"),
+        ({"resume": True}, "resume=True needs checkpoint"),
+        ({"checkpoint": "missing/run"}, "missing"),
+        ({"checkpoint": "."}, "is a directory"),
+    ],
+)
+def test_bad_arguments_change_nothing(data, change, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    t = trainer()
+    options = {"x": data[0], "y": data[1], "epochs": 1, "progress": False, **change}
+    with pytest.raises(ValueError, match=message):
+        t.fit(**options)
+    assert t.stream.next_draw == 0 and not t.model.parameters()
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="nope"):
+        Trainer(network(), "nope", "adam")
+    with pytest.raises(ValueError, match="nope"):
+        Trainer(network(), "softmax_cross_entropy", "nope")
