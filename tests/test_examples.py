@@ -1,0 +1,38 @@
+"""Every example runs, without a warning, on the digits."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = sorted(EXAMPLES.glob("[0-9]*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_example_runs(script, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), "--epochs", "2"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stdout
+
+
+def test_the_table_names_every_example():
+    assert SCRIPTS
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    for script in SCRIPTS:
+        assert f"]({script.name})" in text
+        compile(script.read_text(encoding="utf-8"), script.name, "exec")
+
+
+def test_the_numpy_example_is_short():
+    lines = (EXAMPLES / "05_numpy_pipeline.py").read_text(encoding="utf-8").splitlines()
+    body = lines[
+        lines.index("rng, stream = np.random.default_rng(options.seed), MaskStream(options.seed)") :
+    ]
+    assert len([line for line in body if line.strip()]) <= 20
