@@ -125,9 +125,6 @@ class Mask:
         If an argument is out of its range; no draw is taken then.
     """
 
-    __slots__ = ("_axes", "_compact", "_identity", "_plan", "_state", "draw", "key", "offset",
-                 "rate", "scaling", "shape", "storage")
-
     def __init__(
         self,
         stream: MaskStream,
@@ -262,11 +259,10 @@ class Mask:
             self._plan.apply_rows(x, y, code, *_rows(self.shape, self._axes), threads)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__ if name != "_plan"}
+        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        self.__dict__.update(state)
         self._make(*self._state)
 
     def __repr__(self) -> str:
@@ -280,8 +276,6 @@ class InferenceMask(Mask):
     With the default scaling it is the identity, and `apply` returns its input itself. Other
     scalings multiply by the mean, ``k`` or ``sqrt(k)``; where the rate is 1, that is 0.
     """
-
-    __slots__ = ("_returns_input",)
 
     def __init__(
         self,

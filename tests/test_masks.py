@@ -1,0 +1,111 @@
+"""Mask: what it says of itself, and what it refuses."""
+
+import copy
+import pickle
+import threading
+
+import numpy as np
+import pytest
+import reference
+
+from cydropout import Mask, MaskStream
+from cydropout.masks import inference_mask
+
+
+def test_scalar_properties():
+    mask = MaskStream(0).draw((10, 100), rate=0.1)
+    q = round(0.9 * 2**32)
+    assert (mask.rate, mask.shape, mask.draw) == (0.1, (10, 100), 0)
+    assert mask.effective_rate == 1 - q / 2**32
+    assert mask.scale == 2**32 / q
+    assert mask.keep.shape == mask.shape and mask.keep.dtype == bool
+    assert mask.nbytes == 4 * 32  # 1000 bits in words of 32
+    assert MaskStream(0).draw((10, 100), 0.1, storage="seed").nbytes == 0
+
+
+def test_properties_of_rates_per_neuron():
+    rates = np.linspace(0, 1, 5)
+    mask = MaskStream(0).draw((3, 4, 5), rates)
+    assert mask.scale.shape == mask.effective_rate.shape == (5,)
+    np.testing.assert_allclose(mask.effective_rate, rates, atol=2**-32)
+    assert mask.scale[-1] == 0 and mask.scale[0] == 1
+    assert MaskStream(0).draw((3, 4, 5), rates[:4, None]).scale.shape == (4, 5)
+    assert MaskStream(0).draw((3, 4, 5), np.full(5, 0.25)).scale == 1 / 0.75
+
+
+def test_bits_are_packed_and_read_only():
+    mask = MaskStream(0).draw(1000, 0.3)
+    np.testing.assert_array_equal(mask.bits, reference.packed(mask.keep))
+    with pytest.raises(ValueError, match="read-only"):
+        mask.bits[0] = 1
+
+
+def test_shared_axes_hold_one_mask():
+    mask = MaskStream(0).draw((64, 100), 0.5, shared_axes=0)
+    assert mask.nbytes == 16
+    assert (mask.keep == mask.keep[0]).all()
+    assert MaskStream(0).draw((64, 100), 0.5, shared_axes=(-2,)).nbytes == 16
+
+
+@pytest.mark.parametrize("storage", ["bits", "seed"])
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_copy_is_the_same_map(storage, clone):
+    x = np.ones((20, 33), "f4")
+    for rate in (0.5, 0.0, np.linspace(0, 1, 33)):
+        mask = MaskStream(0).draw(x.shape, rate, storage=storage)
+        y = mask.apply(x)
+        np.testing.assert_array_equal(clone(mask).apply(x), y)
+    mask = inference_mask(x.shape, 0.5, scaling="classic")
+    np.testing.assert_array_equal(clone(mask).apply(x), mask.apply(x))
+
+
+def test_threads_may_share_a_mask():
+    x = np.ones(300_000, "f4")
+    want = MaskStream(0).draw(x.shape, 0.3).apply(x)
+    mask, results = MaskStream(0).draw(x.shape, 0.3), [None] * 8
+
+    def use(i):
+        results[i] = mask.apply(x)
+
+    workers = [threading.Thread(target=use, args=(i,)) for i in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for y in results:
+        np.testing.assert_array_equal(y, want)
+
+
+@pytest.mark.parametrize(
+    "options, error, named",
+    [
+        ({"shape": (3, -1)}, ValueError, "-1"),
+        ({"shape": (3, 1.5)}, TypeError, "1.5"),
+        ({"shape": "ab"}, TypeError, "ab"),
+        ({"scaling": "twice"}, ValueError, "twice"),
+        ({"storage": "disk"}, ValueError, "disk"),
+        ({"shared_axes": 2}, ValueError, "axis 2"),
+        ({"shared_axes": (0, -3)}, ValueError, "axis -3"),
+        ({"offset": -1}, ValueError, "-1"),
+        ({"offset": 2**64}, ValueError, str(2**64)),
+        ({"offset": 0.5}, TypeError, "0.5|float"),
+        ({"rate": np.full(4, 0.1), "shared_axes": 1}, ValueError, "shared"),
+    ],
+)
+def test_bad_options_are_named_and_cost_no_draw(options, error, named):
+    stream = MaskStream(0)
+    with pytest.raises(error, match=named):
+        stream.draw(**{"shape": (3, 4), "rate": np.array([0.1, 0.2, 0.3, 0.4]), **options})
+    assert stream.next_draw == 0
+
+
+def test_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
+        MaskStream(0).draw(3, 0.5).apply(np.ones(4))
+    with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
+        inference_mask(3, 0.5).apply(np.ones(4))
+
+
+def test_repr_names_the_draw():
+    text = repr(Mask(MaskStream(0), 3, 0.5, offset=7))
+    assert "draw=0" in text and "offset=7" in text and "rate=0.5" in text

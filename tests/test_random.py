@@ -1,0 +1,97 @@
+"""MaskStream: two integers, handed out once each."""
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from cydropout import MaskStream, dropout
+from cydropout.random import as_stream
+
+
+def test_the_key_of_an_int():
+    key = int(np.random.SeedSequence(7).generate_state(1, "uint64")[0])
+    assert MaskStream(7).key == key and MaskStream(7).next_draw == 0
+    assert MaskStream(np.int32(7)).key == MaskStream(np.random.SeedSequence(7)).key == key
+
+
+def test_the_state_returns_to_any_draw():
+    stream = MaskStream(3)
+    masks = [stream.draw(1000, 0.5).keep for _ in range(3)]
+    assert stream.next_draw == 3
+    again = MaskStream.from_state(stream.key, 1)
+    np.testing.assert_array_equal(again.draw(1000, 0.5).keep, masks[1])
+    stream.next_draw = 2
+    np.testing.assert_array_equal(stream.draw(1000, 0.5).keep, masks[2])
+    assert not (masks[0] == masks[1]).all()
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
+def test_a_copy_goes_on_alike(clone):
+    stream = MaskStream(3)
+    stream.take()
+    other = clone(stream)
+    assert (other.key, other.next_draw) == (stream.key, 1)
+    assert other.take() == 1 and stream.next_draw == 1
+
+
+def test_every_kind_of_rng():
+    x = np.ones(1000, "f4")
+    for make in (lambda: 5, lambda: np.random.SeedSequence(5), lambda: np.random.default_rng(5),
+                 lambda: MaskStream(5)):
+        np.testing.assert_array_equal(dropout(x, 0.5, rng=make()), dropout(x, 0.5, rng=make()))
+    assert not np.array_equal(dropout(x, 0.5), dropout(x, 0.5))
+    sequence = np.random.SeedSequence(5)
+    np.testing.assert_array_equal(dropout(x, 0.5, rng=sequence), dropout(x, 0.5, rng=sequence))
+    generator = np.random.default_rng(5)
+    assert not np.array_equal(dropout(x, 0.5, rng=generator), dropout(x, 0.5, rng=generator))
+    stream = MaskStream(5)
+    assert as_stream(stream) is stream
+
+
+@pytest.mark.parametrize(
+    "rng, error", [(-1, ValueError), (1.5, TypeError), ("0", TypeError), (True, TypeError)]
+)
+def test_a_bad_seed_is_named(rng, error):
+    for call in (lambda: MaskStream(rng), lambda: dropout(np.ones(3), 0.5, rng=rng)):
+        with pytest.raises(error, match=str(rng)):
+            call()
+
+
+@pytest.mark.parametrize("key, draw", [(-1, 0), (2**64, 0), (0, -1), (0, 2**64)])
+def test_a_bad_state_is_named(key, draw):
+    with pytest.raises(ValueError, match=r"2\*\*64"):
+        MaskStream.from_state(key, draw)
+
+
+def test_threads_get_every_draw_once():
+    stream, taken = MaskStream(0), []
+    workers = [
+        threading.Thread(target=lambda: taken.extend(stream.take() for _ in range(2000)))
+        for _ in range(8)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(taken) == list(range(16_000))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_does_not_repeat_its_parent():
+    code = (
+        "import os, numpy as np, cydropout\n"
+        "x = np.ones(64, 'f4'); cydropout.dropout(x, .5)\n"
+        "r, w = os.pipe()\n"
+        "pid = os.fork()\n"
+        "y = cydropout.dropout(x, .5).tobytes()\n"
+        "if pid == 0: os.write(w, y); os._exit(0)\n"
+        "os.waitpid(pid, 0)\n"
+        "assert os.read(r, 256) != y\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,119 @@
+"""Threads, forks, and what show_config says."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import cydropout
+from cydropout import _kernels
+from cydropout._kernels import api, threads
+
+
+def python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, timeout=120,
+        capture_output=True, text=True,
+    )
+
+
+@pytest.fixture
+def restored():
+    yield
+    cydropout.set_num_threads(None)
+
+
+def test_set_num_threads(restored):
+    cydropout.set_num_threads(3)
+    expected = 3 if api.OPENMP else 1
+    assert cydropout.get_num_threads() == expected
+    cydropout.set_num_threads(None)
+    if not os.environ.get("OMP_NUM_THREADS") and hasattr(os, "sched_getaffinity"):
+        assert cydropout.get_num_threads() <= len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize("bad, error", [(0, ValueError), (-2, ValueError), (1.5, TypeError)])
+def test_a_bad_number_is_named(bad, error, restored):
+    before = cydropout.get_num_threads()
+    with pytest.raises(error, match=str(bad)):
+        cydropout.set_num_threads(bad)
+    assert cydropout.get_num_threads() == before
+    with pytest.raises(error, match=str(bad)):
+        cydropout.dropout(np.ones(3), 0.5, num_threads=bad)
+
+
+@pytest.mark.skipif(not api.OPENMP, reason="built without OpenMP")
+def test_omp_num_threads():
+    code = "import cydropout as c; print(c.get_num_threads(), c.show_config('dicts'))"
+    done = python(code, OMP_NUM_THREADS="5")
+    assert done.stdout.startswith("5") and "OMP_NUM_THREADS" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "files, expected",
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+)
+def test_cgroup_limit(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert threads.cgroup_limit(tmp_path) == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_works_after_threads():
+    code = (
+        "import os, numpy as np, cydropout\n"
+        "x = np.ones(1_000_000, 'f4')\n"
+        "y = cydropout.dropout(x, .5, rng=0, num_threads=2)\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    z = cydropout.dropout(x, .5, rng=0, num_threads=2)\n"
+        "    os._exit(0 if (y == z).all() else 1)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_show_config(capsys):
+    assert cydropout.show_config() is None
+    text = capsys.readouterr().out
+    config = cydropout.show_config("dicts")
+    assert config["build"] == _kernels.build and config["build"] in config["builds available"]
+    assert config["threads"] == cydropout.get_num_threads()
+    for key, value in config.items():
+        assert key in text
+        assert isinstance(value, list) or str(value) in text
+    with pytest.raises(ValueError, match="yaml"):
+        cydropout.show_config("yaml")
+
+
+@pytest.mark.parametrize("name", _kernels.available())
+def test_the_environment_forces_a_build(name):
+    code = "import cydropout; print(cydropout.show_config('dicts')['build'])"
+    assert python(code, CYDROPOUT_ISA=name).stdout.strip() == name
+    assert python(code, CYDROPOUT_ISA=name.replace("_", "-").upper()).stdout.strip() == name
+
+
+def test_an_unknown_build_is_named():
+    done = python("import cydropout", CYDROPOUT_ISA="sse9")
+    assert done.returncode == 1
+    assert "'sse9'" in done.stderr and "baseline" in done.stderr.splitlines()[-1]
+
+
+def test_a_build_this_cpu_cannot_run_is_refused(monkeypatch):
+    monkeypatch.setattr(api, "CPU_LEVEL", 0)
+    before = _kernels.build
+    with pytest.raises(ImportError, match="x86_64_v4.*cannot run"):
+        _kernels.choose("x86_64_v4")
+    assert _kernels.build == before
+    assert _kernels.available() == ["baseline"]
