@@ -25,7 +25,7 @@ def user(tmp_path_factory):
         capture_output=True, text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = directory.glob("user.*.so") if sys.platform != "win32" else directory.glob("user.*.pyd")
+    (path,) = directory.glob("user.*.pyd" if sys.platform == "win32" else "user.*.so")
     spec = importlib.util.spec_from_file_location("user", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

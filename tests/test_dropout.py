@@ -1,5 +1,7 @@
 """The edge-case table of the design: one test or more for each row, for every way to call."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import reference
@@ -119,7 +121,9 @@ def test_a_rate_that_is_no_number_is_named(x, rate):
         dropout(x, rate)
 
 
-@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "complex64", "object", "str", "longdouble"])
+@pytest.mark.parametrize(
+    "dtype", ["int64", "uint8", "bool", "complex64", "object", "str", "longdouble"]
+)
 def test_other_dtypes_are_named(drop, dtype):
     with pytest.raises(TypeError, match=r"dtype .*(astype)"):
         drop(np.ones(4).astype(dtype), 0.5)
@@ -271,7 +275,7 @@ def test_the_mean_is_kept(rate):
 
 def test_masks_of_one_draw_are_nested():
     kept = [MaskStream(5).draw(10_000, rate).keep for rate in (0.9, 0.5, 0.4, 0.1)]
-    assert all((small <= large).all() for small, large in zip(kept, kept[1:], strict=False))
+    assert all((small <= large).all() for small, large in pairwise(kept))
 
 
 def test_a_slice_is_computed_alone(x):

@@ -48,7 +48,9 @@ def test_shared_axes_hold_one_mask():
 
 
 @pytest.mark.parametrize("storage", ["bits", "seed"])
-@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+@pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda mask: pickle.loads(pickle.dumps(mask))]
+)
 def test_a_copy_is_the_same_map(storage, clone):
     x = np.ones((20, 33), "f4")
     for rate in (0.5, 0.0, np.linspace(0, 1, 33)):
