@@ -108,8 +108,43 @@ def test_shared_axes_and_storage_give_the_same():
         assert all((a == b).all() for a, b in zip(*backs, strict=True))
 
 
+@pytest.mark.parametrize("axes", [(), (0,)])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_dropped_elements_have_no_gradient_even_of_nan(name, axes):
+    z = np.full((4, 8), np.nan, "f4")
+    mask = MaskStream(0).draw(z.shape, 1.0, shared_axes=axes)
+    for array in bias_activation_dropout_backward(
+        np.ones_like(z), z, np.zeros(8, "f4"), name, mask
+    ):
+        assert (array == 0).all()
+    assert (bias_activation_dropout(z, None, name, mask) == 0).all()
+
+
+def test_byte_order_and_layout_are_kept():
+    z = np.random.default_rng(0).standard_normal((5, 9))
+    want = bias_activation_dropout(z, None, "relu", None)
+    swapped = z.astype(">f8")
+    assert bias_activation_dropout(swapped, None, "relu", None).dtype == swapped.dtype
+    assert bias_activation_dropout(swapped, None, "relu", None, out=swapped) is swapped
+    np.testing.assert_array_equal(swapped, want)
+    fortran = np.asfortranarray(z)
+    bias_activation_dropout(fortran, None, "relu", None, out=fortran)
+    np.testing.assert_array_equal(fortran, want)
+
+
+def test_no_columns():
+    z = np.ones((3, 0))
+    dz, dbias = bias_activation_dropout_backward(z, z, np.ones(0), "relu", None)
+    assert dz.shape == (3, 0) and dbias.shape == (0,)
+
+
 def test_bad_input_is_named():
     z = np.ones((3, 4), "f4")
+    both = np.ones(13, "f4")
+    with pytest.raises(ValueError, match="overlaps z"):
+        bias_activation_dropout_backward(z[0], both[:4], None, "tanh", None, out=both[1:5])
+    with pytest.raises(ValueError, match="sharpness.*-1"):
+        bias_activation_dropout(z, None, "softplus", None, a=-1)
     with pytest.raises(ValueError, match="swish"):
         bias_activation_dropout(z, None, "swish", None)
     with pytest.raises(ValueError, match=r"\(3,\)"):

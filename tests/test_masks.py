@@ -29,8 +29,8 @@ def test_properties_of_rates_per_neuron():
     assert mask.scale.shape == mask.effective_rate.shape == (5,)
     np.testing.assert_allclose(mask.effective_rate, rates, atol=2**-32)
     assert mask.scale[-1] == 0 and mask.scale[0] == 1
-    assert MaskStream(0).draw((3, 4, 5), rates[:4, None]).scale.shape == (4, 5)
-    assert MaskStream(0).draw((3, 4, 5), np.full(5, 0.25)).scale == 1 / 0.75
+    assert MaskStream(0).draw((3, 4, 5), rates[:4, None]).scale.shape == (4, 1)
+    assert (MaskStream(0).draw((3, 4, 5), np.full(5, 0.25)).scale == np.full(5, 1 / 0.75)).all()
 
 
 def test_bits_are_packed_and_read_only():
@@ -90,7 +90,9 @@ def test_threads_may_share_a_mask():
         ({"shared_axes": (0, -3)}, ValueError, "axis -3"),
         ({"offset": -1}, ValueError, "-1"),
         ({"offset": 2**64}, ValueError, str(2**64)),
-        ({"offset": 0.5}, TypeError, "0.5|float"),
+        ({"offset": 0.5}, TypeError, "offset.*0.5"),
+        ({"shape": (2**40, 2**40), "rate": 0.5}, ValueError, "too large"),
+        ({"shared_axes": 0.0}, TypeError, "shared_axes.*0.0"),
         ({"rate": np.full(4, 0.1), "shared_axes": 1}, ValueError, "shared"),
     ],
 )
@@ -111,3 +113,28 @@ def test_another_shape_is_refused():
 def test_repr_names_the_draw():
     text = repr(Mask(MaskStream(0), 3, 0.5, offset=7))
     assert "draw=0" in text and "offset=7" in text and "rate=0.5" in text
+
+
+@pytest.mark.parametrize("axes", [np.int64(0), np.array([0]), [0], (0,), -2])
+def test_shared_axes_may_be_any_ints(axes):
+    assert (MaskStream(0).draw((5, 9), 0.5, shared_axes=axes).keep.std(axis=0) == 0).all()
+
+
+def test_the_last_elements_of_a_draw():
+    offset = 2**64 - 300
+    mask = MaskStream(0).draw(300, 0.5, offset=offset)
+    kept = reference.keep(mask.key, 0, (300,), 0.5, offset)
+    np.testing.assert_array_equal(mask.keep, kept)
+
+
+def test_rates_for_no_element():
+    mask = MaskStream(0).draw((2, 0), [[0.1], [0.5]])
+    assert mask.apply(np.ones((2, 0))).shape == (2, 0)
+    np.testing.assert_allclose(mask.scale, [[1 / 0.9], [2]])
+
+
+def test_a_mask_needs_a_stream():
+    with pytest.raises(TypeError, match="MaskStream"):
+        Mask(0, 3, 0.5)
+    with pytest.raises(TypeError, match="MaskStream"):
+        MaskStream(MaskStream(0))

@@ -95,3 +95,18 @@ def test_a_forked_child_does_not_repeat_its_parent():
         "assert os.read(r, 256) != y\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_refused_call_leaves_a_generator_alone():
+    generator = np.random.default_rng(0)
+    before = generator.bit_generator.state
+    x = np.ones(3)
+    for rate, options, error in (
+        (2.0, {}, ValueError), (0.5, {"scaling": "x"}, ValueError),
+        (0.5, {"num_threads": 2**40}, ValueError),
+    ):
+        with pytest.raises(error):
+            dropout(x, rate, rng=generator, **options)
+    dropout(x, 0.0, rng=generator)
+    dropout(x, 0.5, rng=generator, training=False)
+    assert generator.bit_generator.state == before

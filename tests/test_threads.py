@@ -34,7 +34,9 @@ def test_set_num_threads(restored):
         assert cydropout.get_num_threads() <= len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize("bad, error", [(0, ValueError), (-2, ValueError), (1.5, TypeError)])
+@pytest.mark.parametrize(
+    "bad, error", [(0, ValueError), (-2, ValueError), (1025, ValueError), (1.5, TypeError)]
+)
 def test_a_bad_number_is_named(bad, error, restored):
     before = cydropout.get_num_threads()
     with pytest.raises(error, match=str(bad)):
@@ -42,6 +44,13 @@ def test_a_bad_number_is_named(bad, error, restored):
     assert cydropout.get_num_threads() == before
     with pytest.raises(error, match=str(bad)):
         cydropout.dropout(np.ones(3), 0.5, num_threads=bad)
+
+
+@pytest.mark.skipif(not api.OPENMP, reason="built without OpenMP")
+@pytest.mark.parametrize("text", ["0", "-1", "many", "\u00b2", "99999999999", ""])
+def test_an_odd_omp_num_threads_does_no_harm(text):
+    done = python("import cydropout as c; print(c.get_num_threads())", OMP_NUM_THREADS=text)
+    assert done.returncode == 0 and 1 <= int(done.stdout) <= 1024, done.stderr
 
 
 @pytest.mark.skipif(not api.OPENMP, reason="built without OpenMP")
@@ -77,7 +86,9 @@ def test_a_forked_child_works_after_threads():
         "pid = os.fork()\n"
         "if pid == 0:\n"
         "    z = cydropout.dropout(x, .5, rng=0, num_threads=2)\n"
-        "    os._exit(0 if (y == z).all() else 1)\n"
+        "    said = cydropout.show_config('dicts')\n"
+        "    serial = (said['threads'], said['threads decided by']) == (1, 'forked child')\n"
+        "    os._exit(0 if (y == z).all() and serial else 1)\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0\n"
     )
     done = python(code)

@@ -37,27 +37,29 @@ def is_ready(x: np.ndarray) -> bool:
 
 def as_float_array(x: ArrayLike, what: str = "x") -> tuple[np.ndarray, int]:
     """Return ``x`` as an array, and the kernels' number of its dtype."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{what} is a masked array; fill it first, with {what}.filled(0)")
     array = np.asarray(x)
     return array, dtype_code(array.dtype, what)
 
 
-def check_out(out: Any, x: np.ndarray) -> None:
+def check_out(out: Any, x: np.ndarray, name: str = "x") -> None:
     """Raise if ``out`` cannot take the result for ``x``: before anything is written."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
-    if out is x:
-        if not out.flags.writeable:
-            raise ValueError("out is x, which is read-only; pass a writeable copy")
-        return
-    if out.shape != x.shape:
-        raise ValueError(f"out has shape {out.shape}, but x has shape {x.shape}")
-    if out.dtype != x.dtype:
-        raise ValueError(f"out has dtype {out.dtype}, but x has dtype {x.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only; pass a writeable array")
+    if out.size > 1 and 0 in out.strides:
+        raise ValueError("out has elements that share memory; pass an array of its own")
+    if out is x:
+        return
+    if out.shape != x.shape:
+        raise ValueError(f"out has shape {out.shape}, but {name} has shape {x.shape}")
+    if out.dtype != x.dtype:
+        raise ValueError(f"out has dtype {out.dtype}, but {name} has dtype {x.dtype}")
     same = (
         out.__array_interface__["data"][0] == x.__array_interface__["data"][0]
         and out.strides == x.strides
     )
     if not same and np.may_share_memory(out, x) and np.shares_memory(out, x):
-        raise ValueError("out partly overlaps x; pass x itself or an array of its own")
+        raise ValueError(f"out partly overlaps {name}; pass {name} itself or an array of its own")

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays, _kernels
 from cydropout._kernels import api, threads
 from cydropout._kernels.threads import check_num_threads, get_num_threads, set_num_threads
-from cydropout.masks import Mask, Scaling, check_axes, check_rate, inference_mask
+from cydropout.masks import Mask, Scaling, inference_mask
 from cydropout.random import RNG, as_stream
 
 __all__ = ["adam_step", "bias_activation_dropout", "bias_activation_dropout_backward", "dropout",
@@ -22,7 +22,7 @@ ACTIVATIONS = {
         ("linear", "relu", "sigmoid", "tanh", "softplus", "selu", "gelu")
     )
 }
-_TILE = 2048
+_TILE = api.TILE_SIZE
 _CHUNKS = 16
 
 
@@ -37,7 +37,7 @@ def dropout(
     scaling: Scaling = "inverted",
     num_threads: int | None = None,
 ) -> np.ndarray:
-    """Y = x / (1 - rate) where kept, else 0; each element is dropped with probability ``rate``.
+    """y = x / (1 - rate) where kept, else 0; each element is dropped with probability ``rate``.
 
     Parameters
     ----------
@@ -77,24 +77,24 @@ def dropout(
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent
     neural networks from overfitting", JMLR 15 (2014).
     """
-    x, _ = _arrays.as_float_array(x)
+    array, _ = _arrays.as_float_array(x)
     if out is not None:
-        _arrays.check_out(out, x)
+        _arrays.check_out(out, array)
     check_num_threads(num_threads)
     mask: Mask
     if training:
         # Nothing is held for a backward pass: the bits are used as they are drawn.
         mask = as_stream(rng).draw(
-            x.shape, rate, scaling=scaling, shared_axes=shared_axes, storage="seed"
+            array.shape, rate, scaling=scaling, shared_axes=shared_axes, storage="seed"
         )
     else:
-        check_rate(rate)
-        check_axes(shared_axes, x.ndim)
-        mask = inference_mask(x.shape, rate, scaling=scaling, shared_axes=shared_axes)
+        mask = inference_mask(array.shape, rate, scaling=scaling, shared_axes=shared_axes)
     return mask.apply(x, out=out, num_threads=num_threads)
 
 
-def _fused_inputs(z: Any, activation: str, mask: Mask | None) -> tuple[np.ndarray, int, int]:
+def _check_fused(
+    z: Any, activation: str, mask: Mask | None, a: float
+) -> tuple[np.ndarray, int, int]:
     z, code = _arrays.as_float_array(z, "z")
     if code < 2:
         raise TypeError(f"z has dtype {z.dtype}; the fused passes need float32 or float64")
@@ -102,15 +102,18 @@ def _fused_inputs(z: Any, activation: str, mask: Mask | None) -> tuple[np.ndarra
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
     if mask is not None and mask.shape != z.shape:
         raise ValueError(f"z has shape {z.shape}, but the mask has shape {mask.shape}")
-    return _arrays.contiguous(z), code, ACTIVATIONS[activation]
+    if not 0 < a < float("inf"):
+        raise ValueError(f"a, the sharpness of softplus, must be positive and finite, not {a}")
+    return z, code, ACTIVATIONS[activation]
 
 
-def _fused_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
+def _extended_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the bias repeated for a tile past its period, and the period."""
+    native = z.dtype.newbyteorder("=")
     if bias is None:
         # -0.0 is what leaves every number as it is, -0.0 too.
-        return np.full(_TILE + 1, -0.0, z.dtype), 1
-    bias = np.asarray(bias, z.dtype)
+        return np.full(_TILE + 1, -0.0, native), 1
+    bias = np.asarray(bias, native)
     if bias.shape != z.shape[-1:]:
         raise ValueError(f"bias has shape {bias.shape}, but z has shape {z.shape}")
     return np.resize(bias, bias.size + _TILE), max(bias.size, 1)
@@ -118,9 +121,17 @@ def _fused_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
 
 def _fused_plan(mask: Mask | None, z: np.ndarray) -> tuple[api.Plan, Mask | None]:
     """Return the plan that runs in the same pass, and the mask that needs one of its own."""
-    if mask is not None and mask._compact == mask.shape:
-        return mask._plan, None
+    plan = None if mask is None else mask.fused_plan()
+    if plan is not None:
+        return plan, None
     return api.Plan(0, 0, 0, z.size, 2**32, 1.0, False), mask
+
+
+def _place(out: np.ndarray | None, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the result as the caller gets it, and the array that the kernels write."""
+    if out is None:
+        out = np.empty(z.shape, z.dtype)
+    return out, out if _arrays.is_ready(out) else np.empty(z.shape, z.dtype.newbyteorder("="))
 
 
 def bias_activation_dropout(
@@ -133,7 +144,7 @@ def bias_activation_dropout(
     out: np.ndarray | None = None,
     num_threads: int | None = None,
 ) -> np.ndarray:
-    """Y = mask(act(z + bias)), in one pass.
+    """y = mask(act(z + bias)), in one pass.
 
     Parameters
     ----------
@@ -157,16 +168,14 @@ def bias_activation_dropout(
     TypeError, ValueError
         If a dtype, a shape or the name of the activation does not fit.
     """
-    z, code, kind = _fused_inputs(z, activation, mask)
-    extended, columns = _fused_bias(bias, z)
+    z, code, kind = _check_fused(z, activation, mask, a)
+    extended, columns = _extended_bias(bias, z)
     count = check_num_threads(num_threads)
-    if out is None:
-        out = np.empty(z.shape, z.dtype)
-    else:
-        _arrays.check_out(out, z)
-    y = out if _arrays.is_ready(out) else np.empty(z.shape, z.dtype)
+    if out is not None:
+        _arrays.check_out(out, z, "z")
+    out, y = _place(out, z)
     plan, later = _fused_plan(mask, z)
-    plan.forward(z, extended, y, code, kind, a, columns, count)
+    plan.forward(_arrays.contiguous(z), extended, y, code, kind, a, columns, count)
     if later is not None:
         later.apply(y, out=y, num_threads=num_threads)
     if y is not out:
@@ -185,7 +194,7 @@ def bias_activation_dropout_backward(
     out: np.ndarray | None = None,
     num_threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Dz = act'(z + bias) mask(dy) and dbias = the sum of dz over its rows, in one pass.
+    """dz = act'(z + bias) mask(dy) and dbias = the sum of dz over its rows, in one pass.
 
     Parameters are those of `bias_activation_dropout`, with ``dy`` the gradient of its result and
     ``out`` the place for dz, which may be ``dy``.
@@ -196,29 +205,31 @@ def bias_activation_dropout_backward(
     dbias : array of shape (n,), or None without a bias
         The same to the bit for any number of threads.
     """
-    z, code, kind = _fused_inputs(z, activation, mask)
-    dy = _arrays.contiguous(np.asarray(dy))
+    z, code, kind = _check_fused(z, activation, mask, a)
+    dy = np.asarray(dy)
     if dy.shape != z.shape or dy.dtype != z.dtype:
         raise ValueError(
             f"dy has shape {dy.shape} and dtype {dy.dtype}, but z has {z.shape} and {z.dtype}"
         )
-    extended, columns = _fused_bias(bias, z)
+    extended, columns = _extended_bias(bias, z)
     count = check_num_threads(num_threads)
-    if out is None:
-        out = np.empty(z.shape, z.dtype)
-    else:
-        _arrays.check_out(out, dy)
-    dz = out if _arrays.is_ready(out) else np.empty(z.shape, z.dtype)
+    if out is not None:
+        _arrays.check_out(out, dy, "dy")
+        _arrays.check_out(out, z, "z")
+    out, dz = _place(out, z)
     plan, later = _fused_plan(mask, z)
     if later is not None:
         dy = later.apply(dy, num_threads=num_threads)
     # How the sums are split depends on the size alone.
     tiles = -(-z.size // _TILE)
-    totals = np.zeros((max(1, min(_CHUNKS, tiles // _CHUNKS)), columns + _TILE), z.dtype)
-    plan.backward(dy, z, extended, dz, totals, code, kind, a, columns, count)
+    totals = np.zeros((max(1, min(_CHUNKS, tiles // _CHUNKS)), columns + _TILE), dz.dtype)
+    plan.backward(_arrays.contiguous(dy), _arrays.contiguous(z), extended, dz, totals, code, kind,
+                  a, columns, count)
     if dz is not out:
         out[...] = dz
-    return out, None if bias is None else _fold(totals.sum(axis=0), columns)
+    if bias is None:
+        return out, None
+    return out, _fold(totals.sum(axis=0), columns)[: z.shape[-1]]
 
 
 def _fold(total: np.ndarray, columns: int) -> np.ndarray:
@@ -261,10 +272,10 @@ def sgd_step(
     weight_decay: float = 0.0,
     num_threads: int | None = None,
 ) -> None:
-    """G = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
+    """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
     _check_step(param, grad, velocity)
-    api.step("sgd", param, grad, velocity, None, rate=lr, beta1=momentum, decay=weight_decay,
-             nesterov=nesterov, num_threads=check_num_threads(num_threads))
+    api.step("sgd", param, grad, velocity, None, learning_rate=lr, beta1=momentum,
+             decay=weight_decay, nesterov=nesterov, num_threads=check_num_threads(num_threads))
 
 
 def adam_step(
@@ -287,8 +298,8 @@ def adam_step(
     (Kingma & Ba 2015); the decay is decoupled (Loshchilov & Hutter 2019).
     """
     _check_step(param, grad, m, v)
-    api.step("adam", param, grad, m, v, rate=lr / (1 - beta1**step), beta1=beta1, beta2=beta2,
-             epsilon=epsilon, decay=lr * weight_decay, correction=(1 - beta2**step) ** -0.5,
+    api.step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
+             beta2=beta2, epsilon=epsilon, decay=lr * weight_decay, correction=(1 - beta2**step) ** -0.5,
              num_threads=check_num_threads(num_threads))
 
 
@@ -302,9 +313,9 @@ def rmsprop_step(
     epsilon: float,
     num_threads: int | None = None,
 ) -> None:
-    """V = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
+    """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
     _check_step(param, grad, v)
-    api.step("rmsprop", param, grad, v, None, rate=lr, beta2=rho, epsilon=epsilon,
+    api.step("rmsprop", param, grad, v, None, learning_rate=lr, beta2=rho, epsilon=epsilon,
              num_threads=check_num_threads(num_threads))
 
 

@@ -46,11 +46,32 @@ def check_shape(shape: Any) -> tuple[int, ...]:
 
 def check_axes(shared_axes: Any, ndim: int) -> tuple[int, ...]:
     """Return ``shared_axes`` as sorted non-negative axes."""
-    axes = (shared_axes,) if isinstance(shared_axes, int) else tuple(shared_axes)
+    try:
+        each = shared_axes if np.iterable(shared_axes) else (shared_axes,)
+        axes = [operator.index(axis) for axis in each]
+    except TypeError:
+        raise TypeError(
+            f"shared_axes must be an int or a tuple of ints, not {shared_axes!r}"
+        ) from None
     for axis in axes:
-        if not -ndim <= operator.index(axis) < ndim:
+        if not -ndim <= axis < ndim:
             raise ValueError(f"shared_axes names axis {axis}, but the shape has {ndim} axes")
     return tuple(sorted({axis % ndim for axis in axes}))
+
+
+def check_offset(offset: Any, size: int) -> int:
+    """Return ``offset`` as an int, if a draw has ``size`` elements from there on."""
+    try:
+        first = operator.index(offset)
+    except TypeError:
+        raise TypeError(f"offset must be an integer, not {offset!r}") from None
+    if size >= 2**63:
+        raise ValueError(f"a mask of {size} elements is too large; at most 2**63 - 1 fit")
+    if not 0 <= first <= 2**64 - max(size, 1):
+        raise ValueError(
+            f"offset must be at least 0, and offset + size at most 2**64, not {first} + {size}"
+        )
+    return first
 
 
 def periodic(rate: float | np.ndarray, shape: tuple[int, ...]) -> float | np.ndarray:
@@ -67,30 +88,39 @@ def periodic(rate: float | np.ndarray, shape: tuple[int, ...]) -> float | np.nda
     trailing = rate.shape
     while trailing and trailing[0] == 1:
         trailing = trailing[1:]
-    rate = rate.reshape(trailing)
-    if rate.size == 0 or (rate == rate.flat[0]).all():
-        return float(rate.flat[0]) if rate.size else 0.0
-    return np.ascontiguousarray(np.broadcast_to(rate, shape[len(shape) - rate.ndim :])).ravel()
+    rate = np.broadcast_to(rate.reshape(trailing), shape[len(shape) - len(trailing) :])
+    if rate.size == 0:
+        return 0.0
+    first = float(rate.flat[0])
+    return first if (rate == first).all() else np.ascontiguousarray(rate).ravel()
 
 
 def threshold(rate: float | np.ndarray) -> int | np.ndarray:
-    """Q = round((1 - rate) * 2**32): kept when 32 random bits are below it."""
+    """q = round((1 - rate) * 2**32): kept when 32 random bits are below it."""
     if isinstance(rate, float):
         return round((1.0 - rate) * _ONE)
     return np.rint((1.0 - rate) * _ONE).astype(np.uint64)
 
 
-def scales(keep: Any, scaling: str) -> tuple[Any, Any]:
-    """Return the scale in training and at inference for the realised keep probability."""
-    keep = np.asarray(keep, np.float64)
-    if scaling == "classic":
-        return np.ones_like(keep), keep
-    if scaling not in ("inverted", "sqrt"):
+def check_scaling(scaling: str) -> str:
+    """Return ``scaling`` if there is one of that name."""
+    if scaling not in ("inverted", "classic", "sqrt"):
         raise ValueError(f"scaling must be 'inverted', 'classic' or 'sqrt', not {scaling!r}")
-    root = keep if scaling == "inverted" else np.sqrt(keep)
-    # Where nothing is kept, no scale is used: 0 says so without a division.
-    training = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
-    return training, (np.ones_like(keep) if scaling == "inverted" else root)
+    return scaling
+
+
+def training_scale(q: Any, scaling: str) -> Any:
+    """1 / k, 1 or 1 / sqrt(k) for the realised keep probability k = q / 2**32; 0 where k is 0."""
+    power = {"inverted": 1.0, "classic": 0.0, "sqrt": 0.5}[check_scaling(scaling)]
+    if isinstance(q, int):
+        return (_ONE / q) ** power if q else 0.0
+    return np.divide(_ONE, q, out=np.zeros(q.shape), where=q > 0) ** power * (q > 0)
+
+
+def inference_scale(q: Any, scaling: str) -> Any:
+    """The mean over masks: 1, k or sqrt(k)."""
+    power = {"inverted": 0.0, "classic": 1.0, "sqrt": 0.5}[check_scaling(scaling)]
+    return (q / _ONE) ** power
 
 
 class Mask:
@@ -123,6 +153,11 @@ class Mask:
     ------
     ValueError, TypeError
         If an argument is out of its range; no draw is taken then.
+
+    Attributes
+    ----------
+    key, draw : int or None
+        Where on the tape the mask stands; None if the rate is 0 and none was used.
     """
 
     def __init__(
@@ -136,54 +171,47 @@ class Mask:
         storage: Literal["bits", "seed"] = "bits",
         offset: int = 0,
     ) -> None:
+        if not isinstance(stream, MaskStream):
+            raise TypeError(f"stream must be a MaskStream, not {stream!r}")
         self.shape = check_shape(shape)
-        self._axes = check_axes(shared_axes, len(self.shape)) if shared_axes != () else ()
+        self._axes = check_axes(shared_axes, len(self.shape))
         self._compact = tuple(1 if a in self._axes else n for a, n in enumerate(self.shape))
         if storage not in ("bits", "seed"):
             raise ValueError(f"storage must be 'bits' or 'seed', not {storage!r}")
-        self.offset = operator.index(offset)
-        size = _size(self._compact)
-        if not 0 <= self.offset < 2**64 - size:
-            raise ValueError(f"offset must be at least 0 and below 2**64, not {self.offset}")
+        self.offset = check_offset(offset, _size(self._compact))
         self.rate = check_rate(rate)
-        rates = periodic(self.rate, self._compact)
         self.scaling = scaling
         self.storage = storage
-        q = threshold(rates)
-        keep = q / _ONE
-        scale, _ = scales(keep, scaling)
-        self._identity = bool(np.all(np.asarray(q) == _ONE))
-        self.key = stream.key
+        q = threshold(periodic(self.rate, self._compact))
+        identity = q == _ONE if isinstance(q, int) else bool((q == _ONE).all())
+        self.key: int | None = None
+        self.draw: int | None = None
+        self._make(q, training_scale(q, scaling), storage == "bits" and not identity)
         # A rate of 0 uses no random number.
-        self.draw = None if self._identity else stream.take()
-        self._make(size, q, scale)
+        if not identity:
+            self.key, self.draw = stream.key, stream.take()
+            self._plan.set_draw(self.key, self.draw)
 
-    def _make(self, size: int, q: Any, scale: Any) -> None:
-        self._state = (size, q, scale)
-        if isinstance(q, int):
-            scale = float(scale)
-        self._plan = api.Plan(self.key, self.draw or 0, self.offset, size, q, scale,
-                              self.storage == "bits" and not self._identity)
+    def _make(self, q: Any, scale: Any, store: bool) -> None:
+        self._state = (q, scale, store)
+        self._plan = api.Plan(
+            self.key or 0, self.draw or 0, self.offset, _size(self._compact), q, scale, store
+        )
 
     @property
     def effective_rate(self) -> float | np.ndarray:
         """The realised probability of dropping, ``1 - q / 2**32``."""
-        return self._public(1.0 - np.asarray(self._state[1]) / _ONE)
+        return 1.0 - threshold(self.rate) / _ONE
 
     @property
     def scale(self) -> float | np.ndarray:
         """What kept elements are multiplied by; 0 where the rate is 1 and nothing is kept."""
-        return self._public(self._state[2])
+        scale: float | np.ndarray = training_scale(threshold(self.rate), self.scaling)
+        return scale
 
-    def _public(self, values: Any) -> float | np.ndarray:
-        values = np.asarray(values, np.float64)
-        if values.ndim == 0:
-            return float(values)
-        trailing: tuple[int, ...] = ()
-        while _size(trailing) < values.size:
-            trailing = self._compact[len(self._compact) - len(trailing) - 1 :]
-        repeated: np.ndarray = values.reshape(trailing).copy()
-        return repeated
+    def fused_plan(self) -> api.Plan | None:
+        """Return what runs within another pass, or None if the mask needs one of its own."""
+        return self._plan if self._compact == self.shape else None
 
     @property
     def nbytes(self) -> int:
@@ -207,7 +235,7 @@ class Mask:
     def apply(
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
     ) -> np.ndarray:
-        """Y = scale * x where kept, else 0; forward for activations, backward for gradients.
+        """y = scale * x where kept, else 0; forward for activations, backward for gradients.
 
         Parameters
         ----------
@@ -288,12 +316,23 @@ class InferenceMask(Mask):
         super().__init__(MaskStream.from_state(0, 0), shape, 0.0, shared_axes=shared_axes)
         self.rate = check_rate(rate)
         self.scaling = scaling
-        rates = periodic(self.rate, self._compact)
-        _, scale = scales(threshold(rates) / _ONE, scaling)
+        q = threshold(periodic(self.rate, self._compact))
+        scale = inference_scale(q, scaling)
         self._returns_input = scaling == "inverted"
-        scale = np.asarray(scale)
-        q = np.where(scale > 0, np.uint64(_ONE), np.uint64(0))
-        self._make(self._state[0], int(q) if q.ndim == 0 else q, scale)
+        if not self._returns_input:
+            keep = np.where(np.asarray(q) > 0, np.uint64(_ONE), np.uint64(0))
+            self._make(int(keep) if isinstance(q, int) else keep, scale, False)
+
+    @property
+    def effective_rate(self) -> float | np.ndarray:
+        """0: no element is dropped."""
+        return 0.0
+
+    @property
+    def scale(self) -> float | np.ndarray:
+        """What all elements are multiplied by: ``1``, ``k`` or ``sqrt(k)``."""
+        scale: float | np.ndarray = inference_scale(threshold(self.rate), self.scaling)
+        return scale
 
     def apply(
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
@@ -301,14 +340,15 @@ class InferenceMask(Mask):
         """Return ``x`` itself, or, scaled by the mean of a mask, as `Mask.apply`."""
         if not self._returns_input:
             return super().apply(x, out, num_threads)
-        x, _ = _arrays.as_float_array(x)
-        if x.shape != self.shape:
-            raise ValueError(f"x has shape {x.shape}, but the mask has shape {self.shape}")
+        array, _ = _arrays.as_float_array(x)
+        if array.shape != self.shape:
+            raise ValueError(f"x has shape {array.shape}, but the mask has shape {self.shape}")
+        check_num_threads(num_threads)
         if out is None:
-            return x
-        _arrays.check_out(out, x)
+            return x if isinstance(x, np.ndarray) else array
+        _arrays.check_out(out, array)
         if out is not x:
-            np.copyto(out, x)
+            np.copyto(out, array)
         return out
 
 

@@ -38,10 +38,10 @@ def _key(seed: Any) -> int:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
     if isinstance(seed, np.random.SeedSequence):
         return int(seed.generate_state(1, np.uint64)[0])
-    if isinstance(seed, np.random.Generator):
-        return int(seed.integers(0, _WORD, dtype=np.uint64))
     if isinstance(seed, bool):
         raise TypeError(f"a seed must be an integer, not the bool {seed!r}")
+    if isinstance(seed, MaskStream):
+        raise TypeError("a MaskStream is no seed; use it as it is, or copy it with copy.copy")
     try:
         number = operator.index(seed)
     except TypeError:
@@ -78,7 +78,9 @@ class MaskStream:
     """
 
     def __init__(self, seed: Any = None) -> None:
-        self._key = _key(seed)
+        # A Generator is only used when a key is needed: a refused call must not move it on.
+        self._generator = seed if isinstance(seed, np.random.Generator) else None
+        self._key = 0 if self._generator is not None else _key(seed)
         self._next_draw = 0
         self._lock = threading.Lock()
 
@@ -87,12 +89,17 @@ class MaskStream:
         """Return the stream with this ``key`` whose next draw is number ``next_draw``."""
         key, next_draw = _word(key, "key"), _word(next_draw, "next_draw")
         stream = cls.__new__(cls)
-        stream._key, stream._next_draw, stream._lock = key, next_draw, threading.Lock()
+        stream.__setstate__((key, next_draw))
         return stream
 
     @property
     def key(self) -> int:
         """The 64-bit key."""
+        if self._generator is not None:
+            with self._lock:
+                if self._generator is not None:
+                    self._key = int(self._generator.integers(0, _WORD, dtype=np.uint64))
+                    self._generator = None
         return self._key
 
     @property
@@ -135,14 +142,15 @@ class MaskStream:
         )
 
     def __getstate__(self) -> tuple[int, int]:
-        return self._key, self._next_draw
+        return self.key, self._next_draw
 
     def __setstate__(self, state: tuple[int, int]) -> None:
+        self._generator = None
         self._key, self._next_draw = state
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"MaskStream.from_state(key={self._key}, next_draw={self._next_draw})"
+        return f"MaskStream.from_state(key={self.key}, next_draw={self._next_draw})"
 
 
 _shared: dict[str, MaskStream] = {}

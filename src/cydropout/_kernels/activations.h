@@ -1,6 +1,6 @@
 /* Activations and their slopes over vector lanes, for one float type; lanes.h comes first.
  *
- * Included twice, with REAL, VECTOR, LANES, KEEP and NAME(x) defined. No fused multiply-add and
+ * Included twice, after the macros from REAL to LN2_LOW that lanes.h defines for each type. No fused multiply-add and
  * no library call that differs between builds, so that all builds agree to the bit.
  */
 
@@ -60,7 +60,7 @@ CYD_INLINE VECTOR NAME(cyd_tanh_)(VECTOR x) {
 }
 
 CYD_INLINE VECTOR NAME(cyd_normal_cdf_)(VECTOR x) {
-    VECTOR y;
+    VECTOR y = {0};
     for (int i = 0; i < LANES; i++) {
         y[i] = (REAL)0.5 * (1 + ERF(x[i] * (REAL)0.70710678118654752));
     }
@@ -131,7 +131,8 @@ CYD_INLINE void NAME(cyd_backward_)(REAL *dz, REAL *sum, const REAL *dy, const R
             const VECTOR at = v + b, zero = {0};
             g = NAME(cyd_choose_)(at <= zero, zero, g);
         } else if (kind != CYD_LINEAR) {
-            g = g * NAME(cyd_slope_)(v + b, kind, a);
+            /* No gradient stays none, also where the slope is NaN: dropped elements are 0. */
+            g = NAME(cyd_choose_)(g == 0, g, g * NAME(cyd_slope_)(v + b, kind, a));
         }
         g = KEEP(g, bits, k);
         t = t + g;

@@ -5,6 +5,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from cydropout._kernels.table cimport BFLOAT16, FLOAT16, FLOAT32, FLOAT64, dtype_t
 
 # q = round((1 - rate) * 2**32): an element is kept when its 32 random bits are below q.
+# A rate below 0 or NaN counts as 0, one above 1 as 1: there is nobody to raise to.
 cdef uint64_t keep_threshold(double rate) noexcept nogil
 
 # bits[i // 32] bit i % 32 = whether element `offset + i` of the draw is kept, for i < size.

@@ -3,12 +3,14 @@ from typing import Any
 import numpy as np
 
 OPENMP: int
+TILE_SIZE: int
 CPU_LEVEL: int
 
 class Plan:
     def __init__(
         self, key: int, draw: int, offset: int, size: int, q: Any, scale: Any, store: bool
     ) -> None: ...
+    def set_draw(self, key: int, draw: int) -> None: ...
     @property
     def nbytes(self) -> int: ...
     def bits(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
@@ -54,6 +56,7 @@ class Plan:
 def use(capsule: object) -> None: ...
 def set_default_threads(num_threads: int) -> None: ...
 def after_fork_in_child() -> None: ...
+def is_serial() -> bool: ...
 def philox_digit(
     key: int, draw: int, tile: int, j: int
 ) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
@@ -64,7 +67,7 @@ def step(
     first: np.ndarray | None,
     second: np.ndarray | None,
     *,
-    rate: float,
+    learning_rate: float,
     beta1: float = 0.0,
     beta2: float = 0.0,
     epsilon: float = 0.0,

@@ -18,11 +18,11 @@ cdef extern from "platform.h":
 cnp.import_array()
 
 OPENMP = CYD_OPENMP
+TILE_SIZE = TILE
 CPU_LEVEL = cyd_cpu_level()
 
 cdef table_t *table = NULL
 cdef int default_threads = 1
-cdef bint ran_parallel = False
 cdef bint serial_child = False
 
 include "threads.pxi"
@@ -43,9 +43,14 @@ def set_default_threads(int num_threads):
 
 
 def after_fork_in_child():
-    """Stay serial in a child whose parent has run threads: OpenMP would wait for them forever."""
+    """Stay serial in a forked child: OpenMP may wait forever for the threads of the parent."""
     global serial_child
-    serial_child = ran_parallel or serial_child
+    serial_child = True
+
+
+def is_serial():
+    """Whether this process runs on one thread whatever is asked for."""
+    return serial_child or not CYD_OPENMP
 
 
 def philox_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j):
@@ -56,13 +61,13 @@ def philox_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j):
 
 
 def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second, *,
-         double rate, double beta1=0.0, double beta2=0.0, double epsilon=0.0, double decay=0.0,
-         double correction=1.0, bint nesterov=False, int num_threads=0):
+         double learning_rate, double beta1=0.0, double beta2=0.0, double epsilon=0.0,
+         double decay=0.0, double correction=1.0, bint nesterov=False, int num_threads=0):
     """One optimizer step in place; the arrays are contiguous and of one dtype and size."""
     cdef step_t settings
     cdef job_t job
     cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
-    settings.rate = rate
+    settings.learning_rate = learning_rate
     settings.beta1 = beta1
     settings.beta2 = beta2
     settings.epsilon = epsilon

@@ -75,17 +75,21 @@ cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t 
     cdef float scale32[32]
     cdef double scale64[32]
     cdef mask_t same
-    cdef uint64_t phase = bit % mask.period if mask.period else 0
+    cdef uint64_t phase
     cdef uint64_t done = 0
     cdef int i
     if not (mask.bits[bit // 32] >> (bit % 32)) & 1:
         memset(y, 0, count * sizeof(element))
         return
-    for i in range(32):
-        scale32[i] = mask.scale32[phase]
-        scale64[i] = mask.scale64[phase]
-    same.scale32 = scale32
-    same.scale64 = scale64
+    same.scale32 = mask.scale32
+    same.scale64 = mask.scale64
+    if mask.period:
+        phase = bit % mask.period
+        for i in range(32):
+            scale32[i] = mask.scale32[phase]
+            scale64[i] = mask.scale64[phase]
+        same.scale32 = scale32
+        same.scale64 = scale64
     while count - done >= 32:
         apply_word[element](y + done, x + done, &same, 0, <uint32_t>0xffffffff)
         done += 32

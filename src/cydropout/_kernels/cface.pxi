@@ -1,7 +1,9 @@
 # The C face of api.pxd.
 
 cdef uint64_t keep_threshold(double rate) noexcept nogil:
-    return <uint64_t>rint((1.0 - rate) * 4294967296.0)
+    if not rate > 0:
+        return <uint64_t>1 << 32
+    return <uint64_t>rint((1.0 - min(rate, 1.0)) * 4294967296.0)
 
 
 cdef int count_digits(uint64_t q) noexcept nogil:

@@ -210,7 +210,7 @@ CYD_INLINE void cyd_tile_keep(uint64_t key, uint64_t draw, uint64_t tile, uint64
                 equal[2 * g + h] &= ~(u[h] ^ d[h]);
             }
         }
-        /* Before the eighth digit some element of 2048 is undecided, practically always. */
+        /* After fewer digits some element of 2048 is undecided, practically always. */
         if (j >= 8 && !cyd_any(equal)) break;
     }
     for (int g = 0; g < CYD_GROUPS; g++) {

@@ -45,6 +45,8 @@ cdef class Plan:
             mask.digits = count_digits(mask.q)
             set_scale(mask, self.shared32, self.shared64, scale)
             return
+        if q.size == 0 or q.size != scale.size:
+            raise ValueError(f"{q.size} thresholds and {scale.size} scales")
         mask.period = <uint64_t>q.size
         mask.digits = count_digits(int(np.bitwise_or.reduce(q & np.uint64(0xffffffff))))
         # The rows of bits and of scales go on for a tile, so that a tile never wraps around.
@@ -61,6 +63,10 @@ cdef class Plan:
         with nogil:
             spread(<const uint64_t*>cnp.PyArray_DATA(values), mask.period, count,
                    mask.own_stride, <uint32_t*>mask.own)
+
+    def set_draw(self, uint64_t key, uint64_t draw):
+        """Say which draw this is, before the first use."""
+        self.mask.key, self.mask.draw = key, draw
 
     @property
     def nbytes(self):

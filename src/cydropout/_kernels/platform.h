@@ -13,8 +13,12 @@
 static int cyd_cpu_level(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
+#if defined(__clang__) || __GNUC__ < 12
     if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))) return 0;
+#else
+    if (!__builtin_cpu_supports("x86-64-v3")) return 0;
+#endif
     if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
           __builtin_cpu_supports("avx512vl"))) return 3;

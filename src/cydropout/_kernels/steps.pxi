@@ -9,31 +9,31 @@ cdef inline real root(real x) noexcept nogil:
 
 cdef void sgd_range(real *w, const real *g, real *velocity, real *unused, const step_t *s,
                     int64_t begin, int64_t end) noexcept nogil:
-    """g' = g + decay w; v = beta1 v + g'; w -= rate (g' + beta1 v if nesterov else v)."""
-    cdef real rate = <real>s.rate, momentum = <real>s.beta1, decay = <real>s.decay
+    """g' = g + decay w; v = beta1 v + g'; w -= lr (g' + beta1 v if nesterov else v)."""
+    cdef real lr = <real>s.learning_rate, momentum = <real>s.beta1, decay = <real>s.decay
     cdef real slope
     cdef int64_t i
     if velocity == NULL:
         for i in range(begin, end):
-            w[i] = w[i] - rate * (g[i] + decay * w[i])
+            w[i] = w[i] - lr * (g[i] + decay * w[i])
     elif s.nesterov:
         for i in range(begin, end):
             slope = g[i] + decay * w[i]
             velocity[i] = momentum * velocity[i] + slope
-            w[i] = w[i] - rate * (slope + momentum * velocity[i])
+            w[i] = w[i] - lr * (slope + momentum * velocity[i])
     else:
         for i in range(begin, end):
             velocity[i] = momentum * velocity[i] + (g[i] + decay * w[i])
-            w[i] = w[i] - rate * velocity[i]
+            w[i] = w[i] - lr * velocity[i]
 
 
 cdef void adam_range(real *w, const real *g, real *m, real *v, const step_t *s,
                      int64_t begin, int64_t end) noexcept nogil:
-    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= decay w + rate m / (sqrt(v) c + eps).
+    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= decay w + lr m / (sqrt(v) c + eps).
 
-    `rate` holds the bias correction of m, and c = `correction` that of v.
+    `learning_rate` holds the bias correction of m, and c = `correction` that of v.
     """
-    cdef real rate = <real>s.rate, decay = <real>s.decay, epsilon = <real>s.epsilon
+    cdef real lr = <real>s.learning_rate, decay = <real>s.decay, epsilon = <real>s.epsilon
     cdef real b1 = <real>s.beta1, a1 = <real>(1 - s.beta1)
     cdef real b2 = <real>s.beta2, a2 = <real>(1 - s.beta2), c = <real>s.correction
     cdef real first, second
@@ -43,17 +43,17 @@ cdef void adam_range(real *w, const real *g, real *m, real *v, const step_t *s,
         second = b2 * v[i] + a2 * (g[i] * g[i])
         m[i] = first
         v[i] = second
-        w[i] = (w[i] - decay * w[i]) - rate * first / (root[real](second) * c + epsilon)
+        w[i] = (w[i] - decay * w[i]) - lr * first / (root[real](second) * c + epsilon)
 
 
 cdef void rmsprop_range(real *w, const real *g, real *v, real *unused, const step_t *s,
                         int64_t begin, int64_t end) noexcept nogil:
-    """v = b2 v + (1 - b2) g g; w -= rate g / (sqrt(v) + epsilon)."""
-    cdef real rate = <real>s.rate, epsilon = <real>s.epsilon
+    """v = b2 v + (1 - b2) g g; w -= lr g / (sqrt(v) + epsilon)."""
+    cdef real lr = <real>s.learning_rate, epsilon = <real>s.epsilon
     cdef real b2 = <real>s.beta2, a2 = <real>(1 - s.beta2)
     cdef real second
     cdef int64_t i
     for i in range(begin, end):
         second = b2 * v[i] + a2 * (g[i] * g[i])
         v[i] = second
-        w[i] = w[i] - rate * g[i] / (root[real](second) + epsilon)
+        w[i] = w[i] - lr * g[i] / (root[real](second) + epsilon)

@@ -52,7 +52,7 @@ ctypedef struct fused_t:
     const void *bias
 
 ctypedef struct step_t:
-    double rate
+    double learning_rate
     double beta1
     double beta2
     double epsilon

@@ -61,12 +61,10 @@ cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil
 
 cdef void run(const job_t *job, uint64_t elements, uint64_t units, int num_threads) noexcept nogil:
     """Run the job over its units, split evenly; no OpenMP construct is met when serial."""
-    global ran_parallel
     cdef int threads = team(elements, units, num_threads)
     cdef int thread
     if threads == 1:
         run_range(job, 0, units)
         return
-    ran_parallel = True
     for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
         run_range(job, units * thread // threads, units * (thread + 1) // threads)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from cydropout._kernels import api
 
+#: More is an error: a team this large only takes memory, or the process down.
+MAX_THREADS = 1024
+
 _state = {"count": 1, "source": ""}
 
 
@@ -37,8 +40,8 @@ def cgroup_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 def _decide() -> tuple[int, str]:
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if text.isdigit() and int(text) > 0:
-        return int(text), "OMP_NUM_THREADS"
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return min(int(text), MAX_THREADS), "OMP_NUM_THREADS"
     cores, limit = _affinity(), cgroup_limit()
     if limit is not None and limit < cores:
         return limit, "cgroup CPU quota"
@@ -57,6 +60,8 @@ def check_num_threads(num_threads: object) -> int:
         ) from None
     if count < 1:
         raise ValueError(f"num_threads must be at least 1, not {count}; None lets cydropout decide")
+    if count > MAX_THREADS:
+        raise ValueError(f"num_threads must be at most {MAX_THREADS}, not {count}")
     return count
 
 
@@ -85,9 +90,9 @@ def set_num_threads(num_threads: int | None) -> None:
 
 def get_num_threads() -> int:
     """Return how many threads a large call uses that does not say itself."""
-    return int(_state["count"])  # type: ignore[call-overload, no-any-return]
+    return 1 if api.is_serial() else int(_state["count"])  # type: ignore[call-overload]
 
 
 def source() -> str:
     """Return what decided `get_num_threads`."""
-    return str(_state["source"])
+    return "forked child" if api.OPENMP and api.is_serial() else str(_state["source"])
