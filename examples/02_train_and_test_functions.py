@@ -4,8 +4,7 @@ import numpy as np
 from _common import load, parse
 
 from cydropout import MaskStream
-from cydropout.layers import Dense, Sequential
-from cydropout.layers.base import Context
+from cydropout.layers import Context, Dense, Sequential
 from cydropout.losses import SoftmaxCrossEntropy
 from cydropout.optimizers import Adam
 

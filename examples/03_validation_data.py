@@ -1,12 +1,21 @@
 """Flatten(28, 28)-512-ReLU-dropout 0.5-10 on integer labels, with validation after every epoch."""
 
+import math
+
 from _common import load, parse
 
 from cydropout import Trainer
+from cydropout.callbacks import LearningRateSchedule
 from cydropout.layers import Dense, Dropout, Flatten, ReLU, Sequential
 
 options = parse(__doc__, epochs=5)
 data = load(options)
+
+
+def learning_rate(epoch):
+    """Fall from 0.002 along a half cosine, chosen on 10 000 held-out training images of MNIST."""
+    return 0.001 * (1 + math.cos(math.pi * (epoch - 1) / options.epochs))
+
 
 model = Sequential(
     [
@@ -22,7 +31,9 @@ history = trainer.fit(
     data.x_train,
     data.y_train,
     epochs=options.epochs,
+    batch_size=32,
     validation_data=(data.x_test, data.y_test),
+    callbacks=[LearningRateSchedule(learning_rate)],
 )
 for record in history:
     print(

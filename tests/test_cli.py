@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import threadpoolctl
 
-from cydropout import functional
+from cydropout import Trainer, cli, functional
 from cydropout.cli import PICTURE, main
 
 TINY = ["--hidden", "16", "--epochs", "1"]
@@ -34,14 +35,29 @@ def test_the_seed_decides_the_result(tmp_path, capsys):
 
 
 def test_every_option_works(tmp_path, capsys):
-    before = functional.get_num_threads()
     arguments = "train --hidden 16 8 --rate 0.2 0 --epochs 2 --batch-size 64 --optimizer sgd"
     arguments += " --learning-rate 0.1 --seed 3 --threads 1 --data digits --output"
-    try:
-        assert main([*arguments.split(), str(tmp_path)]) == 0
-    finally:
-        functional.set_num_threads(before)
+    assert main([*arguments.split(), str(tmp_path)]) == 0
     assert "digits, 64-16-8-10, sgd, dropout 0.2, 0" in capsys.readouterr().out
+
+
+def test_threads_limit_kernels_and_blas_for_this_run_only(tmp_path, monkeypatch):
+    def blas():
+        return [
+            p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"
+        ]
+
+    class Spy(Trainer):
+        def fit(self, *args, **options):
+            seen.append((self.num_threads, set(blas())))
+            return super().fit(*args, **options)
+
+    seen, before = [], (functional.get_num_threads(), blas())
+    monkeypatch.setattr(cli, "Trainer", Spy)
+    assert main(["train", *TINY, "--threads", "1", "--output", str(tmp_path)]) == 0
+    assert [threads for threads, _ in seen] == [1, 1]
+    assert all(pools <= {1} for _, pools in seen)
+    assert (functional.get_num_threads(), blas()) == before
 
 
 def test_defaults_reach_97_percent_with_dropout(tmp_path, capsys):
@@ -93,6 +109,8 @@ def refused(capsys, arguments, *parts):
         ("train --learning-rate inf", ["--learning-rate", "inf"]),
         ("train --seed -1", ["--seed", "-1"]),
         ("train --threads 0", ["--threads", "'0'"]),
+        ("train --threads 1000000000", ["--threads", "1000000000"]),
+        ("train --hidden 1000000000000000000000000", ["--hidden", "from 1 to"]),
         ("train --directory .", ["--directory", "--data mnist"]),
         ("train --data mnist --directory nowhere", ["--directory", "nowhere"]),
         ("train --data fashion --directory .", ["--directory"]),
@@ -118,3 +136,17 @@ def test_a_missing_package_is_one_line_and_code_1(capsys, tmp_path, monkeypatch)
     assert main(["train", *TINY, "--output", str(tmp_path)]) == 1
     err = capsys.readouterr().err
     assert len(err.splitlines()) == 1 and "cydropout[train]" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(OSError("no space left"), 1), (MemoryError("too large"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_what_stops_a_run_is_one_line(error, code, capsys, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(cli, "plot_histories", fail)
+    assert main(["train", *TINY, "--output", str(tmp_path)]) == code
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("cydropout train: error:") and (str(error) or "interrupted") in last

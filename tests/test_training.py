@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cydropout import MaskStream, Trainer
-from cydropout.callbacks import Callback, EarlyStopping
+from cydropout.callbacks import Callback, EarlyStopping, LearningRateSchedule
 from cydropout.checkpoints import load_checkpoint
 from cydropout.history import History, plot_histories
 from cydropout.layers import Dense, Dropout, Sequential
@@ -304,6 +304,34 @@ def test_early_stopping_refuses_nonsense(data):
         trainer().fit(*data, epochs=1, callbacks=[EarlyStopping()], progress=False)
 
 
+# ---------------------------------------------------------------- learning rate schedule
+
+
+def test_a_schedule_sets_the_rate_of_every_epoch_also_of_a_resumed_run(data, tmp_path):
+    options = {"epochs": 4, "progress": False, "checkpoint": tmp_path / "run"}
+
+    def fit(t, crash=None, **more):
+        callbacks = [LearningRateSchedule(lambda epoch: 0.01 / epoch), Crash(crash)]
+        t.fit(*data, **{**options, **more}, callbacks=callbacks)
+        return t
+
+    whole = fit(trainer(), checkpoint=None)
+    assert whole.optimizer.learning_rate == 0.01 / 4
+    with pytest.raises(Stop):
+        fit(trainer(), crash=3)
+    assert load_checkpoint(tmp_path / "run")["optimizer"]["state"]["learning_rate"] == 0.01 / 2
+    assert_same_bits(state(whole), state(fit(trainer(), resume=True)))
+
+
+def test_a_schedule_refuses_nonsense(data):
+    with pytest.raises(TypeError, match=r"0\.1"):
+        LearningRateSchedule(0.1)
+    with pytest.raises(ValueError, match=r"learning_rate.*-1"):
+        trainer().fit(
+            *data, epochs=1, callbacks=[LearningRateSchedule(lambda _: -1)], progress=False
+        )
+
+
 # ---------------------------------------------------------------- NaN
 
 
@@ -365,10 +393,9 @@ def test_nonfinite_loss_is_named(data):
 def test_the_first_nonfinite_layer_is_named(data, place):
     t = trainer()
     t.model.build((FEATURES,), rng=0)
-    names = [layer.name for layer in t.model.layers]
     t.model.layers[place].parameters()[0].value[0] = np.nan
     before = state(t)
-    check_nonfinite(t, *data, names[place], step=1)
+    check_nonfinite(t, *data, f"{place}.dense", step=1)
     assert_same_bits(before, state(t))
 
 
@@ -376,8 +403,20 @@ def test_a_nested_nonfinite_layer_is_named_by_its_path(data):
     inner = Sequential([Dense(8), Poison()])
     model = Sequential([Dropout(0.1), inner, Dense(CLASSES)])
     t = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
-    check_nonfinite(t, *data, f"{inner.name}.{inner.layers[1].name}", step=1)
+    check_nonfinite(t, *data, "1.sequential.1.poison", step=1)
     assert t.stream.next_draw == 0
+
+
+def test_spoilt_parameters_never_replace_a_good_checkpoint(data, tmp_path):
+    x, y = data[0] * np.float32(1e3), data[1]
+    t = Trainer(Sequential([Dense(CLASSES)]), "softmax_cross_entropy", "sgd", rng=0)
+    options = {"batch_size": SAMPLES, "progress": False, "checkpoint": tmp_path / "run"}
+    t.fit(x, y, epochs=1, **options)
+    schedule = LearningRateSchedule(lambda epoch: 1e38)
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, step 1: layer '0\.dense'"):
+        t.fit(x, y, epochs=1, callbacks=[schedule], **options)
+    saved = load_checkpoint(tmp_path / "run")["model"]
+    assert all(np.isfinite(value).all() for value in saved.values())
 
 
 # ---------------------------------------------------------------- history
@@ -458,3 +497,19 @@ def test_unknown_names_are_refused():
         Trainer(network(), "nope", "adam")
     with pytest.raises(ValueError, match="nope"):
         Trainer(network(), "softmax_cross_entropy", "nope")
+    for wrong in (0, 1.5, True):
+        with pytest.raises(ValueError, match="num_threads"):
+            Trainer(network(), "softmax_cross_entropy", "adam", num_threads=wrong)
+
+
+def test_the_threads_reach_the_optimizer(data, monkeypatch):
+    t = Trainer(network(), "softmax_cross_entropy", "adam", rng=0, num_threads=1)
+    seen, step = set(), t.optimizer.step
+
+    def spy(parameters, *, num_threads=None):
+        seen.add(num_threads)
+        step(parameters, num_threads=num_threads)
+
+    monkeypatch.setattr(t.optimizer, "step", spy)
+    t.fit(*data, epochs=1, progress=False)
+    assert seen == {1}

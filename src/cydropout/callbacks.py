@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ._arguments import positive
 
 if TYPE_CHECKING:
     from .training import Trainer
@@ -72,8 +74,7 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        if not isinstance(patience, int) or patience < 1:
-            raise ValueError(f"patience must be an integer of at least 1, got {patience!r}")
+        positive("patience", patience)
         if not 0.0 <= min_delta < math.inf:
             raise ValueError(f"min_delta must be a finite number of at least 0, got {min_delta!r}")
         self.monitor = monitor
@@ -141,3 +142,25 @@ class EarlyStopping(Callback):
             f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience}, "
             f"min_delta={self.min_delta}, restore_best={self.restore_best})"
         )
+
+
+class LearningRateSchedule(Callback):
+    """Set the optimizer's learning rate before every epoch.
+
+    The rate depends on the epoch alone, so a resumed run needs nothing but the same schedule.
+
+    Parameters
+    ----------
+    schedule : callable
+        Takes the epoch (from 1) and returns the learning rate, as in
+        ``lambda epoch: 0.001 * 0.5 ** (epoch - 1)``.
+    """
+
+    def __init__(self, schedule: Callable[[int], float]) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of the epoch, got {schedule!r}")
+        self.schedule = schedule
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Set the rate of epoch ``epoch``."""
+        trainer.optimizer.learning_rate = self.schedule(epoch)

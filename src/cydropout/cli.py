@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import functional, layers, optimizers
+from ._optional import require
 from .data import Dataset, load_digits, load_mnist
 from .history import History, plot_histories
 from .training import Trainer
@@ -29,18 +31,20 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 1 (it failed) or 2 (wrong options)."""
+    """Run the command and return its exit code: 0, 1 (it failed), 2 (wrong options) or 130."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except UsageError as error:
         return _fail(options.command, error, 2)
-    except (ImportError, ArithmeticError) as error:
+    except (ImportError, ArithmeticError, MemoryError, OSError) as error:
         return _fail(options.command, error, 1)
+    except KeyboardInterrupt:
+        return _fail(options.command, "interrupted", 130)
     return 0
 
 
-def _fail(command: str, error: Exception, code: int) -> int:
+def _fail(command: str, error: object, code: int) -> int:
     print(f"cydropout {command}: error: {' '.join(str(error).split())}", file=sys.stderr)
     return code
 
@@ -67,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--optimizer", "how to step", "adam", choices=tuple(optimizers.NAMES))
     add("--learning-rate", "size of a step", shown="the optimizer's", type=_positive, metavar="X")
     add("--seed", "of weights, order and masks", 0, type=_seed, metavar="N")
-    add("--threads", "threads of the kernels", shown="chosen", type=_count, metavar="N")
+    # One: on networks this small, threads wait for each other longer than they work.
+    add("--threads", "of kernels and matrix products", 1, type=_threads, metavar="N")
     add("--output", f"where {PICTURE} goes", Path("."), type=Path, metavar="DIR")
 
     info = commands.add_parser("info", help="show the build, the instruction sets, the threads")
@@ -90,18 +95,38 @@ def _train(options: argparse.Namespace) -> None:
         raise UsageError("argument --directory: the digits need none; it goes with --data mnist")
     picture = _writable(options.output) / PICTURE
     data = _load(options.data, options.directory)
-    if options.threads is not None:
-        functional.set_num_threads(options.threads)
+    threadpool_limits = require("threadpoolctl", "train").threadpool_limits
+    with threadpool_limits(options.threads, user_api="blas"):
+        histories, rows = _compare(options, data, rates)
 
+    sizes = "-".join(map(str, [data.x_train[0].size, *options.hidden, 10]))
+    shown = ", ".join(f"{rate:g}" for rate in options.rate)
+    title = f"{options.data}, {sizes}, {options.optimizer}, dropout {shown}"
+    plot_histories(histories, picture, title=title)
+    print(f"\n{title}, {options.epochs} epochs, seed {options.seed}\n")
+    print(f"{'':<16}{'train accuracy':>16}{'test accuracy':>16}{'seconds':>10}")
+    for label, train, test, seconds in rows:
+        print(f"{label:<16}{train:>16.2%}{test:>16.2%}{seconds:>10.1f}")
+    print(f"\nlearning curves: {picture}")
+
+
+Row = tuple[str, float, float, float]
+
+
+def _compare(
+    options: argparse.Namespace, data: Dataset, rates: Sequence[float]
+) -> tuple[dict[str, History], list[Row]]:
+    """Train without and with dropout; return the histories and the rows of the table."""
     runs = {"without dropout": [0.0] * len(rates), "with dropout": rates}
     histories: dict[str, History] = {}
-    rows = []
+    rows: list[Row] = []
     for label, run_rates in runs.items():
         trainer = Trainer(
             _network(data, options.hidden, run_rates),
             "softmax_cross_entropy",
             optimizers.get(options.optimizer, options.learning_rate),
             rng=options.seed,
+            num_threads=options.threads,
         )
         started = time.perf_counter()
         histories[label] = trainer.fit(
@@ -116,16 +141,7 @@ def _train(options: argparse.Namespace) -> None:
         train = trainer.evaluate(data.x_train, data.y_train)["accuracy"]
         test = trainer.evaluate(data.x_test, data.y_test)["accuracy"]
         rows.append((label, train, test, seconds))
-
-    sizes = "-".join(map(str, [data.x_train[0].size, *options.hidden, 10]))
-    shown = ", ".join(f"{rate:g}" for rate in options.rate)
-    title = f"{options.data}, {sizes}, {options.optimizer}, dropout {shown}"
-    plot_histories(histories, picture, title=title)
-    print(f"\n{title}, {options.epochs} epochs, seed {options.seed}\n")
-    print(f"{'':<16}{'train accuracy':>16}{'test accuracy':>16}{'seconds':>10}")
-    for label, train, test, seconds in rows:
-        print(f"{label:<16}{train:>16.2%}{test:>16.2%}{seconds:>10.1f}")
-    print(f"\nlearning curves: {picture}")
+    return histories, rows
 
 
 def _network(data: Dataset, hidden: Sequence[int], rates: Sequence[float]) -> Any:
@@ -167,7 +183,15 @@ def _number(text: str, kind: type, good: Any, wanted: str) -> Any:
 
 
 def _count(text: str) -> int:
-    return int(_number(text, int, lambda n: n >= 1, "a whole number of at least 1"))
+    return _whole(text, 2**31 - 1)
+
+
+def _threads(text: str) -> int:
+    return _whole(text, os.cpu_count() or 1)
+
+
+def _whole(text: str, most: int) -> int:
+    return int(_number(text, int, lambda n: 1 <= n <= most, f"a whole number from 1 to {most}"))
 
 
 def _seed(text: str) -> int:

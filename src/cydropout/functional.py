@@ -299,8 +299,8 @@ def adam_step(
     """
     _check_step(param, grad, m, v)
     api.step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
-             beta2=beta2, epsilon=epsilon, decay=lr * weight_decay, correction=(1 - beta2**step) ** -0.5,
-             num_threads=check_num_threads(num_threads))
+             beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
+             correction=(1 - beta2**step) ** -0.5, num_threads=check_num_threads(num_threads))
 
 
 def rmsprop_step(

@@ -43,7 +43,15 @@ class Loss:
         return f"{type(self).__name__}({settings})"
 
 
-class SoftmaxCrossEntropy(Loss):
+class _ClassLoss(Loss):
+    def accuracy(self, prediction: Any, target: Any) -> float:
+        """Return the share of positions where the label's class has the largest prediction."""
+        rows, labels, soft = _class_targets(np.asarray(prediction), np.asarray(target))
+        right = labels if soft is None else soft.argmax(axis=1)
+        return float((rows.argmax(axis=1) == right).mean())
+
+
+class SoftmaxCrossEntropy(_ClassLoss):
     """``-sum_c t_c log softmax(z)_c``, from logits ``z``; the gradient is ``softmax(z) - t``.
 
     Parameters
@@ -83,12 +91,8 @@ class SoftmaxCrossEntropy(Loss):
         gradient /= count
         return losses.mean(dtype="float64"), gradient.reshape(prediction.shape)
 
-    def accuracy(self, prediction: Any, target: Any) -> float:
-        """Return the share of positions whose largest logit is the label's."""
-        return _class_accuracy(np.asarray(prediction), np.asarray(target))
 
-
-class NegativeLogLikelihood(Loss):
+class NegativeLogLikelihood(_ClassLoss):
     """``-sum_c t_c log p_c``, from probabilities ``p``; the gradient is ``-t / p``.
 
     Parameters
@@ -119,10 +123,6 @@ class NegativeLogLikelihood(Loss):
             gradient = np.zeros_like(rows)
             gradient[index, labels] = -1 / (picked * len(rows))
         return losses.mean(dtype="float64"), gradient.reshape(prediction.shape)
-
-    def accuracy(self, prediction: Any, target: Any) -> float:
-        """Return the share of positions whose largest probability is the label's."""
-        return _class_accuracy(np.asarray(prediction), np.asarray(target))
 
 
 class BinaryCrossEntropy(Loss):
@@ -234,12 +234,6 @@ def _class_targets(prediction: Array, target: Array) -> tuple[Array, Array | Non
             f"(0 to {classes - 1})"
         )
     return rows, labels, None
-
-
-def _class_accuracy(prediction: Array, target: Array) -> float:
-    rows, labels, soft = _class_targets(prediction, target)
-    right = labels if soft is None else soft.argmax(axis=1)
-    return float((rows.argmax(axis=1) == right).mean())
 
 
 def _one_hot(labels: Array | None, like: Array) -> Array:

@@ -15,15 +15,16 @@ Array = np.ndarray[Any, Any]
 class NonFiniteLossError(FloatingPointError):
     """The loss of a training step is NaN or infinite.
 
-    The step changed no parameter, and the stream is back where it was before it.
+    The step changed no parameter, and the stream is back where it was before it. Where the last
+    step of an epoch spoils the parameters themselves, ``value`` is NaN, as the next loss would be.
 
     Attributes
     ----------
     epoch, step : int
         Where it happened, both from 1; ``step`` counts the batches of the epoch.
     layer : str
-        The first layer whose output is not finite, ``"input"`` when the batch itself is not, or
-        ``"loss"`` when every output is finite.
+        The path, as in "2.dense", of the first layer whose output is not finite; ``"input"`` when
+        the batch itself is not, or ``"loss"`` when every output is finite.
     """
 
     def __init__(self, value: float, epoch: int, step: int, layer: str) -> None:
@@ -62,10 +63,10 @@ def _leaves(layer: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Yield every layer under its path, the way the names of its parameters begin."""
     children = getattr(layer, "layers", None)
     if children is None:
-        yield name or layer.name, layer
+        yield name or layer.path, layer
         return
     for child in children:
-        yield from _leaves(child, f"{name}.{child.name}" if name else child.name)
+        yield from _leaves(child, f"{name}.{child.path}" if name else child.path)
 
 
 def _finite(x: Array) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,7 @@ class Optimizer:
         Steps taken so far.
     """
 
-    slots: ClassVar[tuple[str, ...]] = ()
+    _slots: tuple[str, ...] = ()
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
@@ -56,8 +57,9 @@ class Optimizer:
         """
         states = self._states(parameters)
         self.steps += 1
+        kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
         for parameter, state in zip(parameters, states, strict=True):
-            self._update(parameter.value, parameter.grad, state, num_threads)
+            kernel(parameter.value, parameter.grad, *state)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):
@@ -67,7 +69,7 @@ class Optimizer:
         for parameter in parameters:
             value, state = parameter.value, self._state.get(parameter.name)
             if state is None:
-                state = [np.zeros_like(value) for _ in self._used_slots()]
+                state = [np.zeros_like(value) for _ in self._slots]
             for array in state:
                 if array.shape != value.shape or array.dtype != value.dtype:
                     raise ValueError(
@@ -79,12 +81,8 @@ class Optimizer:
             self._state[parameter.name] = state
         return states
 
-    def _used_slots(self) -> tuple[str, ...]:
-        return self.slots
-
-    def _update(
-        self, value: Array, grad: Array, state: list[Array], num_threads: int | None
-    ) -> None:
+    def _kernel(self) -> Callable[..., None]:
+        """Return the pass over ``(value, grad, *state)``, with its settings but the rate."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -94,7 +92,7 @@ class Optimizer:
         """
         state: dict[str, Any] = {"steps": self.steps, "learning_rate": self.learning_rate}
         for name, arrays in self._state.items():
-            for slot, array in zip(self._used_slots(), arrays, strict=True):
+            for slot, array in zip(self._slots, arrays, strict=True):
                 state[f"{name}.{slot}"] = array.copy()
         return state
 
@@ -111,7 +109,7 @@ class Optimizer:
             steps, learning_rate = int(arrays.pop("steps")), float(arrays.pop("learning_rate"))
         except KeyError as error:
             raise ValueError(f"the optimizer's state lacks {error}") from None
-        slots = self._used_slots()
+        slots = self._slots
         found: dict[str, dict[str, Array]] = {}
         for key, array in arrays.items():
             name, _, slot = key.rpartition(".")
@@ -149,8 +147,6 @@ class SGD(Optimizer):
     Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
     """
 
-    slots = ("velocity",)
-
     def __init__(
         self,
         learning_rate: float = 0.01,
@@ -161,26 +157,20 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate)
         self.momentum = _decay_rate("momentum", momentum)
+        self._slots = ("velocity",) if momentum else ()
         if nesterov and not momentum:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
         self.nesterov = bool(nesterov)
         self.weight_decay = _at_least_zero("weight_decay", weight_decay)
 
-    def _used_slots(self) -> tuple[str, ...]:
-        return self.slots if self.momentum else ()
-
-    def _update(
-        self, value: Array, grad: Array, state: list[Array], num_threads: int | None
-    ) -> None:
-        functional.sgd_step(
-            value,
-            grad,
-            state[0] if state else None,
-            lr=self.learning_rate,
+    def _kernel(self) -> Callable[..., None]:
+        velocity: dict[str, Any] = {} if self._slots else {"velocity": None}
+        return partial(
+            functional.sgd_step,
             momentum=self.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
-            num_threads=num_threads,
+            **velocity,
         )
 
 
@@ -201,7 +191,7 @@ class Adam(Optimizer):
     Kingma & Ba 2015, "Adam: a method for stochastic optimization".
     """
 
-    slots = ("m", "v")
+    _slots = ("m", "v")
     weight_decay = 0.0
 
     def __init__(
@@ -217,21 +207,14 @@ class Adam(Optimizer):
         self.beta2 = _decay_rate("beta2", beta2)
         self.epsilon = _positive("epsilon", epsilon)
 
-    def _update(
-        self, value: Array, grad: Array, state: list[Array], num_threads: int | None
-    ) -> None:
-        functional.adam_step(
-            value,
-            grad,
-            state[0],
-            state[1],
-            lr=self.learning_rate,
+    def _kernel(self) -> Callable[..., None]:
+        return partial(
+            functional.adam_step,
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
             weight_decay=self.weight_decay,
             step=self.steps,
-            num_threads=num_threads,
         )
 
 
@@ -278,7 +261,7 @@ class RMSprop(Optimizer):
     Tieleman & Hinton 2012, lecture 6.5 of "Neural networks for machine learning".
     """
 
-    slots = ("v",)
+    _slots = ("v",)
 
     def __init__(
         self, learning_rate: float = 0.001, *, rho: float = 0.9, epsilon: float = 1e-8
@@ -287,18 +270,8 @@ class RMSprop(Optimizer):
         self.rho = _decay_rate("rho", rho)
         self.epsilon = _positive("epsilon", epsilon)
 
-    def _update(
-        self, value: Array, grad: Array, state: list[Array], num_threads: int | None
-    ) -> None:
-        functional.rmsprop_step(
-            value,
-            grad,
-            state[0],
-            lr=self.learning_rate,
-            rho=self.rho,
-            epsilon=self.epsilon,
-            num_threads=num_threads,
-        )
+    def _kernel(self) -> Callable[..., None]:
+        return partial(functional.rmsprop_step, rho=self.rho, epsilon=self.epsilon)
 
 
 def get(optimizer: Optimizer | str, learning_rate: float | None = None) -> Optimizer:

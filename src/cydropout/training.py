@@ -52,7 +52,8 @@ class Trainer:
     rng : None, int, SeedSequence, Generator or MaskStream
         Where the randomness comes from.
     num_threads : int, optional
-        Threads of the layers' kernels; by default `cydropout.get_num_threads` decides.
+        Threads of the layers' and the optimizer's kernels; by default
+        `cydropout.get_num_threads` decides.
 
     Attributes
     ----------
@@ -71,6 +72,8 @@ class Trainer:
         rng: Any = None,
         num_threads: int | None = None,
     ) -> None:
+        if num_threads is not None:
+            positive("num_threads", num_threads)
         self.model = model
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
@@ -125,7 +128,8 @@ class Trainer:
         ImportError
             When the bar or the checkpoint needs a package that is not installed.
         NonFiniteLossError
-            When the loss of a step is NaN or infinite; it names epoch, step and layer.
+            When the loss of a step is NaN or infinite, or the last step of an epoch leaves such
+            parameters; it names epoch, step and layer. The checkpoint keeps the last good epoch.
         """
         x, y = pair(x, y, "x and y")
         held_out = None if validation_data is None else pair(*validation_data, "validation_data")
@@ -208,17 +212,26 @@ class Trainer:
             prediction, backward = self.model.forward(batch, ctx)
             value, gradient = self.loss(prediction, target)
             if not math.isfinite(value):
-                self.stream.next_draw = draw
-                layer = first_nonfinite(self.model, batch, ctx)
-                self.stream.next_draw = draw
-                raise NonFiniteLossError(value, epoch, step, layer)
+                raise self._nonfinite(value, epoch, step, batch, ctx, draw)
             for parameter in parameters:
                 parameter.zero_grad()
             backward(gradient)
-            self.optimizer.step(parameters)
+            self.optimizer.step(parameters, num_threads=self.num_threads)
             mean.add(len(target), value, self.loss.accuracy(prediction, target))
             bar.step(len(target), *mean.current())
+        # Parameters that the last step spoilt would show in the next loss: after the checkpoint.
+        if not all(np.isfinite(parameter.value).all() for parameter in parameters):
+            raise self._nonfinite(math.nan, epoch, step, batch, ctx, draw)
         return mean.result()
+
+    def _nonfinite(
+        self, value: float, epoch: int, step: int, batch: Array, ctx: Context, draw: int
+    ) -> NonFiniteLossError:
+        """Find the layer, and leave the stream where it was before the step."""
+        self.stream.next_draw = draw
+        layer = first_nonfinite(self.model, batch, ctx)
+        self.stream.next_draw = draw
+        return NonFiniteLossError(value, epoch, step, layer)
 
     def _generator(self, *spawn_key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.stream.key, spawn_key=spawn_key))

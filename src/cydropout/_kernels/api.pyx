@@ -87,6 +87,6 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     job.first = NULL if first is None else cnp.PyArray_DATA(first)
     job.second = NULL if second is None else cnp.PyArray_DATA(second)
     job.settings = &settings
-    cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
+    job.size = <uint64_t>cnp.PyArray_SIZE(w)
     with nogil:
-        run(&job, size, size, num_threads)
+        run(&job, job.size, (job.size + TILE - 1) // TILE, num_threads)

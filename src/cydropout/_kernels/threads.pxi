@@ -25,6 +25,7 @@ ctypedef struct job_t:
     step_fn step
     void *first
     void *second
+    uint64_t size             # of a step
     uint64_t tiles            # of a backward pass, in `chunks` that each have sums of their own
     uint64_t chunks
     uint64_t chunk_bytes
@@ -46,7 +47,8 @@ cdef void run_range(const job_t *job, uint64_t begin, uint64_t end) noexcept nog
                 job.x, job.z, job.y, <char*>job.first + chunk * job.chunk_bytes, job.mask,
                 job.fused, job.tiles * chunk // job.chunks, job.tiles * (chunk + 1) // job.chunks)
     else:
-        job.step(job.y, job.x, job.first, job.second, job.settings, <int64_t>begin, <int64_t>end)
+        job.step(job.y, job.x, job.first, job.second, job.settings, <int64_t>(begin * TILE),
+                 <int64_t>min(end * TILE, job.size))
 
 
 cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil:
