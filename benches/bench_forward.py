@@ -1,6 +1,6 @@
 """Forward dropout of float32: cydropout beside NumPy, PyTorch and the scale copy, interleaved.
 
-    python benches/bench_forward.py [--size N] [--rounds N] [--threads N]
+    python benches/bench_forward.py [--size N] [--rounds N] [--threads N] [--output FILE]
 
 Every contender lives in a process of its own, since idle workers of one OpenMP runtime hold the
 cores that the next one wants. They take turns, round by round, so that noise meets all alike; a
@@ -11,8 +11,11 @@ round is the fastest of a few runs in a row, a figure the median over rounds. Ea
 import argparse
 import importlib.util
 import multiprocessing
+import platform
 import statistics
 import time
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -97,6 +100,33 @@ def race(contenders, size, rate, threads, rounds):
     return times
 
 
+def machine():
+    """Return the name of the CPU."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def table(times, rate, options):
+    """Return the medians as Markdown, the fastest first."""
+    ours = statistics.median(times["cydropout"])
+    lines = [
+        f"### rate {rate}, {options.size} elements of float32, {options.threads} threads",
+        "",
+        "| contender | ns/element, median | 10 to 90 % | to cydropout |",
+        "|---|---|---|---|",
+    ]
+    for name, found in sorted(times.items(), key=lambda item: statistics.median(item[1])):
+        median = statistics.median(found)
+        low, high = np.percentile(found, [10, 90]) / options.size * 1e9
+        lines.append(f"| {name.replace('_', ' ')} | {median / options.size * 1e9:.3f} "
+                     f"| {low:.3f} to {high:.3f} | {median / ours:.2f} |")
+    return "\n".join(lines)
+
+
 def main():
     from cydropout import get_num_threads, show_config
 
@@ -104,20 +134,28 @@ def main():
     parser.add_argument("--size", type=int, default=2**20)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--threads", type=int, default=get_num_threads())
+    parser.add_argument("--output", type=Path, help="a Markdown file for the tables")
     options = parser.parse_args()
     contenders = [cydropout, numpy, numpy_scale_copy]
     if importlib.util.find_spec("torch"):
         contenders += [torch, torch_scale_copy]
-    show_config()
+    config = show_config("dicts")
+    versions = [
+        f"{name} {version(name)}" for name in ("numpy", "torch") if importlib.util.find_spec(name)
+    ]
+    report = [
+        "# Forward dropout",
+        f"{machine()}; cydropout {config['version']}, build {config['build']}; "
+        f"Python {config['python']}, {', '.join(versions)}. "
+        f"Made by `python benches/{Path(__file__).name}`; lower is faster.",
+    ]
+    print(*report, sep="\n\n")
     for rate in RATES:
         times = race(contenders, options.size, rate, options.threads, options.rounds)
-        ours = statistics.median(times["cydropout"])
-        print(f"\nrate {rate}, {options.size} elements of float32, {options.threads} threads")
-        for name, found in sorted(times.items(), key=lambda item: statistics.median(item[1])):
-            median = statistics.median(found)
-            low, high = np.percentile(found, [10, 90]) / options.size * 1e9
-            print(f"  {name.replace('_', ' '):18}{median / options.size * 1e9:8.3f} ns/element "
-                  f"({low:.3f} to {high:.3f}){median / ours:9.2f} x cydropout")
+        report.append(table(times, rate, options))
+        print(f"\n{report[-1]}", flush=True)
+    if options.output:
+        options.output.write_text("\n\n".join(report) + "\n")
 
 
 if __name__ == "__main__":
