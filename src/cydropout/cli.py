@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--learning-rate", "size of a step", shown="the optimizer's", type=_positive, metavar="X")
     add("--seed", "of weights, order and masks", 0, type=_seed, metavar="N")
     # One: on networks this small, threads wait for each other longer than they work.
-    add("--threads", "of kernels and matrix products", 1, type=_threads, metavar="N")
+    add("--threads", "of the matrix products", 1, type=_threads, metavar="N")
     add("--output", f"where {PICTURE} goes", Path("."), type=Path, metavar="DIR")
 
     info = commands.add_parser("info", help="show the build, the instruction sets, the threads")
@@ -126,7 +126,6 @@ def _compare(
             "softmax_cross_entropy",
             optimizers.get(options.optimizer, options.learning_rate),
             rng=options.seed,
-            num_threads=options.threads,
         )
         started = time.perf_counter()
         histories[label] = trainer.fit(

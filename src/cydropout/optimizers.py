@@ -45,10 +45,10 @@ class Optimizer:
     def learning_rate(self, value: float) -> None:
         self._learning_rate = _at_least_zero("learning_rate", value)
 
-    def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = None) -> None:
+    def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = 1) -> None:
         """Update every parameter's value from its gradient, in place.
 
-        State is kept by the parameters' names.
+        State is kept by the parameters' names. One thread by default: see `layers.Context`.
 
         Raises
         ------

@@ -33,7 +33,9 @@ class Context:
     stream : MaskStream, optional
         Where masks are drawn from; needed when `training`.
     num_threads : int, optional
-        Threads of the elementwise kernels; by default what `cydropout.get_num_threads` says.
+        Threads of the elementwise kernels; None takes what `cydropout.get_num_threads` says. The
+        default is 1, since the products in between run on the threads of BLAS: two pools that
+        take turns within a step wait for each other much longer than they work.
     input_gradient : bool
         False lets a model skip the gradient with respect to its own input, which a training step
         never reads; its backward pass then returns an empty array.
@@ -41,7 +43,7 @@ class Context:
 
     training: bool = False
     stream: MaskStream | None = None
-    num_threads: int | None = None
+    num_threads: int | None = 1
     input_gradient: bool = True
 
     def draw(
