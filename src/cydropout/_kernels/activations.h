@@ -1,4 +1,4 @@
-/* Activations and their slopes over vector lanes, for one float type; lanes.h comes first.
+/* Activations and their slopes over vector lanes, for one float type; vectors.h comes first.
  *
  * Included twice, after the macros from REAL to LN2_LOW that lanes.h defines for each type. No fused multiply-add and
  * no library call that differs between builds, so that all builds agree to the bit.
