@@ -24,6 +24,8 @@ ACTIVATIONS = {
 }
 _TILE = api.TILE_SIZE
 _CHUNKS = 16
+#: Below this rate nothing is dropped, and no draw is taken.
+_LEAST = 2.0**-32
 
 
 def dropout(
@@ -77,6 +79,14 @@ def dropout(
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent
     neural networks from overfitting", JMLR 15 (2014).
     """
+    # The common call, without a Mask in between: most of the time of a small array.
+    if training and type(rate) is float and _LEAST <= rate < 1.0 and scaling == "inverted":
+        code = api.ready(x, out) if shared_axes == () else -1
+        if code >= 0 and (num_threads is None or check_num_threads(num_threads)):
+            stream = as_stream(rng)
+            y = np.empty(np.shape(x), x.dtype) if out is None else out
+            api.dropout(stream.key, stream.take(), rate, x, y, code, num_threads or 0)
+            return y
     array, _ = _arrays.as_float_array(x)
     if out is not None:
         _arrays.check_out(out, array)

@@ -17,6 +17,58 @@ cdef void spread(const uint64_t *q, uint64_t period, uint64_t count, uint64_t st
             own[j * stride + i // 32] |= <uint32_t>((value >> (31 - j)) & 1) << (i % 32)
 
 
+cdef int _code_if_ready(cnp.ndarray x):
+    """The dtype_t of an array that the kernels can read as it lies, or -1."""
+    cdef int number = cnp.PyArray_TYPE(x)
+    if not cnp.PyArray_ISCARRAY_RO(x):
+        return -1
+    if number == cnp.NPY_FLOAT32:
+        return FLOAT32
+    if number == cnp.NPY_FLOAT64:
+        return FLOAT64
+    return FLOAT16 if number == cnp.NPY_FLOAT16 else -1
+
+
+def ready(x, out):
+    """Return the dtype_t if `x` and `out` (or None) can be used as they lie, or -1.
+
+    -1 says nothing of the arrays but that they need the general way.
+    """
+    cdef cnp.ndarray a, b
+    cdef int code, axis
+    cdef char *first
+    cdef char *second
+    if type(x) is not np.ndarray:
+        return -1
+    a = x
+    code = _code_if_ready(a)
+    if code < 0 or out is None:
+        return code
+    if type(out) is not np.ndarray:
+        return -1
+    b = out
+    if _code_if_ready(b) != code or not cnp.PyArray_ISWRITEABLE(b) or a.ndim != b.ndim:
+        return -1
+    for axis in range(a.ndim):
+        if cnp.PyArray_DIM(a, axis) != cnp.PyArray_DIM(b, axis):
+            return -1
+    first, second = <char*>cnp.PyArray_DATA(a), <char*>cnp.PyArray_DATA(b)
+    if first != second and (
+            first < second + cnp.PyArray_NBYTES(b) and second < first + cnp.PyArray_NBYTES(a)):
+        return -1
+    return code
+
+
+def dropout(uint64_t key, uint64_t draw, double rate, cnp.ndarray x, cnp.ndarray y, int code,
+            int num_threads=0):
+    """y = x * 2**32 / q where kept, else 0, for arrays that are `ready`."""
+    cdef const void *source = cnp.PyArray_DATA(x)
+    cdef void *target = cnp.PyArray_DATA(y)
+    cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(x)
+    with nogil:
+        apply_dropout(key, draw, 0, rate, source, size, <dtype_t>code, target, num_threads)
+
+
 cdef class Plan:
     """The map y = scale * keep * x, its thresholds q and scales shared or repeated by period.
 
