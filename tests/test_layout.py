@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="the sources are not
 ROWS = [
     ["_optional"],
     ["_kernels"],
-    ["_arrays", "random"],
+    ["_arrays", "_rates", "random"],
     ["masks"],
     ["functional"],
     ["_arguments", "data", "layers", "losses", "optimizers", "progress", "history"],

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays, _kernels
 from cydropout._kernels import api, threads
 from cydropout._kernels.threads import check_num_threads, get_num_threads, set_num_threads
-from cydropout.masks import Mask, Scaling, inference_mask
+from cydropout._rates import Scaling
+from cydropout.masks import Mask, inference_mask
 from cydropout.random import RNG, as_stream
 
 __all__ = ["adam_step", "bias_activation_dropout", "bias_activation_dropout_backward", "dropout",
@@ -134,7 +135,7 @@ def _fused_plan(mask: Mask | None, z: np.ndarray) -> tuple[api.Plan, Mask | None
     plan = None if mask is None else mask.fused_plan()
     if plan is not None:
         return plan, None
-    return api.Plan(0, 0, 0, z.size, 2**32, 1.0, False), mask
+    return api.Plan(0, 0, 0, z.size, (2**32, 1.0), False), mask
 
 
 def _place(out: np.ndarray | None, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """What was drawn: a mask is a diagonal linear map, its own adjoint."""
 
-import operator
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -9,118 +9,35 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._rates import (
+    ONE,
+    Scaling,
+    check_axes,
+    check_offset,
+    check_rate,
+    check_shape,
+    inference_scale,
+    periodic,
+    size_of,
+    threshold,
+    training_scale,
+)
 from cydropout.random import MaskStream
 
-Scaling = Literal["inverted", "classic", "sqrt"]
-_ONE = 2**32
+#: Rates per mask for which tables are kept: 64 tables of at most 0.2 MiB.
+_LARGEST_KEPT = 8192
 
 
-def check_rate(rate: ArrayLike) -> float | np.ndarray:
-    """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
-    if type(rate) is float and 0.0 <= rate <= 1.0:
-        return rate
-    try:
-        values = np.asarray(rate)
-        if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
-            raise TypeError
-        values = values.astype(np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"rate must be a number or an array of numbers, not {rate!r}") from None
-    wrong = values[~((values >= 0) & (values <= 1))]
-    if wrong.size:
-        raise ValueError(f"rate must lie between 0 and 1, not {wrong.flat[0]}")
-    return float(values) if values.ndim == 0 else values
+def table(q: np.ndarray, scale: np.ndarray) -> api.Table:
+    """Return the thresholds and scales as kernels want them; a layer asks at every step."""
+    if q.size > _LARGEST_KEPT:
+        return api.Table(q, scale)
+    return _kept_table(q.tobytes(), scale.tobytes())
 
 
-def check_shape(shape: Any) -> tuple[int, ...]:
-    """Return ``shape`` as a tuple of lengths."""
-    try:
-        each = shape if isinstance(shape, (tuple, list)) else (shape,)
-        lengths = tuple(operator.index(n) for n in each)
-    except TypeError:
-        raise TypeError(f"shape must be an int or a tuple of ints, not {shape!r}") from None
-    if any(n < 0 for n in lengths):
-        raise ValueError(f"shape must not have a negative length, not {lengths}")
-    return lengths
-
-
-def check_axes(shared_axes: Any, ndim: int) -> tuple[int, ...]:
-    """Return ``shared_axes`` as sorted non-negative axes."""
-    try:
-        each = shared_axes if np.iterable(shared_axes) else (shared_axes,)
-        axes = [operator.index(axis) for axis in each]
-    except TypeError:
-        raise TypeError(
-            f"shared_axes must be an int or a tuple of ints, not {shared_axes!r}"
-        ) from None
-    for axis in axes:
-        if not -ndim <= axis < ndim:
-            raise ValueError(f"shared_axes names axis {axis}, but the shape has {ndim} axes")
-    return tuple(sorted({axis % ndim for axis in axes}))
-
-
-def check_offset(offset: Any, size: int) -> int:
-    """Return ``offset`` as an int, if a draw has ``size`` elements from there on."""
-    try:
-        first = operator.index(offset)
-    except TypeError:
-        raise TypeError(f"offset must be an integer, not {offset!r}") from None
-    if size >= 2**63:
-        raise ValueError(f"a mask of {size} elements is too large; at most 2**63 - 1 fit")
-    if not 0 <= first <= 2**64 - max(size, 1):
-        raise ValueError(
-            f"offset must be at least 0, and offset + size at most 2**64, not {first} + {size}"
-        )
-    return first
-
-
-def periodic(rate: float | np.ndarray, shape: tuple[int, ...]) -> float | np.ndarray:
-    """Return the scalar rate, or one for each element of the trailing axes that it spans."""
-    if isinstance(rate, float):
-        return rate
-    if rate.ndim > len(shape) or any(
-        n not in (1, m) for n, m in zip(rate.shape[::-1], shape[::-1], strict=False)
-    ):
-        raise ValueError(
-            f"rate has shape {rate.shape}, which does not broadcast to the mask's shape {shape} "
-            "(1 along shared axes)"
-        )
-    trailing = rate.shape
-    while trailing and trailing[0] == 1:
-        trailing = trailing[1:]
-    rate = np.broadcast_to(rate.reshape(trailing), shape[len(shape) - len(trailing) :])
-    if rate.size == 0:
-        return 0.0
-    first = float(rate.flat[0])
-    return first if (rate == first).all() else np.ascontiguousarray(rate).ravel()
-
-
-def threshold(rate: float | np.ndarray) -> int | np.ndarray:
-    """q = round((1 - rate) * 2**32): kept when 32 random bits are below it."""
-    if isinstance(rate, float):
-        return round((1.0 - rate) * _ONE)
-    return np.rint((1.0 - rate) * _ONE).astype(np.uint64)
-
-
-def check_scaling(scaling: str) -> str:
-    """Return ``scaling`` if there is one of that name."""
-    if scaling not in ("inverted", "classic", "sqrt"):
-        raise ValueError(f"scaling must be 'inverted', 'classic' or 'sqrt', not {scaling!r}")
-    return scaling
-
-
-def training_scale(q: Any, scaling: str) -> Any:
-    """1 / k, 1 or 1 / sqrt(k) for the realised keep probability k = q / 2**32; 0 where k is 0."""
-    power = {"inverted": 1.0, "classic": 0.0, "sqrt": 0.5}[check_scaling(scaling)]
-    if isinstance(q, int):
-        return (_ONE / q) ** power if q else 0.0
-    return np.divide(_ONE, q, out=np.zeros(q.shape), where=q > 0) ** power * (q > 0)
-
-
-def inference_scale(q: Any, scaling: str) -> Any:
-    """The mean over masks: 1, k or sqrt(k)."""
-    power = {"inverted": 0.0, "classic": 1.0, "sqrt": 0.5}[check_scaling(scaling)]
-    return (q / _ONE) ** power
+@lru_cache(maxsize=64)
+def _kept_table(q: bytes, scale: bytes) -> api.Table:
+    return api.Table(np.frombuffer(q, np.uint64), np.frombuffer(scale, np.float64))
 
 
 class Mask:
@@ -178,12 +95,12 @@ class Mask:
         self._compact = tuple(1 if a in self._axes else n for a, n in enumerate(self.shape))
         if storage not in ("bits", "seed"):
             raise ValueError(f"storage must be 'bits' or 'seed', not {storage!r}")
-        self.offset = check_offset(offset, _size(self._compact))
+        self.offset = check_offset(offset, size_of(self._compact))
         self.rate = check_rate(rate)
         self.scaling = scaling
         self.storage = storage
         q = threshold(periodic(self.rate, self._compact))
-        identity = q == _ONE if isinstance(q, int) else bool((q == _ONE).all())
+        identity = q == ONE if isinstance(q, int) else bool((q == ONE).all())
         self.key: int | None = None
         self.draw: int | None = None
         self._make(q, training_scale(q, scaling), storage == "bits" and not identity)
@@ -195,13 +112,14 @@ class Mask:
     def _make(self, q: Any, scale: Any, store: bool) -> None:
         self._state = (q, scale, store)
         self._plan = api.Plan(
-            self.key or 0, self.draw or 0, self.offset, _size(self._compact), q, scale, store
+            self.key or 0, self.draw or 0, self.offset, size_of(self._compact),
+            (q, scale) if isinstance(q, int) else table(q, scale), store,
         )
 
     @property
     def effective_rate(self) -> float | np.ndarray:
         """The realised probability of dropping, ``1 - q / 2**32``."""
-        return 1.0 - threshold(self.rate) / _ONE
+        return 1.0 - threshold(self.rate) / ONE
 
     @property
     def scale(self) -> float | np.ndarray:
@@ -229,7 +147,7 @@ class Mask:
     def keep(self) -> np.ndarray:
         """Which elements are kept: bool, of the mask's shape (a view along shared axes)."""
         words = self._plan.bits().astype("<u4", copy=False)
-        flat = np.unpackbits(words.view(np.uint8), count=_size(self._compact), bitorder="little")
+        flat = np.unpackbits(words.view(np.uint8), count=size_of(self._compact), bitorder="little")
         return np.broadcast_to(flat.view(np.bool_).reshape(self._compact), self.shape)
 
     def apply(
@@ -320,7 +238,7 @@ class InferenceMask(Mask):
         scale = inference_scale(q, scaling)
         self._returns_input = scaling == "inverted"
         if not self._returns_input:
-            keep = np.where(np.asarray(q) > 0, np.uint64(_ONE), np.uint64(0))
+            keep = np.where(np.asarray(q) > 0, np.uint64(ONE), np.uint64(0))
             self._make(int(keep) if isinstance(q, int) else keep, scale, False)
 
     @property
@@ -361,13 +279,6 @@ def inference_mask(
 ) -> InferenceMask:
     """Return what stands for `MaskStream.draw` at inference."""
     return InferenceMask(shape, rate, scaling=scaling, shared_axes=shared_axes)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
 
 
 def _rows(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[list[int], list[int], int, bool]:

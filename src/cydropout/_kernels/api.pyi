@@ -6,9 +6,19 @@ OPENMP: int
 TILE_SIZE: int
 CPU_LEVEL: int
 
+class Table:
+    period: int
+    def __init__(self, q: np.ndarray, scale: np.ndarray) -> None: ...
+
 class Plan:
     def __init__(
-        self, key: int, draw: int, offset: int, size: int, q: Any, scale: Any, store: bool
+        self,
+        key: int,
+        draw: int,
+        offset: int,
+        size: int,
+        map: Table | tuple[int, float],
+        store: bool,
     ) -> None: ...
     def set_draw(self, key: int, draw: int) -> None: ...
     @property

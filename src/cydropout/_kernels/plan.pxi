@@ -69,8 +69,37 @@ def dropout(uint64_t key, uint64_t draw, double rate, cnp.ndarray x, cnp.ndarray
         apply_dropout(key, draw, 0, rate, source, size, <dtype_t>code, target, num_threads)
 
 
+cdef class Table:
+    """Thresholds q and scales that differ between elements, repeated by period, as kernels want.
+
+    The rows of bits and of scales go on for a tile, so that a tile never wraps around.
+    """
+
+    cdef readonly uint64_t period
+    cdef uint64_t stride
+    cdef int digits
+    cdef cnp.ndarray own, wide, narrow
+
+    def __cinit__(self, q, scale):
+        cdef cnp.ndarray thresholds = np.ascontiguousarray(q, np.uint64)
+        cdef uint64_t count
+        if q.size == 0 or q.shape != scale.shape:
+            raise ValueError(f"{q.size} thresholds and {scale.size} scales")
+        self.period = <uint64_t>q.size
+        self.digits = count_digits(int(np.bitwise_or.reduce(q & np.uint64(0xffffffff))))
+        count = self.period + TILE + 32
+        self.stride = (count + 31) // 32 + 2
+        self.own = np.zeros((33, self.stride), np.uint32)
+        self.wide = np.resize(np.asarray(scale, np.float64), self.period + TILE)
+        self.narrow = self.wide.astype(np.float32)
+        cdef uint32_t *rows = <uint32_t*>cnp.PyArray_DATA(self.own)
+        with nogil:
+            spread(<const uint64_t*>cnp.PyArray_DATA(thresholds), self.period, count, self.stride,
+                   rows)
+
+
 cdef class Plan:
-    """The map y = scale * keep * x, its thresholds q and scales shared or repeated by period.
+    """The map y = scale * keep * x: `map` is a Table, or the q and scale that all share.
 
     Inputs are checked by the callers: arrays are contiguous, aligned, native, and of `size`
     elements; `code` is a dtype_t. The keep-bits are drawn on the first use and kept if `store`.
@@ -79,42 +108,29 @@ cdef class Plan:
     cdef mask_t mask
     cdef float shared32[32]
     cdef double shared64[32]
-    cdef object owners
+    cdef Table table
     cdef cnp.ndarray words
     cdef bint store
 
-    def __cinit__(self, uint64_t key, uint64_t draw, uint64_t offset, uint64_t size, q, scale,
+    def __cinit__(self, uint64_t key, uint64_t draw, uint64_t offset, uint64_t size, map,
                   bint store):
         cdef mask_t *mask = &self.mask
-        cdef cnp.ndarray values
-        cdef uint64_t count
         memset(mask, 0, sizeof(mask_t))
         mask.key, mask.draw, mask.offset, mask.size = key, draw, offset, size
         mask.source = DRAW
         self.store = store
-        if not isinstance(q, np.ndarray):
-            mask.q = q
+        if not isinstance(map, Table):
+            mask.q = map[0]
             mask.digits = count_digits(mask.q)
-            set_scale(mask, self.shared32, self.shared64, scale)
+            set_scale(mask, self.shared32, self.shared64, map[1])
             return
-        if q.size == 0 or q.size != scale.size:
-            raise ValueError(f"{q.size} thresholds and {scale.size} scales")
-        mask.period = <uint64_t>q.size
-        mask.digits = count_digits(int(np.bitwise_or.reduce(q & np.uint64(0xffffffff))))
-        # The rows of bits and of scales go on for a tile, so that a tile never wraps around.
-        count = mask.period + TILE + 32
-        mask.own_stride = (count + 31) // 32 + 2
-        own = np.zeros((33, mask.own_stride), np.uint32)
-        values = np.ascontiguousarray(q, np.uint64)
-        wide = np.resize(np.asarray(scale, np.float64), mask.period + TILE)
-        narrow = wide.astype(np.float32)
-        mask.own = <const uint32_t*>cnp.PyArray_DATA(own)
-        mask.scale32 = <const float*>cnp.PyArray_DATA(narrow)
-        mask.scale64 = <const double*>cnp.PyArray_DATA(wide)
-        self.owners = (own, wide, narrow)
-        with nogil:
-            spread(<const uint64_t*>cnp.PyArray_DATA(values), mask.period, count,
-                   mask.own_stride, <uint32_t*>mask.own)
+        self.table = map
+        mask.digits = self.table.digits
+        mask.period = self.table.period
+        mask.own = <const uint32_t*>cnp.PyArray_DATA(self.table.own)
+        mask.own_stride = self.table.stride
+        mask.scale32 = <const float*>cnp.PyArray_DATA(self.table.narrow)
+        mask.scale64 = <const double*>cnp.PyArray_DATA(self.table.wide)
 
     def set_draw(self, uint64_t key, uint64_t draw):
         """Say which draw this is, before the first use."""

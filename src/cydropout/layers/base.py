@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import masks
+from .._rates import Scaling
 from ..random import MaskStream
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -51,7 +52,7 @@ class Context:
         shape: Shape,
         rate: Any,
         *,
-        scaling: masks.Scaling = "inverted",
+        scaling: Scaling = "inverted",
         shared_axes: Sequence[int] = (),
         storage: Literal["bits", "seed"] = "bits",
     ) -> masks.Mask:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-from ..masks import Mask, Scaling, check_rate
+from .._rates import Scaling, check_rate
+from ..masks import Mask
 from .base import Array, Backward, Context, Layer, as_float
 
 SCALINGS = ("inverted", "classic", "sqrt")

@@ -1,0 +1,127 @@
+"""Rates and the other arguments of a mask: checked, and turned into thresholds and scales."""
+
+import operator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Scaling = Literal["inverted", "classic", "sqrt"]
+#: 2**32: an element is kept if its 32 random bits are below its threshold.
+ONE = 2**32
+
+
+def check_rate(rate: ArrayLike) -> float | np.ndarray:
+    """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
+    if type(rate) is float and 0.0 <= rate <= 1.0:
+        return rate
+    try:
+        values = np.asarray(rate)
+        if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
+            raise TypeError
+        values = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"rate must be a number or an array of numbers, not {rate!r}") from None
+    wrong = values[~((values >= 0) & (values <= 1))]
+    if wrong.size:
+        raise ValueError(f"rate must lie between 0 and 1, not {wrong.flat[0]}")
+    return float(values) if values.ndim == 0 else values
+
+
+def check_shape(shape: Any) -> tuple[int, ...]:
+    """Return ``shape`` as a tuple of lengths."""
+    try:
+        each = shape if isinstance(shape, (tuple, list)) else (shape,)
+        lengths = tuple(operator.index(n) for n in each)
+    except TypeError:
+        raise TypeError(f"shape must be an int or a tuple of ints, not {shape!r}") from None
+    if any(n < 0 for n in lengths):
+        raise ValueError(f"shape must not have a negative length, not {lengths}")
+    return lengths
+
+
+def size_of(shape: tuple[int, ...]) -> int:
+    """Return the number of elements, exactly, however large."""
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def check_axes(shared_axes: Any, ndim: int) -> tuple[int, ...]:
+    """Return ``shared_axes`` as sorted non-negative axes."""
+    try:
+        each = shared_axes if np.iterable(shared_axes) else (shared_axes,)
+        axes = [operator.index(axis) for axis in each]
+    except TypeError:
+        raise TypeError(
+            f"shared_axes must be an int or a tuple of ints, not {shared_axes!r}"
+        ) from None
+    for axis in axes:
+        if not -ndim <= axis < ndim:
+            raise ValueError(f"shared_axes names axis {axis}, but the shape has {ndim} axes")
+    return tuple(sorted({axis % ndim for axis in axes}))
+
+
+def check_offset(offset: Any, size: int) -> int:
+    """Return ``offset`` as an int, if a draw has ``size`` elements from there on."""
+    try:
+        first = operator.index(offset)
+    except TypeError:
+        raise TypeError(f"offset must be an integer, not {offset!r}") from None
+    if size >= 2**63:
+        raise ValueError(f"a mask of {size} elements is too large; at most 2**63 - 1 fit")
+    if not 0 <= first <= 2**64 - max(size, 1):
+        raise ValueError(
+            f"offset must be at least 0, and offset + size at most 2**64, not {first} + {size}"
+        )
+    return first
+
+
+def periodic(rate: float | np.ndarray, shape: tuple[int, ...]) -> float | np.ndarray:
+    """Return the scalar rate, or one for each element of the trailing axes that it spans."""
+    if isinstance(rate, float):
+        return rate
+    if rate.ndim > len(shape) or any(
+        n not in (1, m) for n, m in zip(rate.shape[::-1], shape[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"rate has shape {rate.shape}, which does not broadcast to the mask's shape {shape} "
+            "(1 along shared axes)"
+        )
+    trailing = rate.shape
+    while trailing and trailing[0] == 1:
+        trailing = trailing[1:]
+    rate = np.broadcast_to(rate.reshape(trailing), shape[len(shape) - len(trailing) :])
+    if rate.size == 0:
+        return 0.0
+    first = float(rate.flat[0])
+    return first if (rate == first).all() else np.ascontiguousarray(rate).ravel()
+
+
+def threshold(rate: float | np.ndarray) -> int | np.ndarray:
+    """q = round((1 - rate) * 2**32): kept when 32 random bits are below it."""
+    if isinstance(rate, float):
+        return round((1.0 - rate) * ONE)
+    return np.rint((1.0 - rate) * ONE).astype(np.uint64)
+
+
+def check_scaling(scaling: str) -> str:
+    """Return ``scaling`` if there is one of that name."""
+    if scaling not in ("inverted", "classic", "sqrt"):
+        raise ValueError(f"scaling must be 'inverted', 'classic' or 'sqrt', not {scaling!r}")
+    return scaling
+
+
+def training_scale(q: Any, scaling: str) -> Any:
+    """1 / k, 1 or 1 / sqrt(k) for the realised keep probability k = q / 2**32; 0 where k is 0."""
+    power = {"inverted": 1.0, "classic": 0.0, "sqrt": 0.5}[check_scaling(scaling)]
+    if isinstance(q, int):
+        return (ONE / q) ** power if q else 0.0
+    return np.divide(ONE, q, out=np.zeros(q.shape), where=q > 0) ** power * (q > 0)
+
+
+def inference_scale(q: Any, scaling: str) -> Any:
+    """The mean over masks: 1, k or sqrt(k)."""
+    power = {"inverted": 0.0, "classic": 1.0, "sqrt": 0.5}[check_scaling(scaling)]
+    return (q / ONE) ** power
