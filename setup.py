@@ -1,8 +1,8 @@
 """The extension table; everything else is in pyproject.toml."""
 
 import os
-import platform
 import sys
+import sysconfig
 import tempfile
 import warnings
 from pathlib import Path
@@ -18,7 +18,7 @@ KERNELS = Path("src/cydropout/_kernels")
 # No fused multiply-add and nothing native: every build gives the same bits on every machine.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 BUILDS = {"baseline": []}
-if platform.machine().lower() in ("x86_64", "amd64"):
+if sysconfig.get_platform().endswith(("x86_64", "amd64")):
     BUILDS |= {"x86_64_v3": ["-march=x86-64-v3"], "x86_64_v4": ["-march=x86-64-v4"]}
 
 
@@ -29,6 +29,8 @@ def openmp():
     link_flags = ["-lomp"] if macos else ["-fopenmp"]
     compiler = new_compiler()
     customize_compiler(compiler)
+    if compiler.compiler_type == "msvc":
+        raise SystemExit("cydropout needs gcc or clang: MSVC has no vector extensions")
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory, "probe.c")
         source.write_text("#include <omp.h>\nint main(void) { return !omp_get_max_threads(); }\n")
