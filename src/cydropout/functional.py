@@ -82,7 +82,7 @@ def dropout(
     """
     # The common call, without a Mask in between: most of the time of a small array.
     if training and type(rate) is float and _LEAST <= rate < 1.0 and scaling == "inverted":
-        code = api.ready(x, out) if shared_axes == () else -1
+        code = api.ready(x, out) if type(shared_axes) is tuple and not shared_axes else -1
         if code >= 0 and (num_threads is None or check_num_threads(num_threads)):
             stream = as_stream(rng)
             y = np.empty(np.shape(x), x.dtype) if out is None else out
