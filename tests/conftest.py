@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from training_cases import CLASSES, FEATURES, SAMPLES
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,10 @@ def data_directory() -> Path:
     if not (directory / "mnist").is_dir():
         pytest.skip(f"no MNIST in {directory}; set CYDROPOUT_DATA to a directory that holds mnist/")
     return directory
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(SAMPLES, FEATURES)).astype("float32")
+    return x, (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)

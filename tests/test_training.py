@@ -1,76 +1,28 @@
-"""The trainer: it learns, repeats itself to the bit, resumes to the bit, and says what is wrong."""
+"""The trainer: it learns, repeats itself to the bit, and resumes to the bit."""
 
-import pickle
 import sys
 
 import numpy as np
 import pytest
+from training_cases import (
+    CLASSES,
+    FEATURES,
+    SAMPLES,
+    Crash,
+    Stop,
+    assert_same_bits,
+    network,
+    state,
+    trainer,
+    without_seconds,
+)
 
 from cydropout import MaskStream, Trainer
-from cydropout.callbacks import Callback, EarlyStopping, LearningRateSchedule
+from cydropout.callbacks import EarlyStopping
 from cydropout.checkpoints import load_checkpoint
 from cydropout.history import History, plot_histories
 from cydropout.layers import Dense, Dropout, Sequential
 from cydropout.layers.base import Layer
-from cydropout.losses import SoftmaxCrossEntropy
-from cydropout.nonfinite import NonFiniteLossError
-
-SAMPLES, FEATURES, CLASSES = 203, 12, 3  # 203 is no multiple of the batches: the last is smaller
-
-
-@pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(SAMPLES, FEATURES)).astype("float32")
-    return x, (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)
-
-
-def network(rate=0.5, dtype="float32"):
-    return Sequential(
-        [Dense(32, activation="relu"), Dropout(rate), Dense(CLASSES)],
-        dtype=dtype,
-    )
-
-
-def trainer(rng=0, optimizer="adam", **settings):
-    return Trainer(network(**settings), "softmax_cross_entropy", optimizer, rng=rng)
-
-
-def state(of):
-    optimizer = {k: np.asarray(v) for k, v in of.optimizer.state_dict().items()}
-    return {**of.model.state_dict(), **optimizer, "draw": np.asarray(of.stream.next_draw)}
-
-
-def assert_same_bits(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        assert a[name].dtype == b[name].dtype
-        assert a[name].tobytes() == b[name].tobytes(), name
-
-
-def without_seconds(history):
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
-
-
-class Stop(Exception):
-    pass
-
-
-class Crash(Callback):
-    """Spoil what is in memory and fail when epoch ``at`` begins; None never does."""
-
-    def __init__(self, at=None):
-        self.at = at
-
-    def on_epoch_begin(self, trainer, epoch):
-        if epoch == self.at:
-            trainer.stream.take()
-            for parameter in trainer.model.parameters():
-                parameter.value += 1
-            raise Stop
-
-
-# ---------------------------------------------------------------- learning
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -222,204 +174,6 @@ def test_resume_refuses_another_run_and_changes_nothing(data, tmp_path, change, 
 
 
 # ---------------------------------------------------------------- early stopping
-
-
-class Script(Callback):
-    """Replace the metric by written values, and mark the parameters with the epoch."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def on_epoch_end(self, trainer, epoch, record):
-        record["val_loss"] = record["val_accuracy"] = self.values[epoch - 1]
-        for parameter in trainer.model.parameters():
-            parameter.value[...] = epoch
-
-
-@pytest.mark.parametrize(
-    ("monitor", "values", "settings", "epochs", "best"),
-    [
-        ("val_loss", [3, 2, 2.5, 2.4, 0, 0], {"patience": 2}, 4, 2),
-        ("val_accuracy", [0.1, 0.9, 0.8, 0.7, 1, 1], {"patience": 2}, 4, 2),
-        ("val_loss", [3, 2.9, 2.8, 2.7, 0, 0], {"patience": 2, "min_delta": 0.5}, 3, 1),
-        ("val_loss", [3, np.nan, np.nan, 0, 0, 0], {"patience": 2}, 3, 1),
-        ("val_loss", [6, 5, 4, 3, 2, 2.5], {"patience": 2}, 6, 5),
-    ],
-)
-def test_early_stopping(data, monitor, values, settings, epochs, best):
-    stopping = EarlyStopping(monitor, **settings)
-    t = trainer()
-    history = t.fit(
-        *data,
-        epochs=6,
-        validation_data=data,
-        callbacks=[Script(values), stopping],
-        progress=False,
-    )
-    assert len(history) == epochs
-    assert (stopping.best_epoch, stopping.best) == (best, values[best - 1])
-    assert all((value == best).all() for value in t.model.state_dict().values()), "restored"
-
-
-def test_early_stopping_may_keep_the_last_parameters(data):
-    t = trainer()
-    stopping = EarlyStopping(patience=1, restore_best=False)
-    t.fit(
-        *data,
-        epochs=6,
-        validation_data=data,
-        callbacks=[Script([1, 2, 0, 0, 0, 0]), stopping],
-        progress=False,
-    )
-    assert all((value == 2).all() for value in t.model.state_dict().values())
-
-
-def test_a_stopped_run_stays_stopped_when_resumed(data, tmp_path):
-    def fit():
-        t = trainer()
-        stopping = EarlyStopping(patience=1)
-        history = t.fit(
-            *data,
-            epochs=6,
-            validation_data=data,
-            callbacks=[Script([1, 2, 0, 0, 0, 0]), stopping],
-            progress=False,
-            checkpoint=tmp_path / "run",
-            resume=True,
-        )
-        return t, history
-
-    (first, a), (second, b) = fit(), fit()
-    assert len(a) == len(b) == 2
-    assert_same_bits(first.model.state_dict(), second.model.state_dict())
-    assert all((value == 1).all() for value in second.model.state_dict().values())
-
-
-def test_early_stopping_refuses_nonsense(data):
-    with pytest.raises(ValueError, match=r"patience.*0"):
-        EarlyStopping(patience=0)
-    with pytest.raises(ValueError, match=r"min_delta.*-1"):
-        EarlyStopping(min_delta=-1)
-    with pytest.raises(ValueError, match=r"val_loss.*validation_data"):
-        trainer().fit(*data, epochs=1, callbacks=[EarlyStopping()], progress=False)
-
-
-# ---------------------------------------------------------------- learning rate schedule
-
-
-def test_a_schedule_sets_the_rate_of_every_epoch_also_of_a_resumed_run(data, tmp_path):
-    options = {"epochs": 4, "progress": False, "checkpoint": tmp_path / "run"}
-
-    def fit(t, crash=None, **more):
-        callbacks = [LearningRateSchedule(lambda epoch: 0.01 / epoch), Crash(crash)]
-        t.fit(*data, **{**options, **more}, callbacks=callbacks)
-        return t
-
-    whole = fit(trainer(), checkpoint=None)
-    assert whole.optimizer.learning_rate == 0.01 / 4
-    with pytest.raises(Stop):
-        fit(trainer(), crash=3)
-    assert load_checkpoint(tmp_path / "run")["optimizer"]["state"]["learning_rate"] == 0.01 / 2
-    assert_same_bits(state(whole), state(fit(trainer(), resume=True)))
-
-
-def test_a_schedule_refuses_nonsense(data):
-    with pytest.raises(TypeError, match=r"0\.1"):
-        LearningRateSchedule(0.1)
-    with pytest.raises(ValueError, match=r"learning_rate.*-1"):
-        trainer().fit(
-            *data, epochs=1, callbacks=[LearningRateSchedule(lambda _: -1)], progress=False
-        )
-
-
-# ---------------------------------------------------------------- NaN
-
-
-class Poison(Layer):
-    """Turn finite numbers into infinite ones at training."""
-
-    def forward(self, x, ctx):
-        return x * np.float32(np.inf), lambda dy: dy
-
-
-class BrokenLoss(SoftmaxCrossEntropy):
-    def __call__(self, prediction, target):
-        value, gradient = super().__call__(prediction, target)
-        return (float("nan") if (target == 9).any() else value), gradient
-
-
-def fit_in_order(t, x, y, epochs=1):
-    t.fit(x, y, epochs=epochs, batch_size=32, shuffle=False, progress=False)
-    return t
-
-
-def check_nonfinite(t, x, y, layer, step=3):
-    with pytest.raises(NonFiniteLossError) as caught, np.errstate(all="ignore"):
-        fit_in_order(t, x, y, epochs=3)
-    error = caught.value
-    assert isinstance(error, FloatingPointError)
-    assert (error.epoch, error.step, error.layer) == (1, step, layer)
-    for part in ("epoch 1", f"step {step}", layer):
-        assert part in str(error)
-    assert str(pickle.loads(pickle.dumps(error))) == str(error)
-    return t
-
-
-def after_two_steps(data, make):
-    """Return a trainer that has seen what the failing one saw before its third step."""
-    return fit_in_order(make(), data[0][:64], data[1][:64])
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
-def test_nonfinite_input_is_named(data, bad):
-    x = data[0].astype("float64")
-    x[70, 3] = bad  # 1e300 is infinite in the model's float32
-    t = check_nonfinite(trainer(), x, data[1], "input")
-    assert_same_bits(state(t), state(after_two_steps(data, trainer)))
-
-
-def test_nonfinite_loss_is_named(data):
-    def make():
-        model = Sequential([Dense(32, activation="relu"), Dropout(0.5), Dense(10)])
-        return Trainer(model, BrokenLoss(), "adam", rng=0)
-
-    y = data[1].copy()
-    y[70] = 9
-    t = check_nonfinite(make(), data[0], y, "loss")
-    assert_same_bits(state(t), state(after_two_steps(data, make)))
-
-
-@pytest.mark.parametrize("place", [0, 2])
-def test_the_first_nonfinite_layer_is_named(data, place):
-    t = trainer()
-    t.model.build((FEATURES,), rng=0)
-    t.model.layers[place].parameters()[0].value[0] = np.nan
-    before = state(t)
-    check_nonfinite(t, *data, f"{place}.dense", step=1)
-    assert_same_bits(before, state(t))
-
-
-def test_a_nested_nonfinite_layer_is_named_by_its_path(data):
-    inner = Sequential([Dense(8), Poison()])
-    model = Sequential([Dropout(0.1), inner, Dense(CLASSES)])
-    t = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
-    check_nonfinite(t, *data, "1.sequential.1.poison", step=1)
-    assert t.stream.next_draw == 0
-
-
-def test_spoilt_parameters_never_replace_a_good_checkpoint(data, tmp_path):
-    x, y = data[0] * np.float32(1e3), data[1]
-    t = Trainer(Sequential([Dense(CLASSES)]), "softmax_cross_entropy", "sgd", rng=0)
-    options = {"batch_size": SAMPLES, "progress": False, "checkpoint": tmp_path / "run"}
-    t.fit(x, y, epochs=1, **options)
-    schedule = LearningRateSchedule(lambda epoch: 1e38)
-    with pytest.raises(NonFiniteLossError, match=r"epoch 1, step 1: layer '0\.dense'"):
-        t.fit(x, y, epochs=1, callbacks=[schedule], **options)
-    saved = load_checkpoint(tmp_path / "run")["model"]
-    assert all(np.isfinite(value).all() for value in saved.values())
-
-
-# ---------------------------------------------------------------- history
 
 
 def test_history_plots_a_png_without_pyplot_state(data, tmp_path):

@@ -1,0 +1,57 @@
+"""A small network and data for it, which the tests of training share."""
+
+import numpy as np
+
+from cydropout import Trainer
+from cydropout.callbacks import Callback
+from cydropout.layers import Dense, Dropout, Sequential
+
+SAMPLES, FEATURES, CLASSES = 203, 12, 3  # 203 is no multiple of the batches: the last is smaller
+
+
+def network(rate=0.5, dtype="float32"):
+    return Sequential(
+        [Dense(32, activation="relu"), Dropout(rate), Dense(CLASSES)],
+        dtype=dtype,
+    )
+
+
+def trainer(rng=0, optimizer="adam", **settings):
+    return Trainer(network(**settings), "softmax_cross_entropy", optimizer, rng=rng)
+
+
+def state(of):
+    optimizer = {k: np.asarray(v) for k, v in of.optimizer.state_dict().items()}
+    return {**of.model.state_dict(), **optimizer, "draw": np.asarray(of.stream.next_draw)}
+
+
+def assert_same_bits(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert a[name].dtype == b[name].dtype
+        assert a[name].tobytes() == b[name].tobytes(), name
+
+
+def without_seconds(history):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+class Stop(Exception):
+    pass
+
+
+class Crash(Callback):
+    """Spoil what is in memory and fail when epoch ``at`` begins; None never does."""
+
+    def __init__(self, at=None):
+        self.at = at
+
+    def on_epoch_begin(self, trainer, epoch):
+        if epoch == self.at:
+            trainer.stream.take()
+            for parameter in trainer.model.parameters():
+                parameter.value += 1
+            raise Stop
+
+
+# ---------------------------------------------------------------- learning
