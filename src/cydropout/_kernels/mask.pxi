@@ -32,9 +32,6 @@ cdef const uint32_t *tile_words(const mask_t *mask, uint64_t tile,
     cdef int word, count, left
     if mask.source == STORED:
         return mask.bits + tile * TILE_WORDS
-    if mask.source == KEEP_ALL:
-        memset(cursor.words, 0xff, sizeof(cursor.words))
-        return cursor.words
     if shift == 0:
         draw_tile(mask, first, cursor.words)
     else:

@@ -17,7 +17,6 @@ cdef enum source_t:
     DRAW = 0           # draw the bits, keep none
     DRAW_AND_STORE = 1
     STORED = 2
-    KEEP_ALL = 3       # no bits at all
 
 # The map y = scale * keep * x, and where its keep-bits come from.
 ctypedef struct mask_t:
