@@ -89,4 +89,4 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     job.settings = &settings
     job.size = <uint64_t>cnp.PyArray_SIZE(w)
     with nogil:
-        run(&job, job.size, (job.size + TILE - 1) // TILE, num_threads)
+        run(&job, job.size, tiles(job.size), num_threads)

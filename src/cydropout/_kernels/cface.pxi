@@ -26,50 +26,38 @@ cdef void set_scale(mask_t *mask, float *scale32, double *scale64, double scale)
 cdef void draw_bits(uint64_t key, uint64_t draw, uint64_t offset, uint64_t size, double rate,
                     uint32_t *bits, int num_threads) noexcept nogil:
     cdef mask_t mask
-    cdef job_t job
     memset(&mask, 0, sizeof(mask))
-    memset(&job, 0, sizeof(job))
     mask.key, mask.draw, mask.offset, mask.size = key, draw, offset, size
     mask.q = keep_threshold(rate)
     mask.digits = count_digits(mask.q)
     mask.bits = bits
     mask.source = DRAW_AND_STORE
-    job.kind = DRAW_JOB
-    job.mask = &mask
-    run(&job, size, (size + TILE - 1) // TILE, num_threads)
+    run_draw(&mask, num_threads)
 
 
 cdef void apply_bits(const void *x, const uint32_t *bits, uint64_t size, dtype_t dtype,
                      double scale, void *y, int num_threads) noexcept nogil:
     cdef mask_t mask
-    cdef job_t job
     cdef float scale32[32]
     cdef double scale64[32]
     memset(&mask, 0, sizeof(mask))
-    memset(&job, 0, sizeof(job))
     mask.size = size
     mask.bits = <uint32_t*>bits
     mask.source = STORED
     set_scale(&mask, scale32, scale64, scale)
-    job.kind = APPLY
-    job.dtype, job.x, job.y, job.mask = dtype, x, y, &mask
-    run(&job, size, (size + TILE - 1) // TILE, num_threads)
+    run_apply(&mask, x, y, dtype, num_threads)
 
 
 cdef void apply_dropout(uint64_t key, uint64_t draw, uint64_t offset, double rate,
                         const void *x, uint64_t size, dtype_t dtype, void *y,
                         int num_threads) noexcept nogil:
     cdef mask_t mask
-    cdef job_t job
     cdef float scale32[32]
     cdef double scale64[32]
     memset(&mask, 0, sizeof(mask))
-    memset(&job, 0, sizeof(job))
     mask.key, mask.draw, mask.offset, mask.size = key, draw, offset, size
     mask.q = keep_threshold(rate)
     mask.digits = count_digits(mask.q)
     mask.source = DRAW
     set_scale(&mask, scale32, scale64, 4294967296.0 / mask.q if mask.q else 0.0)
-    job.kind = APPLY
-    job.dtype, job.x, job.y, job.mask = dtype, x, y, &mask
-    run(&job, size, (size + TILE - 1) // TILE, num_threads)
+    run_apply(&mask, x, y, dtype, num_threads)

@@ -158,7 +158,6 @@ cdef class Plan:
 
     def bits(self, int num_threads=0):
         """Return the packed keep-bits: bit i % 32 of word i // 32 is that of element i."""
-        cdef job_t job
         cdef mask_t mask = self.ready()
         cdef cnp.ndarray words = self.words
         if mask.source == STORED:
@@ -167,25 +166,19 @@ cdef class Plan:
             words = np.empty((mask.size + 31) // 32, np.uint32)
         mask.bits = <uint32_t*>cnp.PyArray_DATA(words)
         mask.source = DRAW_AND_STORE
-        memset(&job, 0, sizeof(job))
-        job.kind = DRAW_JOB
-        job.mask = &mask
         with nogil:
-            run(&job, mask.size, (mask.size + TILE - 1) // TILE, num_threads)
+            run_draw(&mask, num_threads)
         if self.store:
             self.keep_words(&mask)
         return words
 
     def apply(self, cnp.ndarray x, cnp.ndarray y, int code, int num_threads=0):
         """y = scale * x where kept, else 0; `y` may be `x`."""
-        cdef job_t job
         cdef mask_t mask = self.ready()
-        memset(&job, 0, sizeof(job))
-        job.kind = APPLY
-        job.dtype = code
-        job.x, job.y, job.mask = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), &mask
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef void *target = cnp.PyArray_DATA(y)
         with nogil:
-            run(&job, mask.size, (mask.size + TILE - 1) // TILE, num_threads)
+            run_apply(&mask, source, target, code, num_threads)
         self.keep_words(&mask)
 
     def apply_rows(self, cnp.ndarray x, cnp.ndarray y, int code, list sizes, list strides,
@@ -232,7 +225,7 @@ cdef class Plan:
         job.z, job.y = cnp.PyArray_DATA(z), cnp.PyArray_DATA(y)
         job.mask, job.fused = &mask, &fused
         with nogil:
-            run(&job, mask.size, (mask.size + TILE - 1) // TILE, num_threads)
+            run(&job, mask.size, tiles(mask.size), num_threads)
         self.keep_words(&mask)
 
     def backward(self, cnp.ndarray dy, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray dz,
@@ -256,7 +249,7 @@ cdef class Plan:
         job.first = cnp.PyArray_DATA(totals)
         job.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
         job.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
-        job.tiles = (mask.size + TILE - 1) // TILE
+        job.tiles = tiles(mask.size)
         job.mask, job.fused = &mask, &fused
         with nogil:
             run(&job, mask.size, job.chunks, num_threads)

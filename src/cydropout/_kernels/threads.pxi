@@ -51,6 +51,10 @@ cdef void run_range(const job_t *job, uint64_t begin, uint64_t end) noexcept nog
                  <int64_t>min(end * TILE, job.size))
 
 
+cdef inline uint64_t tiles(uint64_t size) noexcept nogil:
+    return (size + TILE - 1) // TILE
+
+
 cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil:
     """How many threads this much work is worth."""
     cdef uint64_t count = num_threads if num_threads > 0 else default_threads
@@ -70,3 +74,20 @@ cdef void run(const job_t *job, uint64_t elements, uint64_t units, int num_threa
         return
     for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
         run_range(job, units * thread // threads, units * (thread + 1) // threads)
+
+
+cdef void run_draw(const mask_t *mask, int num_threads) noexcept nogil:
+    cdef job_t job
+    memset(&job, 0, sizeof(job))
+    job.kind = DRAW_JOB
+    job.mask = mask
+    run(&job, mask.size, tiles(mask.size), num_threads)
+
+
+cdef void run_apply(const mask_t *mask, const void *x, void *y, int dtype,
+                    int num_threads) noexcept nogil:
+    cdef job_t job
+    memset(&job, 0, sizeof(job))
+    job.kind = APPLY
+    job.dtype, job.x, job.y, job.mask = dtype, x, y, mask
+    run(&job, mask.size, tiles(mask.size), num_threads)
