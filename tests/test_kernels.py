@@ -205,3 +205,40 @@ def test_builds_agree_on_the_fused_passes():
         results.append([array.tobytes() for array in found])
     _kernels.choose(before)
     assert all(result == results[0] for result in results)
+
+
+@pytest.fixture
+def streaming():
+    before = api.set_stream_from(0)
+    yield lambda: api.set_stream_from(before)
+    api.set_stream_from(before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("per_element", [False, True])
+@pytest.mark.parametrize("storage", ["seed", "bits"])
+def test_results_stored_past_the_caches_are_the_same(
+    build, streaming, dtype, per_element, storage
+):
+    dtype = dtype_named(dtype)
+    for size in (0, 1, 5, 31, 33, 2047, 2048, 2080, 4097, 9001):
+        x = values(size + 33, dtype)
+        for start in (0, 1, 2, 3, 7, 8, 16, 31):
+            masks = [mask_of(size, rates_of(size) if per_element and size else 0.3,
+                             storage=storage, offset=start * 700) for _ in range(2)]
+            results = []
+            for mask in masks:
+                y = np.full(size + 64, 7, dtype)
+                for num_threads in (1, 3):
+                    mask.apply(x[33:], out=y[start : start + size], num_threads=num_threads)
+                assert (y[:start] == 7).all() and (y[start + size :] == 7).all()
+                results.append(y)
+                streaming()
+            api.set_stream_from(0)
+            same_bits(*results)
+
+
+def test_large_results_are_stored_past_the_caches():
+    before = api.set_stream_from(0)
+    assert api.set_stream_from(before) == 0
+    assert 2**20 <= before <= 2**31

@@ -102,41 +102,85 @@ CYD_INLINE VECTOR NAME(cyd_slope_)(VECTOR z, int kind, REAL a) {
     }
 }
 
-/* y = scale * act(z + bias) where kept, else 0, for the 32 elements of one word. */
-CYD_INLINE void NAME(cyd_forward_)(REAL *y, const REAL *z, const REAL *bias, const REAL *scale,
-                                   uint32_t bits, int kind, REAL a) {
-    for (int k = 0; k < 32; k += LANES) {
-        VECTOR v, b, s;
-        CYD_LOAD(v, z + k);
-        CYD_LOAD(b, bias + k);
-        CYD_LOAD(s, scale + k);
-        v = KEEP(NAME(cyd_activate_)(v + b, kind, a) * s, bits, k);
-        CYD_STORE(y + k, v);
+/* What a pass over `count` words of 32 elements is given; `step` is 32 where scales differ, or 0. */
+typedef struct {
+    const REAL *bias, *scale;
+    uint64_t step;
+    const uint32_t *words;
+    uint64_t count;
+    REAL a;
+} NAME(cyd_pass_);
+
+CYD_INLINE void NAME(cyd_forward_words_)(REAL *y, const REAL *z, const NAME(cyd_pass_) p,
+                                         const int kind) {
+    for (uint64_t word = 0; word < p.count; word++) {
+        const uint32_t bits = p.words[word];
+        for (int k = 0; k < 32; k += LANES) {
+            VECTOR v, b, s;
+            CYD_LOAD(v, z + 32 * word + k);
+            CYD_WHOLE(v);
+            CYD_LOAD(b, p.bias + 32 * word + k);
+            CYD_LOAD(s, p.scale + p.step * word + k);
+            v = KEEP(NAME(cyd_activate_)(v + b, kind, p.a) * s, bits, k);
+            CYD_STORE(y + 32 * word + k, v);
+        }
     }
 }
 
-/* dz = scale * dy * act'(z + bias) where kept, else 0; sum += dz. */
-CYD_INLINE void NAME(cyd_backward_)(REAL *dz, REAL *sum, const REAL *dy, const REAL *z,
-                                    const REAL *bias, const REAL *scale, uint32_t bits, int kind,
-                                    REAL a) {
-    for (int k = 0; k < 32; k += LANES) {
-        VECTOR g, v, b, s, t;
-        CYD_LOAD(g, dy + k);
-        CYD_LOAD(v, z + k);
-        CYD_LOAD(b, bias + k);
-        CYD_LOAD(s, scale + k);
-        CYD_LOAD(t, sum + k);
-        g = g * s;
-        if (kind == CYD_RELU) {
-            const VECTOR at = v + b, zero = {0};
-            g = NAME(cyd_choose_)(at <= zero, zero, g);
-        } else if (kind != CYD_LINEAR) {
-            /* No gradient stays none, also where the slope is NaN: dropped elements are 0. */
-            g = NAME(cyd_choose_)(g == 0, g, g * NAME(cyd_slope_)(v + b, kind, a));
+CYD_INLINE void NAME(cyd_backward_words_)(REAL *dz, REAL *sum, const REAL *dy, const REAL *z,
+                                          const NAME(cyd_pass_) p, const int kind) {
+    for (uint64_t word = 0; word < p.count; word++) {
+        const uint32_t bits = p.words[word];
+        for (int k = 0; k < 32; k += LANES) {
+            VECTOR g, v, b, s, t;
+            CYD_LOAD(g, dy + 32 * word + k);
+            CYD_WHOLE(g);
+            CYD_LOAD(v, z + 32 * word + k);
+            CYD_WHOLE(v);
+            CYD_LOAD(b, p.bias + 32 * word + k);
+            CYD_LOAD(s, p.scale + p.step * word + k);
+            CYD_LOAD(t, sum + 32 * word + k);
+            g = g * s;
+            if (kind == CYD_RELU) {
+                const VECTOR at = v + b, zero = {0};
+                g = NAME(cyd_choose_)(at <= zero, zero, g);
+            } else if (kind != CYD_LINEAR) {
+                /* No gradient stays none, also where the slope is NaN: dropped elements are 0. */
+                g = NAME(cyd_choose_)(g == 0, g, g * NAME(cyd_slope_)(v + b, kind, p.a));
+            }
+            g = KEEP(g, bits, k);
+            t = t + g;
+            CYD_STORE(dz + 32 * word + k, g);
+            CYD_STORE(sum + 32 * word + k, t);
         }
-        g = KEEP(g, bits, k);
-        t = t + g;
-        CYD_STORE(dz + k, g);
-        CYD_STORE(sum + k, t);
     }
 }
+
+/* One loop for each kind: to ask for it at every vector costs more than the pass. */
+#define CYD_EACH_KIND(pass, ...)                                                                 \
+    switch (kind) {                                                                              \
+    case CYD_LINEAR: pass(__VA_ARGS__, CYD_LINEAR); break;                                       \
+    case CYD_RELU: pass(__VA_ARGS__, CYD_RELU); break;                                           \
+    case CYD_SIGMOID: pass(__VA_ARGS__, CYD_SIGMOID); break;                                     \
+    case CYD_TANH: pass(__VA_ARGS__, CYD_TANH); break;                                           \
+    case CYD_SOFTPLUS: pass(__VA_ARGS__, CYD_SOFTPLUS); break;                                   \
+    case CYD_SELU: pass(__VA_ARGS__, CYD_SELU); break;                                           \
+    case CYD_GELU: pass(__VA_ARGS__, CYD_GELU); break;                                           \
+    }
+
+/* y = scale * act(z + bias) where kept, else 0. */
+static void NAME(cyd_forward_)(REAL *y, const REAL *z, const REAL *bias, const REAL *scale,
+                               uint64_t step, const uint32_t *words, uint64_t count, int kind,
+                               REAL a) {
+    const NAME(cyd_pass_) p = {bias, scale, step, words, count, a};
+    CYD_EACH_KIND(NAME(cyd_forward_words_), y, z, p)
+}
+
+/* dz = scale * dy * act'(z + bias) where kept, else 0; sum += dz. */
+static void NAME(cyd_backward_)(REAL *dz, REAL *sum, const REAL *dy, const REAL *z,
+                                const REAL *bias, const REAL *scale, uint64_t step,
+                                const uint32_t *words, uint64_t count, int kind, REAL a) {
+    const NAME(cyd_pass_) p = {bias, scale, step, words, count, a};
+    CYD_EACH_KIND(NAME(cyd_backward_words_), dz, sum, dy, z, p)
+}
+#undef CYD_EACH_KIND

@@ -14,6 +14,7 @@ from cydropout._kernels.table cimport *
 cdef extern from "platform.h":
     int CYD_OPENMP
     int cyd_cpu_level()
+    uint64_t cyd_cache_size()
 
 cnp.import_array()
 
@@ -34,6 +35,14 @@ def use(capsule):
     """Make the build of this table the one that runs."""
     global table
     table = <table_t*>PyCapsule_GetPointer(capsule, "cydropout._kernels.table_t")
+
+
+def set_stream_from(uint64_t nbytes):
+    """Store results of this many bytes or more past the caches; return what it was."""
+    global STREAM_FROM
+    before = STREAM_FROM
+    STREAM_FROM = nbytes
+    return before
 
 
 def set_default_threads(int num_threads):

@@ -28,9 +28,8 @@ cdef void apply_part(element *y, const element *x, const mask_t *mask, uint64_t 
     memcpy(y, part, count * sizeof(element))
 
 
-cdef void apply_range(const element *x, element *y, const mask_t *mask, uint64_t begin,
-                      uint64_t end) noexcept nogil:
-    """The tiles [begin, end), their bits drawn on the way where they are not stored."""
+cdef void cached_range(const element *x, element *y, const mask_t *mask, uint64_t begin,
+                       uint64_t end) noexcept nogil:
     cdef cursor_t cursor
     cdef const uint32_t *words
     cdef uint64_t tile, at, left, phase = 0, step = 32 if mask.period else 0
@@ -50,6 +49,15 @@ cdef void apply_range(const element *x, element *y, const mask_t *mask, uint64_t
             apply_part[element](
                 y + at + 32 * word, x + at + 32 * word, mask, phase + step * word, words[word],
                 left % 32)
+
+
+cdef void apply_range(const element *x, element *y, const mask_t *mask, uint64_t begin,
+                      uint64_t end) noexcept nogil:
+    """The tiles [begin, end), their bits drawn on the way where they are not stored."""
+    if mask.stream:
+        stream_range[element](x, y, mask, begin, end)
+    else:
+        cached_range[element](x, y, mask, begin, end)
 
 
 cdef void apply_span(element *y, const element *x, const mask_t *mask, uint64_t bit,

@@ -10,6 +10,7 @@ from cydropout._kernels.table cimport *
 
 include "mask.pxi"
 include "apply.pxi"
+include "stream.pxi"
 include "fused.pxi"
 include "steps.pxi"
 

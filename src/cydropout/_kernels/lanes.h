@@ -14,6 +14,7 @@
         for (int k = 0; k < 32; k += lanes) {                                                    \
             vector v, s;                                                                         \
             load(v, x + k);                                                                      \
+            CYD_WHOLE(v);                                                                        \
             CYD_LOAD(s, scale + k);                                                              \
             v = keep(v * s, bits, k);                                                            \
             store(y + k, v);                                                                     \

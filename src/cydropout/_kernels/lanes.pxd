@@ -10,6 +10,12 @@ cdef extern from "lanes.h" nogil:
     void tile_keep "cyd_tile_keep"(
         uint64_t key, uint64_t draw, uint64_t tile, uint64_t q, int digits, const uint32_t *own,
         uint64_t own_stride, int own_shift, uint32_t *words) noexcept
+    ctypedef struct lines_t "cyd_lines_t":
+        pass
+    uint64_t to_aligned "cyd_to_aligned"(const void *p, uint64_t size) noexcept
+    void stream_ahead "cyd_stream_ahead"(const void *x, int size) noexcept
+    void stream_store "cyd_stream_store"(void *to, const lines_t *part, int size) noexcept
+    void stream_end "cyd_stream_end"() noexcept
     uint32_t bits_at "cyd_bits_at"(const uint32_t *words, uint64_t at, int count) noexcept
 
     void apply_f16 "cyd_apply_f16"(f16 *y, const f16 *x, const float *scale, uint32_t bits) noexcept
@@ -21,14 +27,16 @@ cdef extern from "lanes.h" nogil:
         double *y, const double *x, const double *scale, uint32_t bits) noexcept
 
     void forward_f32 "cyd_forward_f32"(
-        float *y, const float *z, const float *bias, const float *scale, uint32_t bits,
-        int kind, float a) noexcept
+        float *y, const float *z, const float *bias, const float *scale, uint64_t step,
+        const uint32_t *words, uint64_t count, int kind, float a) noexcept
     void forward_f64 "cyd_forward_f64"(
-        double *y, const double *z, const double *bias, const double *scale, uint32_t bits,
-        int kind, double a) noexcept
+        double *y, const double *z, const double *bias, const double *scale, uint64_t step,
+        const uint32_t *words, uint64_t count, int kind, double a) noexcept
     void backward_f32 "cyd_backward_f32"(
         float *dz, float *total, const float *dy, const float *z, const float *bias,
-        const float *scale, uint32_t bits, int kind, float a) noexcept
+        const float *scale, uint64_t step, const uint32_t *words, uint64_t count, int kind,
+        float a) noexcept
     void backward_f64 "cyd_backward_f64"(
         double *dz, double *total, const double *dy, const double *z, const double *bias,
-        const double *scale, uint32_t bits, int kind, double a) noexcept
+        const double *scale, uint64_t step, const uint32_t *words, uint64_t count, int kind,
+        double a) noexcept

@@ -31,6 +31,7 @@ ctypedef struct mask_t:
     uint64_t period           # of `own` and of the scales; 0 when all elements share them
     uint32_t *bits
     source_t source
+    bint stream               # store y past the caches
     const float *scale32      # a period and a tile, or 32 times the same
     const double *scale64
 

@@ -4,6 +4,9 @@
 cdef enum:
     GRAIN = 32768
 
+# A result of this many bytes, with its source, does not stay in the last-level cache.
+cdef uint64_t STREAM_FROM = cyd_cache_size()
+
 cdef enum job_kind_t:
     DRAW_JOB
     APPLY
@@ -76,6 +79,10 @@ cdef void run(const job_t *job, uint64_t elements, uint64_t units, int num_threa
         run_range(job, units * thread // threads, units * (thread + 1) // threads)
 
 
+cdef inline uint64_t item_size(int dtype) noexcept nogil:
+    return 8 if dtype == FLOAT64 else 4 if dtype == FLOAT32 else 2
+
+
 cdef void run_draw(const mask_t *mask, int num_threads) noexcept nogil:
     cdef job_t job
     memset(&job, 0, sizeof(job))
@@ -84,10 +91,11 @@ cdef void run_draw(const mask_t *mask, int num_threads) noexcept nogil:
     run(&job, mask.size, tiles(mask.size), num_threads)
 
 
-cdef void run_apply(const mask_t *mask, const void *x, void *y, int dtype,
+cdef void run_apply(mask_t *mask, const void *x, void *y, int dtype,
                     int num_threads) noexcept nogil:
     cdef job_t job
     memset(&job, 0, sizeof(job))
     job.kind = APPLY
+    mask.stream = x != y and mask.size * item_size(dtype) >= STREAM_FROM
     job.dtype, job.x, job.y, job.mask = dtype, x, y, mask
     run(&job, mask.size, tiles(mask.size), num_threads)

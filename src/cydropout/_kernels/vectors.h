@@ -34,8 +34,17 @@ typedef uint16_t cyd_bf16;
 
 #define CYD_L32 (CYD_BYTES / 4)
 #define CYD_L64 (CYD_BYTES / 8)
+#define CYD_AHEAD 4096 /* bytes */
 #define CYD_LOAD(v, p) memcpy(&(v), (p), sizeof(v))
 #define CYD_STORE(p, v) memcpy((p), &(v), sizeof(v))
+
+/* Makes a load one of its own. Folded into a masked operation it is a masked load, which the CPU does
+ * not prefetch for: a third slower from memory. */
+#if CYD_BYTES == 64
+#define CYD_WHOLE(v) __asm__("" : "+v"(v))
+#else
+#define CYD_WHOLE(v)
+#endif
 
 CYD_INLINE cyd_u64v cyd_splat64(uint64_t a) { return a - (cyd_u64v){0}; }
 
@@ -66,6 +75,50 @@ CYD_INLINE cyd_f64v cyd_keep_f64v(cyd_f64v x, uint32_t bits, int k) {
     return (cyd_f64v)_mm512_maskz_mov_pd((__mmask8)(bits >> k), (__m512d)x);
 #else
     return (cyd_f64v)((cyd_i64v)x & cyd_lanes64(bits, k));
+#endif
+}
+
+/* Elements of `size` bytes from p to where a vector is aligned; p is a multiple of `size`. */
+CYD_INLINE uint64_t cyd_to_aligned(const void *p, uint64_t size) {
+    return (-(uintptr_t)p & (CYD_BYTES - 1)) / size;
+}
+
+/* 32 elements of any type, and stores that pass the caches by: what does not fit into them is not
+ * read before it is written. */
+typedef struct {
+    cyd_u64v lines[256 / CYD_BYTES];
+} cyd_lines_t;
+
+/* The pieces are what the elements were stored in, half vectors for 16 bits: a load of more than one
+ * store wrote would wait for it to reach the cache. */
+CYD_INLINE void cyd_stream_store(void *to, const cyd_lines_t *part, int size) {
+    const char *from = (const char *)part;
+    const int piece = size > 64 ? CYD_BYTES : CYD_BYTES / 2;
+    for (int i = 0; i < size; i += piece) {
+        char *p = (char *)to + i;
+#if defined(__AVX512F__)
+        if (piece == 64) _mm512_stream_si512((__m512i *)p, *(const __m512i *)(from + i));
+#endif
+#if defined(__AVX__)
+        if (piece == 32) _mm256_stream_si256((__m256i *)p, *(const __m256i *)(from + i));
+#endif
+#if defined(__SSE2__)
+        if (piece == 16) _mm_stream_si128((__m128i *)p, *(const __m128i *)(from + i));
+        if (piece == 8) _mm_stream_si64((long long *)p, *(const long long *)(from + i));
+#else
+        memcpy(p, from + i, piece);
+#endif
+    }
+}
+
+/* Asks for the source of a block some blocks on, to be used once. */
+CYD_INLINE void cyd_stream_ahead(const void *x, int size) {
+    for (int i = 0; i < size; i += 64) __builtin_prefetch((const char *)x + CYD_AHEAD + i, 0, 0);
+}
+
+CYD_INLINE void cyd_stream_end(void) {
+#if defined(__SSE2__)
+    _mm_sfence();
 #endif
 }
 
