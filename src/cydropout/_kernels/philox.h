@@ -5,8 +5,8 @@
 #include "vectors.h"
 
 #define CYD_TILE_BLOCKS 16
-#define CYD_TILE_WORDS 64
 #define CYD_GROUPS (CYD_TILE_BLOCKS / CYD_L64)
+#define CYD_FLIGHT 2 /* groups in step, for the latency of the multiplications */
 #define CYD_M0 0xD2511F53u
 #define CYD_M1 0xCD9E8D57u
 #define CYD_W0 0x9E3779B9u
@@ -55,36 +55,47 @@ CYD_INLINE void cyd_tile_begin(cyd_tile_t *t, uint64_t key, uint64_t draw, uint6
     }
 }
 
-/* Digit j of group g: words (0, 1) of its blocks in the 64-bit lanes of *a, words (2, 3) in *b. */
-CYD_INLINE void cyd_tile_digit(const cyd_tile_t *t, int g, uint32_t j, cyd_u64v *a, cyd_u64v *b) {
+/* Digit j of the groups from g on, several in step: words (0, 1) of the blocks of one in the 64-bit
+ * lanes of u[0], words (2, 3) in u[1], and so on. */
+CYD_INLINE void cyd_tile_digit(const cyd_tile_t *t, int g, uint32_t j, cyd_u64v *u) {
     const uint64_t r2 = (uint64_t)CYD_M0 * (uint32_t)(t->mul_high ^ (t->high + j) ^ t->k0);
-    const cyd_u64v p = cyd_mul32(t->n2[g] ^ (r2 >> 32), CYD_M1);
-    cyd_u64v c0 = (p >> 32) ^ t->c0[g];
-    cyd_u64v c1 = p;
-    cyd_u64v c2 = t->c2[g] ^ (uint64_t)(uint32_t)r2;
-    cyd_u64v c3 = t->c3[g];
+    cyd_u64v c0[CYD_FLIGHT], c1[CYD_FLIGHT], c2[CYD_FLIGHT], c3[CYD_FLIGHT];
+    for (int i = 0; i < CYD_FLIGHT; i++) {
+        c1[i] = cyd_mul32(t->n2[g + i] ^ (r2 >> 32), CYD_M1);
+        c0[i] = (c1[i] >> 32) ^ t->c0[g + i];
+        c2[i] = t->c2[g + i] ^ (uint64_t)(uint32_t)r2;
+        c3[i] = t->c3[g + i];
+    }
     uint32_t k0 = t->k0 + 3 * CYD_W0, k1 = t->k1 + 3 * CYD_W1;
 #pragma GCC unroll 7
     for (int r = 3; r < 10; r++, k0 += CYD_W0, k1 += CYD_W1) {
-        const cyd_u64v p0 = cyd_mul32(c0, CYD_M0), p1 = cyd_mul32(c2, CYD_M1);
-        c0 = (p1 >> 32) ^ c1 ^ (uint64_t)k0;
-        c1 = p1;
-        c2 = (p0 >> 32) ^ c3 ^ (uint64_t)k1;
-        c3 = p0;
+        cyd_u64v p0[CYD_FLIGHT], p1[CYD_FLIGHT];
+        for (int i = 0; i < CYD_FLIGHT; i++) {
+            p0[i] = cyd_mul32(c0[i], CYD_M0);
+            p1[i] = cyd_mul32(c2[i], CYD_M1);
+        }
+        for (int i = 0; i < CYD_FLIGHT; i++) {
+            c0[i] = (p1[i] >> 32) ^ c1[i] ^ (uint64_t)k0;
+            c1[i] = p1[i];
+            c2[i] = (p0[i] >> 32) ^ c3[i] ^ (uint64_t)k1;
+            c3[i] = p0[i];
+        }
     }
-    *a = (c0 & 0xffffffffu) | (c1 << 32);
-    *b = (c2 & 0xffffffffu) | (c3 << 32);
+    for (int i = 0; i < CYD_FLIGHT; i++) {
+        u[2 * i] = (c0[i] & 0xffffffffu) | (c1[i] << 32);
+        u[2 * i + 1] = (c2[i] & 0xffffffffu) | (c3[i] << 32);
+    }
 }
 
 /* Digit j of the 16 blocks of a tile, as 64 words. */
 CYD_INLINE void cyd_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j, uint32_t *words) {
     cyd_tile_t t;
     cyd_tile_begin(&t, key, draw, tile);
+    cyd_u64v u[2 * CYD_GROUPS];
+    for (int g = 0; g < CYD_GROUPS; g += CYD_FLIGHT) cyd_tile_digit(&t, g, j, u + 2 * g);
     for (int g = 0; g < CYD_GROUPS; g++) {
-        cyd_u64v a, b;
-        cyd_tile_digit(&t, g, j, &a, &b);
         for (int i = 0; i < CYD_L64; i++) {
-            uint64_t block[2] = {a[i], b[i]};
+            uint64_t block[2] = {u[2 * g][i], u[2 * g + 1][i]};
             memcpy(words + 4 * (g * CYD_L64 + i), block, sizeof(block));
         }
     }
@@ -157,8 +168,12 @@ CYD_INLINE void cyd_tile_keep(uint64_t key, uint64_t draw, uint64_t tile, uint64
     cyd_tile_begin(&t, key, draw, tile);
     for (int j = 0; j < digits; j++) {
         const cyd_u64v bit = cyd_splat64(-((q >> (31 - j)) & 1));
+        cyd_u64v u[2 * CYD_GROUPS];
+        for (int g = 0; g < CYD_GROUPS; g += CYD_FLIGHT) {
+            cyd_tile_digit(&t, g, (uint32_t)j, u + 2 * g);
+        }
         for (int g = 0; g < CYD_GROUPS; g++) {
-            cyd_u64v u[2], d[2] = {bit, bit};
+            cyd_u64v d[2] = {bit, bit};
             if (own) {
                 const uint32_t *p = own + j * own_stride + g * 4 * CYD_L64;
                 const cyd_u64v x = cyd_load_bits(p, own_shift);
@@ -166,10 +181,9 @@ CYD_INLINE void cyd_tile_keep(uint64_t key, uint64_t draw, uint64_t tile, uint64
                 d[0] = CYD_PICK(x, y, even);
                 d[1] = CYD_PICK(x, y, odd);
             }
-            cyd_tile_digit(&t, g, (uint32_t)j, &u[0], &u[1]);
-            for (int h = 0; h < 2; h++) {
-                less[2 * g + h] |= equal[2 * g + h] & d[h] & ~u[h];
-                equal[2 * g + h] &= ~(u[h] ^ d[h]);
+            for (int h = 2 * g; h < 2 * g + 2; h++) {
+                less[h] |= equal[h] & d[h & 1] & ~u[h];
+                equal[h] &= ~(u[h] ^ d[h & 1]);
             }
         }
         /* After fewer digits some element of 2048 is undecided, practically always. */

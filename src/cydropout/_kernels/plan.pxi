@@ -3,9 +3,11 @@
 cdef void spread(const uint64_t *q, uint64_t period, uint64_t count, uint64_t stride,
                  uint32_t *own) noexcept nogil:
     """Turn `count` thresholds, repeated after `period`, into the 33 rows of bits of a mask_t."""
-    cdef uint64_t i, at = 0, value
+    cdef uint64_t i, at = 0, value, word
+    cdef uint64_t whole = (64 // period + 1) * period   # more than a word
+    cdef const uint32_t *row
     cdef int j
-    for i in range(count):
+    for i in range(min(count, (whole + 31) // 32 * 32)):
         value = q[at]
         at += 1
         if at == period:
@@ -15,6 +17,13 @@ cdef void spread(const uint64_t *q, uint64_t period, uint64_t count, uint64_t st
             continue
         for j in range(32):
             own[j * stride + i // 32] |= <uint32_t>((value >> (31 - j)) & 1) << (i % 32)
+    for word in range((whole + 31) // 32, (count + 31) // 32):
+        at = 32 * word - whole
+        for j in range(33):
+            row = own + j * stride + at // 32
+            own[j * stride + word] = row[0] >> (at % 32)
+            if at % 32:
+                own[j * stride + word] |= row[1] << (32 - at % 32)
 
 
 cdef int _code_if_ready(cnp.ndarray x):
