@@ -11,6 +11,7 @@ from cydropout._kernels.table cimport *
 include "mask.pxi"
 include "apply.pxi"
 include "stream.pxi"
+include "rows.pxi"
 include "fused.pxi"
 include "steps.pxi"
 

@@ -211,14 +211,14 @@ cdef class Plan:
             rows.strides[axis] = strides[axis]
             count *= rows.sizes[axis]
         rows.length, rows.span, rows.shared = length, 4 * TILE, shared
+        rows.size = count * length
         memset(&job, 0, sizeof(job))
         job.kind = ROWS
         job.dtype = code
         job.x, job.y = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y)
         job.mask, job.rows = &mask, &rows
         with nogil:
-            run(&job, count * length, count * ((length + rows.span - 1) // rows.span),
-                num_threads)
+            run(&job, rows.size, (rows.size + rows.span - 1) // rows.span, num_threads)
 
     def forward(self, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray y, int code, int kind,
                 double a, uint64_t columns, int num_threads=0):

@@ -12,6 +12,7 @@ cdef enum:
     TILE = 2048        # elements; 16 Philox blocks
     TILE_WORDS = 64
     MAX_AXES = 64
+    SHORT = 256        # elements; such rows that share a bit are not worth a loop each
 
 cdef enum source_t:
     DRAW = 0           # draw the bits, keep none
@@ -41,7 +42,8 @@ ctypedef struct rows_t:
     uint64_t sizes[MAX_AXES]
     uint64_t strides[MAX_AXES]   # in mask elements
     uint64_t length           # elements in a row
-    uint64_t span             # elements of a row in one unit of work
+    uint64_t size             # elements in all
+    uint64_t span             # elements in one unit of work
     bint shared               # a whole row shares one bit
 
 # One pass over rows of `columns` elements; bias has a period and a tile of them.

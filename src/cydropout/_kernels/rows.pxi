@@ -1,0 +1,121 @@
+# y = scale * x where kept, else 0, for rows that lie over a stored mask of fewer axes.
+
+cdef void apply_span(element *y, const element *x, const mask_t *mask, uint64_t bit,
+                     uint64_t count) noexcept nogil:
+    """`count` elements, whose bits begin anywhere."""
+    cdef uint64_t phase = 0, done = 0, left
+    while count - done >= 32:
+        if mask.period:
+            phase = (bit + done) % mask.period
+        apply_word[element](y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32))
+        done += 32
+    left = count - done
+    if left:
+        if mask.period:
+            phase = (bit + done) % mask.period
+        apply_part[element](
+            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, <int>left), left)
+
+
+cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t bit,
+                     uint64_t count) noexcept nogil:
+    """`count` elements that share one bit and one scale."""
+    cdef float scale32[32]
+    cdef double scale64[32]
+    cdef mask_t same
+    cdef uint64_t phase
+    cdef uint64_t done = 0
+    cdef int i
+    if not (mask.bits[bit // 32] >> (bit % 32)) & 1:
+        memset(y, 0, count * sizeof(element))
+        return
+    same.scale32 = mask.scale32
+    same.scale64 = mask.scale64
+    if mask.period:
+        phase = bit % mask.period
+        for i in range(32):
+            scale32[i] = mask.scale32[phase]
+            scale64[i] = mask.scale64[phase]
+        same.scale32 = scale32
+        same.scale64 = scale64
+    while count - done >= 32:
+        apply_word[element](y + done, x + done, &same, 0, <uint32_t>0xffffffff)
+        done += 32
+    if count > done:
+        apply_part[element](y + done, x + done, &same, 0, <uint32_t>0xffffffff, count - done)
+
+
+ctypedef struct walk_t:
+    uint64_t index[MAX_AXES]
+    uint64_t bit                # where the row begins in the mask
+
+
+cdef inline void walk_to(walk_t *walk, const rows_t *rows, uint64_t row) noexcept nogil:
+    cdef int axis
+    walk.bit = 0
+    for axis in range(rows.axes - 1, -1, -1):
+        walk.index[axis] = row % rows.sizes[axis]
+        walk.bit += walk.index[axis] * rows.strides[axis]
+        row //= rows.sizes[axis]
+
+
+cdef inline void walk_on(walk_t *walk, const rows_t *rows) noexcept nogil:
+    """Go to the next row."""
+    cdef int axis
+    for axis in range(rows.axes - 1, -1, -1):
+        walk.index[axis] += 1
+        walk.bit += rows.strides[axis]
+        if walk.index[axis] < rows.sizes[axis]:
+            return
+        walk.bit -= rows.sizes[axis] * rows.strides[axis]
+        walk.index[axis] = 0
+
+
+cdef void apply_short(element *y, const element *x, const mask_t *mask, const rows_t *rows,
+                      uint64_t at, uint64_t last) noexcept nogil:
+    """The elements [at, last) of rows that share one bit each: the bits become words again."""
+    cdef walk_t walk
+    cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept
+    walk_to(&walk, rows, at // rows.length)
+    while at < last:
+        # All ones or none, without a branch that nobody can predict.
+        kept = 0 - <uint64_t>((mask.bits[walk.bit // 32] >> (walk.bit % 32)) & 1)
+        while left:
+            count = min(<uint64_t>32, left)
+            left -= count
+            words |= (kept & ((<uint64_t>1 << count) - 1)) << have
+            have += count
+            if have >= 32:
+                if last - at < 32:
+                    break
+                apply_word[element](y + at, x + at, mask, 0, <uint32_t>words)
+                words >>= 32
+                have -= 32
+                at += 32
+        if at + have >= last:
+            if at < last:
+                apply_part[element](y + at, x + at, mask, 0, <uint32_t>words, last - at)
+            return
+        left = rows.length
+        walk_on(&walk, rows)
+
+
+cdef void apply_rows(const element *x, element *y, const mask_t *mask, const rows_t *rows,
+                     uint64_t begin, uint64_t end) noexcept nogil:
+    """The elements [begin, end) * span of the array."""
+    cdef walk_t walk
+    cdef uint64_t at = begin * rows.span, last = min(end * rows.span, rows.size)
+    cdef uint64_t column = at % rows.length, count
+    if rows.shared and rows.length < SHORT and not mask.period:
+        apply_short[element](y, x, mask, rows, at, last)
+        return
+    walk_to(&walk, rows, at // rows.length)
+    while at < last:
+        count = min(rows.length - column, last - at)
+        if rows.shared:
+            apply_same[element](y + at, x + at, mask, walk.bit, count)
+        else:
+            apply_span[element](y + at, x + at, mask, walk.bit + column, count)
+        at += count
+        column = 0
+        walk_on(&walk, rows)
