@@ -1,5 +1,6 @@
 """Rates and the other arguments of a mask: checked, and turned into thresholds and scales."""
 
+import math
 import operator
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ from numpy.typing import ArrayLike
 Scaling = Literal["inverted", "classic", "sqrt"]
 #: 2**32: an element is kept if its 32 random bits are below its threshold.
 ONE = 2**32
+_TRAINING_POWER = {"inverted": 1.0, "classic": 0.0, "sqrt": 0.5}
+_INFERENCE_POWER = {"inverted": 0.0, "classic": 1.0, "sqrt": 0.5}
 
 
 def check_rate(rate: ArrayLike) -> float | np.ndarray:
@@ -32,24 +35,23 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     """Return ``shape`` as a tuple of lengths."""
     try:
         each = shape if isinstance(shape, (tuple, list)) else (shape,)
-        lengths = tuple(operator.index(n) for n in each)
+        lengths = tuple(map(operator.index, each))
     except TypeError:
         raise TypeError(f"shape must be an int or a tuple of ints, not {shape!r}") from None
-    if any(n < 0 for n in lengths):
+    if lengths and min(lengths) < 0:
         raise ValueError(f"shape must not have a negative length, not {lengths}")
     return lengths
 
 
 def size_of(shape: tuple[int, ...]) -> int:
     """Return the number of elements, exactly, however large."""
-    size = 1
-    for n in shape:
-        size *= n
-    return size
+    return math.prod(shape)
 
 
 def check_axes(shared_axes: Any, ndim: int) -> tuple[int, ...]:
     """Return ``shared_axes`` as sorted non-negative axes."""
+    if type(shared_axes) is tuple and not shared_axes:
+        return ()
     try:
         each = shared_axes if np.iterable(shared_axes) else (shared_axes,)
         axes = [operator.index(axis) for axis in each]
@@ -115,7 +117,7 @@ def check_scaling(scaling: str) -> str:
 
 def training_scale(q: Any, scaling: str) -> Any:
     """1 / k, 1 or 1 / sqrt(k) for the realised keep probability k = q / 2**32; 0 where k is 0."""
-    power = {"inverted": 1.0, "classic": 0.0, "sqrt": 0.5}[check_scaling(scaling)]
+    power = _TRAINING_POWER[check_scaling(scaling)]
     if isinstance(q, int):
         return (ONE / q) ** power if q else 0.0
     return np.divide(ONE, q, out=np.zeros(q.shape), where=q > 0) ** power * (q > 0)
@@ -123,5 +125,5 @@ def training_scale(q: Any, scaling: str) -> Any:
 
 def inference_scale(q: Any, scaling: str) -> Any:
     """The mean over masks: 1, k or sqrt(k)."""
-    power = {"inverted": 0.0, "classic": 1.0, "sqrt": 0.5}[check_scaling(scaling)]
+    power = _INFERENCE_POWER[check_scaling(scaling)]
     return (q / ONE) ** power

@@ -124,10 +124,10 @@ def _extended_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
     if bias is None:
         # -0.0 is what leaves every number as it is, -0.0 too.
         return np.full(_TILE + 1, -0.0, native), 1
-    bias = np.asarray(bias, native)
+    bias = np.ascontiguousarray(bias, native)
     if bias.shape != z.shape[-1:]:
         raise ValueError(f"bias has shape {bias.shape}, but z has shape {z.shape}")
-    return np.resize(bias, bias.size + _TILE), max(bias.size, 1)
+    return api.repeated(bias, bias.size + _TILE), max(bias.size, 1)
 
 
 def _fused_plan(mask: Mask | None, z: np.ndarray) -> tuple[api.Plan, Mask | None]:
@@ -138,11 +138,22 @@ def _fused_plan(mask: Mask | None, z: np.ndarray) -> tuple[api.Plan, Mask | None
     return api.Plan(0, 0, 0, z.size, (2**32, 1.0), False), mask
 
 
-def _place(out: np.ndarray | None, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the result as the caller gets it, and the array that the kernels write."""
+def _place(
+    out: np.ndarray | None, **inputs: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return the result as the caller gets it, what the kernels write, and what they read."""
+    arrays = list(inputs.values())
+    if all(api.ready(array, out) >= 0 for array in arrays):
+        y = np.empty(arrays[0].shape, arrays[0].dtype) if out is None else out
+        return y, y, arrays
+    if out is not None:
+        for name, array in inputs.items():
+            _arrays.check_out(out, array, name)
+    sources = [_arrays.contiguous(array) for array in arrays]
     if out is None:
-        out = np.empty(z.shape, z.dtype)
-    return out, out if _arrays.is_ready(out) else np.empty(z.shape, z.dtype.newbyteorder("="))
+        out = np.empty(arrays[0].shape, arrays[0].dtype)
+    y = out if _arrays.is_ready(out) else np.empty(out.shape, out.dtype.newbyteorder("="))
+    return out, y, sources
 
 
 def bias_activation_dropout(
@@ -182,11 +193,9 @@ def bias_activation_dropout(
     z, code, kind = _check_fused(z, activation, mask, a)
     extended, columns = _extended_bias(bias, z)
     count = check_num_threads(num_threads)
-    if out is not None:
-        _arrays.check_out(out, z, "z")
-    out, y = _place(out, z)
+    out, y, (z,) = _place(out, z=z)
     plan, later = _fused_plan(mask, z)
-    plan.forward(_arrays.contiguous(z), extended, y, code, kind, a, columns, count)
+    plan.forward(z, extended, y, code, kind, a, columns, count)
     if later is not None:
         later.apply(y, out=y, num_threads=num_threads)
     if y is not out:
@@ -224,18 +233,14 @@ def bias_activation_dropout_backward(
         )
     extended, columns = _extended_bias(bias, z)
     count = check_num_threads(num_threads)
-    if out is not None:
-        _arrays.check_out(out, dy, "dy")
-        _arrays.check_out(out, z, "z")
-    out, dz = _place(out, z)
+    out, dz, (dy, z) = _place(out, dy=dy, z=z)
     plan, later = _fused_plan(mask, z)
     if later is not None:
         dy = later.apply(dy, num_threads=num_threads)
     # How the sums are split depends on the size alone.
     tiles = -(-z.size // _TILE)
     totals = np.zeros((max(1, min(_CHUNKS, tiles // _CHUNKS)), columns + _TILE), dz.dtype)
-    plan.backward(_arrays.contiguous(dy), _arrays.contiguous(z), extended, dz, totals, code, kind,
-                  a, columns, count)
+    plan.backward(dy, z, extended, dz, totals, code, kind, a, columns, count)
     if dz is not out:
         out[...] = dz
     if bias is None:

@@ -177,10 +177,16 @@ class Mask:
         ValueError
             If ``x`` has another shape than the mask, or ``out`` does not fit.
         """
+        threads = check_num_threads(num_threads)
+        # The common call: most of the time of a small array goes into the checks below.
+        code = api.ready(x, out)
+        if code >= 0 and np.shape(x) == self.shape:
+            y = np.empty(self.shape, np.asarray(x).dtype) if out is None else out
+            self._run(np.asarray(x), y, code, threads)
+            return y
         x, code = _arrays.as_float_array(x)
         if x.shape != self.shape:
             raise ValueError(f"x has shape {x.shape}, but the mask has shape {self.shape}")
-        threads = check_num_threads(num_threads)
         if out is not None:
             _arrays.check_out(out, x)
         ready = _arrays.contiguous(x)

@@ -78,6 +78,19 @@ def dropout(uint64_t key, uint64_t draw, double rate, cnp.ndarray x, cnp.ndarray
         apply_dropout(key, draw, 0, rate, source, size, <dtype_t>code, target, num_threads)
 
 
+def repeated(cnp.ndarray values, uint64_t count):
+    """Return `count` elements: contiguous `values` over and over; `numpy.resize`, but fast."""
+    cdef cnp.ndarray out = np.empty(count, values.dtype)
+    cdef char *to = <char*>cnp.PyArray_DATA(out)
+    cdef uint64_t size = count * <uint64_t>cnp.PyArray_ITEMSIZE(out)
+    cdef uint64_t done = min(<uint64_t>cnp.PyArray_NBYTES(values), size)
+    memcpy(to, cnp.PyArray_DATA(values), done)
+    while 0 < done < size:
+        memcpy(to + done, to, min(done, size - done))
+        done += min(done, size - done)
+    return out
+
+
 cdef class Table:
     """Thresholds q and scales that differ between elements, repeated by period, as kernels want.
 
@@ -99,7 +112,7 @@ cdef class Table:
         count = self.period + TILE + 32
         self.stride = (count + 31) // 32 + 2
         self.own = np.zeros((33, self.stride), np.uint32)
-        self.wide = np.resize(np.asarray(scale, np.float64), self.period + TILE)
+        self.wide = repeated(np.ascontiguousarray(scale, np.float64), self.period + TILE)
         self.narrow = self.wide.astype(np.float32)
         cdef uint32_t *rows = <uint32_t*>cnp.PyArray_DATA(self.own)
         with nogil:
