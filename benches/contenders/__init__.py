@@ -1,0 +1,79 @@
+"""The libraries that are timed: one module each, one class each.
+
+A contender's methods are named after the operations of the cases. Each takes a case and its inputs
+as NumPy arrays, moves them to where the library wants them, and returns a function that does the
+work once and returns the result; `numpy` turns a result into NumPy arrays for the check.
+"""
+
+import importlib
+
+import numpy as np
+
+#: Name, as it stands in the tables: the module, and what its class is told.
+CONTENDERS = {
+    "cydropout": ("cydropout", ""),
+    "cydropout seed": ("cydropout", "seed"),
+    "cydropout x86_64_v3": ("cydropout", "x86_64_v3"),
+    "cydropout baseline": ("cydropout", "baseline"),
+    "NumPy": ("numpy", ""),
+    "NumPy threads": ("numpy", "threads"),
+    "PyTorch": ("torch", ""),
+    "PyTorch recipe": ("torch", "recipe"),
+    "PyTorch compiled": ("torch", "compiled"),
+    "JAX threefry": ("jax", "threefry2x32"),
+    "JAX rbg": ("jax", "rbg"),
+    "TensorFlow": ("tensorflow", ""),
+    "Numba": ("numba", ""),
+    "thinc": ("thinc", ""),
+}
+#: These run only where a case names them.
+ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline")
+DEFAULT = tuple(name for name in CONTENDERS if name not in ON_REQUEST)
+
+
+def library(name):
+    """Return the library of a contender."""
+    return CONTENDERS[name][0]
+
+
+def create(name, threads):
+    """Return the contender; ImportError says that its library is not there."""
+    module, variant = CONTENDERS[name]
+    return importlib.import_module(f"contenders.{module}").Contender(variant, threads)
+
+
+class Base:
+    """What a contender cannot do is left as it is here."""
+
+    versions = ()  # pairs of a name and its version
+
+    def __init__(self, variant, threads):
+        pass
+
+    def numpy(self, result):
+        """Return a result of a run as NumPy arrays."""
+        return np.asarray(result)
+
+    def _cannot(self, case, *inputs):
+        raise NotImplementedError(f"{case.operation} is not offered")
+
+    # y = 2 x, x
+    copy = _cannot
+    # y = dropout(x), of x
+    forward = _cannot
+    # (dropout(x), the gradient of it for dy), of x and dy
+    forward_backward = _cannot
+    # the keep mask alone, of nothing
+    mask = _cannot
+    # y = mask(x) for a mask that was drawn before, of x
+    ready_mask = _cannot
+    # y = dropout(relu(z + b)) in one go, of z and b
+    fused = _cannot
+    # the same in separate operations
+    separate = _cannot
+
+
+def refuse(condition, why):
+    """Raise NotImplementedError if the contender has no form for a case."""
+    if condition:
+        raise NotImplementedError(why)

@@ -1,0 +1,83 @@
+"""This library, in one of its builds."""
+
+import os
+
+import numpy as np
+
+from contenders import Base
+
+
+class Contender(Base):
+    def __init__(self, variant, threads):
+        self.storage = "seed" if variant == "seed" else "bits"
+        if variant not in ("", "seed"):
+            os.environ["CYDROPOUT_ISA"] = variant
+        import cydropout
+        from cydropout.functional import bias_activation_dropout
+        from cydropout.masks import inference_mask
+
+        self.package, self.fused_pass = cydropout, bias_activation_dropout
+        self.inference_mask = inference_mask
+        cydropout.set_num_threads(threads)
+        config = cydropout.show_config("dicts")
+        self.versions = (("cydropout", config["version"]), ("build", config["build"]))
+        self.stream = cydropout.MaskStream(0)
+
+    def numpy(self, result):
+        return result.keep if hasattr(result, "keep") else result
+
+    def copy(self, case, x):
+        # An inference mask of classic scaling is a scale copy by the same kernels.
+        mask, y = self.inference_mask(x.shape, 0.25, scaling="classic"), np.empty_like(x)
+        return lambda: mask.apply(x, out=y)
+
+    def forward(self, case, x):
+        dropout, stream, y = self.package.dropout, self.stream, np.empty_like(x)
+        rate = case.rates
+        if case.shared_axes:
+            return lambda: dropout(x, rate, rng=stream, out=y, shared_axes=case.shared_axes)
+        return lambda: dropout(x, rate, rng=stream, out=y)
+
+    def forward_backward(self, case, x, dy):
+        stream, y, dx, rate = self.stream, np.empty_like(x), np.empty_like(x), case.rates
+        axes, storage = case.shared_axes, self.storage
+
+        def run():
+            mask = stream.draw(x.shape, rate, shared_axes=axes, storage=storage)
+            return mask.apply(x, out=y), mask.apply(dy, out=dx)
+
+        return run
+
+    def mask(self, case):
+        stream, shape, rate = self.stream, case.shape, case.rates
+
+        def run():
+            mask = stream.draw(shape, rate)
+            mask.bits  # noqa: B018 - this draws them
+            return mask
+
+        return run
+
+    def ready_mask(self, case, x):
+        mask, y = self.stream.draw(x.shape, case.rates), np.empty_like(x)
+        mask.apply(x, out=y)
+        return lambda: mask.apply(x, out=y)
+
+    def fused(self, case, z, b):
+        stream, y, rate = self.stream, np.empty_like(z), case.rates
+
+        def run():
+            mask = stream.draw(z.shape, rate, storage="seed")
+            return self.fused_pass(z, b, "relu", mask, out=y)
+
+        return run
+
+    def separate(self, case, z, b):
+        dropout, stream, y, rate = self.package.dropout, self.stream, np.empty_like(z), case.rates
+
+        def run():
+            np.add(z, b, out=y)
+            np.maximum(y, 0, out=y)
+            return dropout(y, rate, rng=stream, out=y)
+
+        return run

@@ -1,0 +1,115 @@
+"""PyTorch: its own dropout, eager and compiled, and its fastest recipe in kept buffers."""
+
+import torch
+
+from contenders import Base, refuse
+
+F = torch.nn.functional
+TYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32,
+         "float64": torch.float64}
+
+
+def relu_dropout(z, b, rate):
+    return F.dropout(torch.relu(z + b), rate)
+
+
+class Contender(Base):
+    versions = (("PyTorch", torch.__version__),)
+
+    def __init__(self, variant, threads):
+        torch.set_num_threads(threads)
+        self.compiled = variant == "compiled"
+        self.recipe = variant == "recipe"
+        if self.compiled:
+            torch._dynamo.config.cache_size_limit = 1000
+
+    def _tensor(self, case, x):
+        if case.dtype == "bfloat16":
+            return torch.from_numpy(x.view("i2")).view(torch.bfloat16)
+        return torch.from_numpy(x)
+
+    def numpy(self, result):
+        if isinstance(result, tuple):
+            return tuple(map(self.numpy, result))
+        return (result.float() if result.dtype == torch.bfloat16 else result).detach().numpy()
+
+    def _function(self, function):
+        return torch.compile(function, dynamic=False) if self.compiled else function
+
+    def _dropout(self, case):
+        """Return dropout as a function of x."""
+        rate = case.rate
+        if not case.per_neuron and not case.shared_axes:
+            return self._function(lambda x: F.dropout(x, rate))
+        keep = torch.as_tensor(1 - case.rates, dtype=TYPES[case.dtype])
+
+        def dropout(x):
+            mask = torch.empty(case.mask_shape, dtype=x.dtype).bernoulli_(keep)
+            return x * mask / keep
+
+        if case.shared_axes == (2, 3) and len(case.shape) == 4:
+            return self._function(lambda x: F.dropout2d(x, rate))
+        return self._function(dropout)
+
+    def copy(self, case, x):
+        refuse(self.compiled or self.recipe, "the eager form is PyTorch's")
+        x = self._tensor(case, x)
+        y = torch.empty_like(x)
+        return lambda: torch.mul(x, 2.0, out=y)
+
+    def forward(self, case, x):
+        x = self._tensor(case, x)
+        if self.recipe:
+            return self._kept(case, x)
+        dropout = self._dropout(case)
+        return torch.no_grad()(lambda: dropout(x))
+
+    def _kept(self, case, x):
+        u = torch.empty(case.mask_shape)
+        keep, y = torch.empty(case.mask_shape, dtype=torch.bool), torch.empty_like(x)
+        q = torch.as_tensor(1 - case.rates, dtype=torch.float32)
+        scale = (1 / q).to(x.dtype) if case.per_neuron else float(1 / q)
+
+        def run():
+            u.uniform_()
+            torch.lt(u, q, out=keep)
+            torch.mul(x, scale, out=y)
+            return y.mul_(keep)
+
+        return run
+
+    def forward_backward(self, case, x, dy):
+        refuse(self.recipe, "autograd is PyTorch's")
+        x, dy, dropout = self._tensor(case, x), self._tensor(case, dy), self._dropout(case)
+        x.requires_grad_()
+
+        def run():
+            y = dropout(x)
+            return y, torch.autograd.grad(y, x, dy)[0]
+
+        return run
+
+    def mask(self, case):
+        refuse(self.compiled, "the eager form is PyTorch's")
+        keep, u = torch.empty(case.shape, dtype=torch.bool), torch.empty(case.shape)
+        if self.recipe:
+            return lambda: torch.lt(u.uniform_(), 1 - case.rate, out=keep)
+        return lambda: keep.bernoulli_(1 - case.rate)
+
+    def ready_mask(self, case, x):
+        refuse(self.compiled or self.recipe, "the eager form is PyTorch's")
+        x = self._tensor(case, x)
+        mask = torch.empty_like(x).bernoulli_(1 - case.rate) / (1 - case.rate)
+        y = torch.empty_like(x)
+        return lambda: torch.mul(x, mask, out=y)
+
+    def fused(self, case, z, b):
+        refuse(not self.compiled, "only the compiled form fuses")
+        z, b = self._tensor(case, z), self._tensor(case, b)
+        run = torch.compile(relu_dropout, dynamic=False)
+        return torch.no_grad()(lambda: run(z, b, case.rate))
+
+    def separate(self, case, z, b):
+        refuse(self.compiled or self.recipe, "the eager form is PyTorch's")
+        z, b = self._tensor(case, z), self._tensor(case, b)
+        return torch.no_grad()(lambda: relu_dropout(z, b, case.rate))

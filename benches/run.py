@@ -1,0 +1,120 @@
+"""Time dropout beside its peers and write what was found.
+
+    python benches/run.py --quick
+    python benches/run.py --full --output benches
+"""
+
+import argparse
+import importlib
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from contenders import CONTENDERS, DEFAULT, library
+from suite import race, report, tables
+from suite.machine import cores
+from suite.pool import Pool
+
+BENCHES = ("rates", "sizes", "backward", "mask", "ready", "fused", "dtypes", "shared_axes",
+           "threads", "builds", "overhead", "memory")
+EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(40, 1)}
+
+
+class Bar:
+    """The progress of the run: tqdm's bar, or a line a case where tqdm is not installed."""
+
+    def __init__(self, cases):
+        self.name = ""
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            self.bar = None
+        else:
+            self.bar = tqdm(total=cases, unit="case", dynamic_ncols=True, mininterval=0.5)
+
+    def tell(self, text):
+        if self.bar is not None:
+            self.bar.set_description_str(self.name, refresh=False)
+            self.bar.set_postfix_str(text)
+
+    def finish(self, text):
+        if self.bar is None:
+            print(f"{text}\n", flush=True)
+        else:
+            self.bar.write(f"{text}\n")
+            self.bar.update()
+
+    def close(self):
+        if self.bar is not None:
+            self.bar.set_postfix_str("")
+            self.bar.close()
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--quick", action="store_true", help="under three minutes (the default)")
+    length.add_argument("--full", action="store_true", help="every size, rate and dtype")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=BENCHES,
+                        help=f"one of {', '.join(BENCHES)}; may be given more than once")
+    parser.add_argument("--peer", metavar="NAME", action="append",
+                        help="only this peer, such as NumPy; may be given more than once")
+    parser.add_argument("--threads", type=int, default=cores(), help="of each contender")
+    parser.add_argument("--output", type=Path, metavar="DIR",
+                        help="where RESULTS.md, results.json and plots go (default: nowhere)")
+    parser.add_argument("--python", metavar="LIBRARY=PATH", action="append", default=[],
+                        help="the interpreter of a library, such as tensorflow=/env/bin/python")
+    options = parser.parse_args(arguments)
+    if options.threads < 1:
+        parser.error(f"--threads must be 1 or more, not {options.threads}")
+    for name in set(options.peer or ()) - set(DEFAULT):
+        parser.error(f"--peer must be one of {', '.join(DEFAULT[1:])}, not {name}")
+    options.pythons = {}
+    libraries = sorted({library(name) for name in CONTENDERS})
+    for given in options.python:
+        name, _, path = given.partition("=")
+        if name not in libraries or not Path(path).is_file():
+            parser.error(f"--python must be LIBRARY=PATH, with a library of {', '.join(libraries)} "
+                         f"and an interpreter that exists, not {given}")
+        options.pythons[name] = path
+    return options
+
+
+def measure(options, pool):
+    """Run the benches; return their outcomes by name."""
+    effort = EFFORTS["full" if options.full else "quick"]
+    chosen = {name: list(importlib.import_module(f"bench_{name}").cases(options.full))
+              for name in BENCHES if not options.only or name in options.only}
+    bar = Bar(sum(map(len, chosen.values())))
+    bar.tell("contenders start")
+    pool.start(DEFAULT)
+    results = {}
+    for name, cases in chosen.items():
+        for case in cases:
+            bar.name = name
+            outcome = race.run(case, pool, effort, bar.tell)
+            results.setdefault(name, []).append(outcome)
+            bar.finish(tables.table(outcome))
+    bar.close()
+    return results
+
+
+def main():
+    options = parse()
+    begin = time.monotonic()
+    pool = Pool(options.pythons, options.threads, options.peer)
+    try:
+        results = measure(options, pool)
+    finally:
+        pool.close()
+    text = report.summary(pool, results, time.monotonic() - begin)
+    print(text)
+    if options.output:
+        files = report.write(options.output, options.full, pool, results, text)
+        print(f"\nwrote {', '.join(files)} to {options.output}")
+
+
+if __name__ == "__main__":
+    main()

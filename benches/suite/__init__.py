@@ -1,0 +1,1 @@
+"""How contenders are timed, and how it is told."""

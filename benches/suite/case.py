@@ -1,0 +1,107 @@
+"""One measurement: what is computed, on what, by how many threads."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+#: What numbers are per: how it is written, and how many of it make a second or an element.
+NS_PER_ELEMENT = "ns/element"
+US_PER_CALL = "µs/call"
+BYTES_PER_ELEMENT = "bytes/element"
+_PATTERN = 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """An operation of the contenders, with the arrays it gets.
+
+    Attributes
+    ----------
+    operation : str
+        The name of a method of the contenders.
+    shape, dtype : of the input
+    rate : float
+        In the middle of the rates 0.2 to 0.8 times it, one per column, if `per_neuron`.
+    shared_axes : axes along which elements share one random number
+    threads : the numbers of threads to race, each contender with each; 0 stands for all
+    contenders : which take part; all if empty
+    limit : whether the scale copies run beside it
+    """
+
+    operation: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    rate: float = 0.5
+    per_neuron: bool = False
+    shared_axes: tuple[int, ...] = ()
+    threads: tuple[int, ...] = (0,)
+    unit: str = NS_PER_ELEMENT
+    contenders: tuple[str, ...] = ()
+    limit: bool = True
+
+    @classmethod
+    def from_json(cls, fields):
+        """Return the case that `dataclasses.asdict` and JSON turned into lists."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+    @property
+    def size(self):
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self):
+        return self.size * {"float64": 8, "float32": 4}.get(self.dtype, 2)
+
+    @property
+    def numpy_dtype(self):
+        """The NumPy dtype; bfloat16 is that of ml_dtypes."""
+        if self.dtype == "bfloat16":
+            try:
+                import ml_dtypes
+            except ImportError:
+                raise NotImplementedError("bfloat16 needs ml_dtypes") from None
+            return np.dtype(ml_dtypes.bfloat16)
+        return np.dtype(self.dtype)
+
+    @property
+    def rates(self):
+        """The rate, or the rates of the columns: between 0.2 and 0.8 of the rate, float64."""
+        if not self.per_neuron:
+            return self.rate
+        return self.rate * np.linspace(0.2, 0.8, self.shape[-1])
+
+    @property
+    def mask_shape(self):
+        """The shape with 1 along the shared axes."""
+        return tuple(1 if a in self.shared_axes else n for a, n in enumerate(self.shape))
+
+    def array(self, seed):
+        """Return an array of the case: normal numbers, none of them 0, that repeat."""
+        pattern = np.random.default_rng(seed).standard_normal(min(self.size, _PATTERN), "f4")
+        pattern[pattern == 0] = 1
+        return np.resize(pattern.astype(self.numpy_dtype), self.size).reshape(self.shape)
+
+    def key(self):
+        """Return what tells this case's arrays from others'."""
+        return self.shape, self.dtype
+
+    def title(self):
+        """Return one line for the head of a table."""
+        parts = [f"{self.operation.replace('_', ' + ')}", amount(self.size)]
+        if len(self.shape) > 1:
+            parts[-1] += f" as {' x '.join(map(str, self.shape))}"
+        parts.append(self.dtype)
+        parts.append(f"one rate per neuron around {self.rate / 2:g}" if self.per_neuron
+                     else f"rate {self.rate:g}")
+        if self.shared_axes:
+            parts.append(f"axes {self.shared_axes} shared")
+        return ", ".join(parts)
+
+
+def amount(size):
+    """Return a number of elements in the binary multiples that it was given in."""
+    for power, letter in ((20, "Mi"), (10, "Ki")):
+        if size % 2**power == 0:
+            return f"{size >> power} {letter}"
+    return str(size)

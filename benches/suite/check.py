@@ -1,0 +1,93 @@
+"""Whether a result is what the operation says, before its time counts."""
+
+import numpy as np
+
+SIGMAS = 6
+SAMPLE = 2**22
+TOLERANCE = {"float16": 1e-2, "bfloat16": 2e-2, "float32": 1e-5, "float64": 1e-6}
+
+
+class WrongResult(Exception):
+    """A contender computes something else."""
+
+
+def expect(condition, what):
+    if not condition:
+        raise WrongResult(what)
+
+
+def inputs(case):
+    """Return the arrays that the operation gets."""
+    x = case.array(0)
+    if case.operation == "mask":
+        return ()
+    if case.operation == "forward_backward":
+        return x, case.array(1)
+    if case.operation in ("fused", "separate"):
+        return x, case.array(1)[0]
+    return (x,)
+
+
+def check(case, arrays, result):
+    """Raise WrongResult unless the result of the operation on the arrays is right."""
+    if case.operation == "copy":
+        return _check_copy(case, *arrays, result)
+    if case.operation == "mask":
+        return _check_rate(case, np.asarray(result) == 0)
+    if case.operation == "forward_backward":
+        y, dx = result
+        _check_scale(case, arrays[0], y)
+        _check_scale(case, arrays[1], dx)
+        return expect(_same(y == 0, dx == 0), "the gradient has another mask than the result")
+    if case.operation in ("fused", "separate"):
+        active = np.maximum(arrays[0] + arrays[1], 0)
+        _check_kept(case, active, result)
+        expect((np.asarray(result)[active == 0] == 0).all(), "an inactive unit is not 0")
+        return _check_share(case, np.asarray(result)[active > 0] == 0)
+    return _check_scale(case, arrays[0], result)
+
+
+def _check_copy(case, x, y):
+    x, y = _sample(x), _sample(y)
+    expect(y[0] != x[0], "it copies, but does not scale")
+    expect(np.allclose(y, x * (y[0] / x[0]), rtol=TOLERANCE[case.dtype]), "it is no scale copy")
+
+
+def _check_scale(case, x, y):
+    expect(np.shape(y) == case.shape, f"its shape is {np.shape(y)}")
+    _check_kept(case, x, y)
+    _check_rate(case, np.asarray(y) == 0)
+
+
+def _check_kept(case, x, y):
+    """Kept elements are x / (1 - rate)."""
+    scaled = np.broadcast_to(1 / (1 - np.asarray(case.rates)), case.shape)
+    x, y, scaled = _sample(x), _sample(y), _sample(scaled)
+    right = np.isclose(y, x * scaled, rtol=TOLERANCE[case.dtype]) | (y == 0)
+    expect(right.all(), "a kept element is not x / (1 - rate)")
+
+
+def _check_rate(case, dropped):
+    if case.shared_axes:
+        every = dropped.all(axis=case.shared_axes)
+        expect(_same(every, dropped.any(axis=case.shared_axes)), "the axes do not share a mask")
+        dropped = every
+    _check_share(case, dropped)
+
+
+def _check_share(case, dropped):
+    """The realised rate is within six standard deviations of the one asked for."""
+    rates = np.asarray(case.rates)
+    bound = SIGMAS * np.sqrt(np.mean(rates * (1 - rates)) / dropped.size)
+    share = np.mean(dropped)
+    expect(abs(share - rates.mean()) <= bound, f"it drops {share:.4f} of the elements")
+
+
+def _same(a, b):
+    return np.array_equal(a, b)
+
+
+def _sample(array):
+    """Return at most some million elements, float64, from all over the array."""
+    flat = np.asarray(array).reshape(-1)
+    return flat[:: max(1, flat.size // SAMPLE) | 1].astype("f8")

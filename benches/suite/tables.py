@@ -1,0 +1,80 @@
+"""Outcomes as tables: Markdown, which reads well in a terminal too."""
+
+from suite.case import BYTES_PER_ELEMENT
+
+
+def table(outcome):
+    """Return the head line, the table, fastest first, and who was left out."""
+    case = outcome.case
+    lines = [f"### {case.title()}", ""]
+    many = len(case.threads) > 1
+    lines += _bytes(outcome) if case.unit == BYTES_PER_ELEMENT else _times(outcome, many)
+    if outcome.left_out:
+        reasons = {}
+        for name, why in outcome.left_out.items():
+            reasons.setdefault(why, []).append(name)
+        left_out = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+        lines += ["", f"Not here: {left_out}."]
+    return "\n".join(lines)
+
+
+def _bytes(outcome):
+    lines = ["| contender | bytes/element |", "|---|---|"]
+    ordered = sorted(outcome.entries, key=lambda e: e.median)
+    return lines + [f"| {entry.contender} | {entry.median:.2f} |" for entry in ordered]
+
+
+def _times(outcome, many):
+    case, lines = outcome.case, []
+    reference = outcome.limit()
+    heads = ["contender", *(["threads"] if many else []), f"{case.unit}, median", "10 to 90 %"]
+    if case.operation == "mask":
+        heads.append("elements/s")
+    heads += [*(["to the limit"] if reference else []), "to cydropout"]
+    lines += [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    shown = [e for e in outcome.entries if e.operation == case.operation]
+    if reference:
+        limits = [outcome.limit(t) for t in sorted({e.threads for e in outcome.entries})]
+        shown += [entry for entry in limits if entry is not None]
+    for entry in sorted(shown, key=lambda e: e.median):
+        name = entry.contender
+        if entry.operation == "copy":
+            name = f"*the limit: scale copy by {name}*"
+        low, high = entry.spread
+        cells = [name, *([str(entry.threads)] if many else []), number(entry.median),
+                 f"{number(low)} to {number(high)}"]
+        if case.operation == "mask":
+            cells.append(f"{1e9 / entry.median:.2g}")
+        if reference:
+            cells.append(f"{entry.median / outcome.limit(entry.threads).median:.2f}")
+        ours = outcome.find("cydropout", entry.threads)
+        cells.append(f"{entry.median / ours.median:.2f}" if ours else "")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def number(value):
+    """Return three digits that count."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.{2 if value >= 10 else 3}f}" if value >= 0.01 else f"{value:.4f}"
+
+
+def as_json(outcome):
+    """Return the outcome as plain fields."""
+    limit = outcome.limit()
+    return {
+        "operation": outcome.case.operation, "shape": outcome.case.shape,
+        "dtype": outcome.case.dtype, "rate": outcome.case.rate,
+        "per_neuron": outcome.case.per_neuron, "shared_axes": outcome.case.shared_axes,
+        "unit": outcome.case.unit, "limit": limit.median if limit else None,
+        "entries": [
+            {"contender": e.contender, "operation": e.operation, "threads": e.threads,
+             "median": e.median, "p10": e.spread[0], "p90": e.spread[1],
+             "samples": len(e.samples)}
+            for e in outcome.entries
+        ],
+        "left_out": outcome.left_out,
+    }
+
+

@@ -1,0 +1,108 @@
+"""The process of one contender: requests and answers are lines of JSON.
+
+It needs NumPy and the contender's library alone, so that any interpreter can run it.
+"""
+
+import dataclasses
+import gc
+import json
+import os
+import sys
+import time
+
+import contenders
+from suite.case import Case
+from suite.check import WrongResult, check, inputs
+
+_STATUS = "/proc/self/status"
+
+
+class Worker:
+    """Runs of one contender, by slot: what was prepared stays until it is released."""
+
+    def __init__(self, name, threads):
+        self.contender = contenders.create(name, threads)
+        self.runs, self.arrays = {}, {}
+
+    def prepare(self, slot, case, checked=False):
+        """Build the run of a slot, check its result unless told that it is, and time it roughly."""
+        case = Case.from_json(case)
+        if case.key() not in self.arrays:
+            self.arrays = {case.key(): {}}
+        cache = self.arrays[case.key()]
+        arrays = cache.setdefault(case.operation, inputs(case))
+        run = getattr(self.contender, case.operation)(case, *arrays)
+        result = run()
+        if not checked:
+            check(case, arrays, self.contender.numpy(result))
+        del result
+        self.runs[slot] = run
+        seconds = self._time(run, 1)
+        if seconds < 0.05:
+            seconds = min(seconds, *(self._time(run, 1) for _ in range(2)))
+        return {"seconds": seconds}
+
+    @staticmethod
+    def _time(run, calls):
+        begin = time.perf_counter()
+        for _ in range(calls):
+            run()
+        return (time.perf_counter() - begin) / calls
+
+    def turn(self, slot, calls, runs, warm):
+        """Return the time of a call: the least of some runs of many calls, after a warm-up."""
+        run, begin = self.runs[slot], time.perf_counter()
+        while time.perf_counter() - begin < warm:
+            run()
+        return {"seconds": min(self._time(run, calls) for _ in range(runs))}
+
+    def release(self):
+        self.runs, self.arrays = {}, {}
+        gc.collect()
+        return {}
+
+    def memory(self, case):
+        """Return the bytes per element that the run needs beyond its inputs, at its peak."""
+        case = Case.from_json(case)
+        if not os.path.exists(_STATUS):
+            raise NotImplementedError("peak memory is read from Linux's /proc")
+        small = dataclasses.replace(case, shape=(2**16,))
+        getattr(self.contender, case.operation)(small, *inputs(small))()
+        gc.collect()
+        before = _resident("VmRSS")
+        arrays = inputs(case)
+        given = sum(array.nbytes for array in arrays)
+        run = getattr(self.contender, case.operation)(case, *arrays)
+        del arrays  # the contender may have copies of its own
+        run()
+        gc.collect()
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak starts again from here
+        run()
+        return {"value": (_resident("VmHWM") - before - given) / case.size}
+
+
+def _resident(name):
+    with open(_STATUS) as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
+
+
+def main(name, threads):
+    """Answer the requests on standard input until it ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not stand between the answers
+    try:
+        worker = Worker(name, threads)
+        print(json.dumps({"versions": dict(worker.contender.versions)}), file=answers)
+    except ImportError as error:
+        print(json.dumps({"missing": str(error)}), file=answers)
+        return
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(worker, request.pop("do"))(**request)
+        except (NotImplementedError, WrongResult) as error:
+            answer = {"cannot" if isinstance(error, NotImplementedError) else "wrong": str(error)}
+        except Exception as error:
+            answer = {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), file=answers)

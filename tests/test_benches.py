@@ -1,0 +1,110 @@
+"""The bench suite checks what it times, and runs with NumPy alone."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHES = Path(__file__).parents[1] / "benches"
+pytestmark = pytest.mark.skipif(not BENCHES.is_dir(), reason="the benches are not beside the tests")
+
+
+@pytest.fixture
+def load(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHES))
+    return importlib.import_module
+
+
+@pytest.fixture
+def case(load):
+    return lambda operation, **fields: load("suite.case").Case(operation, (128, 512), **fields)
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, str(BENCHES / "run.py"), *map(str, arguments)],
+        capture_output=True, text=True,
+    )
+
+
+def drop(x, rate, seed=0):
+    return np.where(np.random.default_rng(seed).random(x.shape) < rate, 0, x / (1 - rate))
+
+
+def wrong_results(case):
+    """Yield a case, its inputs, a right result and a wrong one."""
+    x, dy = (case("forward").array(seed).astype("f8") for seed in (0, 1))
+    right = drop(x, 0.5)
+    yield case("copy"), (x,), 2 * x, x
+    yield case("copy"), (x,), 2 * x, 2 * x + 1e-3
+    yield case("forward"), (x,), right, drop(x, 0.4)
+    yield case("forward"), (x,), right, x * 2
+    yield case("forward"), (x,), right, right * 1.001
+    yield case("ready_mask"), (x,), right, right[:-1]
+    yield case("mask"), (), right, drop(x, 0.4)
+    yield (case("forward_backward"), (x, dy), (right, drop(dy, 0.5)),
+           (right, drop(dy, 0.5, seed=1)))
+    yield case("fused"), (x, dy[0]), drop(np.maximum(x + dy[0], 0), 0.5), drop(x + dy[0], 0.5)
+    rows = np.repeat(drop(np.ones((128, 1)), 0.5), 512, axis=1)
+    yield case("forward", shared_axes=(1,)), (x,), x * rows, right
+
+
+def test_the_check_tells_right_from_wrong(load, case):
+    check = load("suite.check")
+    for tested, inputs, right, wrong in wrong_results(case):
+        check.check(tested, inputs, right)
+        with pytest.raises(check.WrongResult):
+            check.check(tested, inputs, wrong)
+
+
+def test_every_bench_is_run_and_described(load):
+    names = {path.stem.removeprefix("bench_") for path in BENCHES.glob("bench_*.py")}
+    assert set(load("run").BENCHES) == names
+    contender = load("contenders.cydropout").Contender
+    text = (BENCHES / "README.md").read_text(encoding="utf-8")
+    for name in names:
+        assert f"`{name}`" in text
+        bench = load(f"bench_{name}")
+        assert bench.__doc__
+        for full in (False, True):
+            for tested in bench.cases(full):
+                assert callable(getattr(contender, tested.operation))
+
+
+def test_targets_name_cases_that_are_run(load):
+    for target in load("suite.targets").TARGETS:
+        cases = list(load(f"bench_{target.bench}").cases(True))
+        assert any(target.choose(tested) for tested in cases), target.text
+
+
+def test_a_run_writes_tables_and_numbers(tmp_path):
+    done = run("--only", "overhead", "--peer", "NumPy", "--threads", "1", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["threads"] == 1 and "cydropout" in results["versions"]
+    for outcome in results["benches"]["overhead"]:
+        assert outcome["limit"] > 0
+        assert {e["contender"] for e in outcome["entries"]} == {"cydropout", "NumPy"}
+        assert all(0 < e["p10"] <= e["median"] <= e["p90"] for e in outcome["entries"])
+    text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert "| cydropout |" in text and "serial" in text and "| NumPy |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--threads", "0"], "--threads must be 1 or more, not 0"),
+        (["--peer", "Caffe"], "--peer must be one of NumPy.*not Caffe"),
+        (["--python", "tensorflow=/nowhere"], "--python must be.*not tensorflow=/nowhere"),
+        (["--only", "nothing"], "invalid choice: 'nothing'"),
+    ],
+)
+def test_bad_options_are_named(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr)
