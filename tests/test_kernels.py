@@ -7,7 +7,7 @@ import pytest
 import reference
 
 from cydropout import MaskStream, _kernels
-from cydropout._kernels import api
+from cydropout._kernels import api, caches
 
 DATA = Path(__file__).parent / "data"
 SIZES = [0, 1, 127, 128, 129, 2047, 2049, 100_003]
@@ -240,7 +240,13 @@ def test_results_stored_past_the_caches_are_the_same(
             same_bits(*results)
 
 
-def test_large_results_are_stored_past_the_caches():
-    before = api.set_stream_from(0)
-    assert api.set_stream_from(before) == 0
-    assert 2**20 <= before <= 2**31
+def test_the_size_of_the_last_cache_is_read(tmp_path):
+    assert caches.last_level(tmp_path / "none") == caches.USUAL
+    for index, level, size in ((0, "1", "48K"), (1, "1", "32K"), (2, "2", "1024K"), (3, "3", "8M")):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "level").write_text(level + "\n")
+        (tmp_path / f"index{index}" / "size").write_text(size + "\n")
+    (tmp_path / "index4").mkdir()
+    assert caches.last_level(tmp_path) == 2**23
+    assert api.set_stream_from(before := api.set_stream_from(7)) == 7
+    assert before == caches.last_level()

@@ -98,6 +98,8 @@ class _Runner:
         run = self.calls * self.seconds
         self.runs = 5 if run < 0.01 else 2 if run < 0.1 else 1
         cost = run * (self.runs + 1) + WARM + REST
+        if self.large:
+            cost += 4 * run  # to make the arrays, and to prepare
         most = max(1, effort.rounds // effort.least)
         self.stride = min(most, math.ceil(effort.rounds * cost / effort.seconds))
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout import _arrays, _kernels
-from cydropout._kernels import api, threads
+from cydropout._kernels import api, caches, threads
 from cydropout._kernels.threads import check_num_threads, get_num_threads, set_num_threads
 from cydropout._rates import Scaling
 from cydropout.masks import Mask, inference_mask
@@ -351,6 +351,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "OpenMP": api.OPENMP or "no: built serial",
         "threads": get_num_threads(),
         "threads decided by": threads.source(),
+        "last-level cache": f"{caches.last_level() // 1024} KiB",
         "numpy": np.__version__,
         "python": sys.version.split()[0],
     }

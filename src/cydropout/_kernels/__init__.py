@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import os
 
-from cydropout._kernels import api, threads
+from cydropout._kernels import api, caches, threads
 
 #: The builds by name, worst first, and the CPU level that each one needs.
 LEVELS = {"baseline": 0, "x86_64_v3": 3, "x86_64_v4": 4}
@@ -45,5 +45,7 @@ def choose(name: str | None = None) -> str:
 build = ""
 choose(os.environ.get("CYDROPOUT_ISA"))
 threads.set_num_threads(None)
+# A result as large as the last cache, with its source beside it, does not stay there.
+api.set_stream_from(caches.last_level())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=api.after_fork_in_child)

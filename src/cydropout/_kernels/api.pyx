@@ -14,7 +14,6 @@ from cydropout._kernels.table cimport *
 cdef extern from "platform.h":
     int CYD_OPENMP
     int cyd_cpu_level()
-    uint64_t cyd_cache_size()
 
 cnp.import_array()
 

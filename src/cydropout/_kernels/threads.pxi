@@ -1,11 +1,12 @@
 # One kind of job, one parallel region.
 
-# Below this many elements a thread the start of the team costs more than it brings.
+# Below this many elements a thread the start of the team costs more than it brings. Measured at rate
+# 0.5: half as many where the workers still spin, four times as many where they have to be woken.
 cdef enum:
     GRAIN = 32768
 
-# A result of this many bytes, with its source, does not stay in the last-level cache.
-cdef uint64_t STREAM_FROM = cyd_cache_size()
+# A result of this many bytes is stored past the caches.
+cdef uint64_t STREAM_FROM = <uint64_t>1 << 25
 
 cdef enum job_kind_t:
     DRAW_JOB
