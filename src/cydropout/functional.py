@@ -88,9 +88,11 @@ def dropout(
             y = np.empty(np.shape(x), x.dtype) if out is None else out
             api.dropout(stream.key, stream.take(), rate, x, y, code, num_threads or 0)
             return y
-    array, _ = _arrays.as_float_array(x)
-    if out is not None:
-        _arrays.check_out(out, array)
+    array = np.asarray(x)
+    if api.ready(x, out) < 0:
+        array, _ = _arrays.as_float_array(x)
+        if out is not None:
+            _arrays.check_out(out, array)
     check_num_threads(num_threads)
     mask: Mask
     if training:

@@ -1,7 +1,7 @@
 """What was drawn: a mask is a diagonal linear map, its own adjoint."""
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,16 +28,45 @@ from cydropout.random import MaskStream
 _LARGEST_KEPT = 8192
 
 
-def table(q: np.ndarray, scale: np.ndarray) -> api.Table:
-    """Return the thresholds and scales as kernels want them; a layer asks at every step."""
-    if q.size > _LARGEST_KEPT:
-        return api.Table(q, scale)
-    return _kept_table(q.tobytes(), scale.tobytes())
+class _Map(NamedTuple):
+    """A checked rate, and what it makes of random numbers."""
+
+    rate: float | np.ndarray
+    q: int | np.ndarray
+    scale: float | np.ndarray
+    identity: bool
+    kernel: api.Table | tuple[int, float]
+
+
+def _map(rate: ArrayLike, shape: tuple[int, ...], scaling: Scaling) -> _Map:
+    """Return the map of a rate; one that a layer asks for at every step is kept."""
+    if type(rate) is np.ndarray and rate.dtype.kind == "f" and 1 < rate.size <= _LARGEST_KEPT:
+        return _kept_map(rate.tobytes(), rate.dtype, rate.shape, shape, scaling)
+    return _new_map(rate, shape, scaling)
 
 
 @lru_cache(maxsize=64)
-def _kept_table(q: bytes, scale: bytes) -> api.Table:
-    return api.Table(np.frombuffer(q, np.uint64), np.frombuffer(scale, np.float64))
+def _kept_map(
+    rate: bytes, dtype: np.dtype[Any], rates: tuple[int, ...], shape: tuple[int, ...],
+    scaling: Scaling,
+) -> _Map:
+    kept = _new_map(np.frombuffer(rate, dtype).reshape(rates), shape, scaling)
+    for array in (kept.rate, kept.q, kept.scale):
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+    return kept
+
+
+def _new_map(rate: ArrayLike, shape: tuple[int, ...], scaling: Scaling) -> _Map:
+    checked = check_rate(rate)
+    q = threshold(periodic(checked, shape))
+    scale = training_scale(q, scaling)
+    identity = q == ONE if isinstance(q, int) else bool((q == ONE).all())
+    return _Map(checked, q, scale, identity, _kernel(q, scale))
+
+
+def _kernel(q: Any, scale: Any) -> Any:
+    return (q, scale) if isinstance(q, int) else api.Table(q, scale)
 
 
 class Mask:
@@ -96,24 +125,22 @@ class Mask:
         if storage not in ("bits", "seed"):
             raise ValueError(f"storage must be 'bits' or 'seed', not {storage!r}")
         self.offset = check_offset(offset, size_of(self._compact))
-        self.rate = check_rate(rate)
+        self.rate, q, scale, identity, kernel = _map(rate, self._compact, scaling)
         self.scaling = scaling
         self.storage = storage
-        q = threshold(periodic(self.rate, self._compact))
-        identity = q == ONE if isinstance(q, int) else bool((q == ONE).all())
         self.key: int | None = None
         self.draw: int | None = None
-        self._make(q, training_scale(q, scaling), storage == "bits" and not identity)
+        self._make(q, scale, storage == "bits" and not identity, kernel)
         # A rate of 0 uses no random number.
         if not identity:
             self.key, self.draw = stream.key, stream.take()
             self._plan.set_draw(self.key, self.draw)
 
-    def _make(self, q: Any, scale: Any, store: bool) -> None:
+    def _make(self, q: Any, scale: Any, store: bool, kernel: Any = None) -> None:
         self._state = (q, scale, store)
         self._plan = api.Plan(
             self.key or 0, self.draw or 0, self.offset, size_of(self._compact),
-            (q, scale) if isinstance(q, int) else table(q, scale), store,
+            _kernel(q, scale) if kernel is None else kernel, store,
         )
 
     @property
