@@ -19,7 +19,7 @@ from suite.pool import Pool
 
 BENCHES = ("rates", "sizes", "backward", "mask", "ready", "fused", "dtypes", "shared_axes",
            "threads", "builds", "overhead", "memory")
-EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(40, 1)}
+EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(40, 0.8)}
 
 
 class Bar:
@@ -64,6 +64,8 @@ def parse(arguments=None):
     parser.add_argument("--threads", type=int, default=cores(), help="of each contender")
     parser.add_argument("--output", type=Path, metavar="DIR",
                         help="where RESULTS.md, results.json and plots go (default: nowhere)")
+    parser.add_argument("--report", type=Path, metavar="DIR",
+                        help="only write RESULTS.md and plots again, from the results.json there")
     parser.add_argument("--python", metavar="LIBRARY=PATH", action="append", default=[],
                         help="the interpreter of a library, such as tensorflow=/env/bin/python")
     options = parser.parse_args(arguments)
@@ -71,6 +73,8 @@ def parse(arguments=None):
         parser.error(f"--threads must be 1 or more, not {options.threads}")
     for name in set(options.peer or ()) - set(DEFAULT):
         parser.error(f"--peer must be one of {', '.join(DEFAULT[1:])}, not {name}")
+    if options.report and not (options.report / "results.json").is_file():
+        parser.error(f"--report needs a results.json in {options.report}")
     options.pythons = {}
     libraries = sorted({library(name) for name in CONTENDERS})
     for given in options.python:
@@ -90,6 +94,9 @@ def measure(options, pool):
     bar = Bar(sum(map(len, chosen.values())))
     bar.tell("contenders start")
     pool.start(DEFAULT)
+    if "cydropout" in pool.missing:
+        sys.exit(f"cydropout cannot be imported ({pool.missing['cydropout']}); "
+                 "install it first, with: pip install .")
     results = {}
     for name, cases in chosen.items():
         for case in cases:
@@ -103,17 +110,22 @@ def measure(options, pool):
 
 def main():
     options = parse()
+    if options.report:
+        print(f"wrote {', '.join(report.write_pages(options.report))} to {options.report}")
+        return
     begin = time.monotonic()
     pool = Pool(options.pythons, options.threads, options.peer)
     try:
         results = measure(options, pool)
     finally:
         pool.close()
-    text = report.summary(pool, results, time.monotonic() - begin)
-    print(text)
+    fields = report.facts(options.full, pool, results, time.monotonic() - begin)
+    print(report.summary(fields, results))
     if options.output:
-        files = report.write(options.output, options.full, pool, results, text)
-        print(f"\nwrote {', '.join(files)} to {options.output}")
+        options.output.mkdir(parents=True, exist_ok=True)
+        report.write_json(options.output, fields)
+        files = report.write_pages(options.output)
+        print(f"\nwrote results.json, {', '.join(files)} to {options.output}")
 
 
 if __name__ == "__main__":

@@ -93,6 +93,9 @@ def test_a_run_writes_tables_and_numbers(tmp_path):
         assert all(0 < e["p10"] <= e["median"] <= e["p90"] for e in outcome["entries"])
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
     assert "| cydropout |" in text and "serial" in text and "| NumPy |" in done.stdout
+    (tmp_path / "RESULTS.md").unlink()
+    assert run("--report", tmp_path).returncode == 0
+    assert (tmp_path / "RESULTS.md").read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize(
@@ -101,6 +104,7 @@ def test_a_run_writes_tables_and_numbers(tmp_path):
         (["--threads", "0"], "--threads must be 1 or more, not 0"),
         (["--peer", "Caffe"], "--peer must be one of NumPy.*not Caffe"),
         (["--python", "tensorflow=/nowhere"], "--python must be.*not tensorflow=/nowhere"),
+        (["--report", "/nowhere"], "--report needs a results.json in /nowhere"),
         (["--only", "nothing"], "invalid choice: 'nothing'"),
     ],
 )

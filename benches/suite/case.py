@@ -88,7 +88,7 @@ class Case:
 
     def title(self):
         """Return one line for the head of a table."""
-        parts = [f"{self.operation.replace('_', ' + ')}", amount(self.size)]
+        parts = [self.fields()[0], amount(self.size)]
         if len(self.shape) > 1:
             parts[-1] += f" as {' x '.join(map(str, self.shape))}"
         parts.append(self.dtype)
@@ -97,6 +97,16 @@ class Case:
         if self.shared_axes:
             parts.append(f"axes {self.shared_axes} shared")
         return ", ".join(parts)
+
+    def fields(self):
+        """Return what tells the case from others of its bench, each in a word or two."""
+        shape = " x ".join(map(str, self.shape)) if len(self.shape) > 1 else amount(self.size)
+        rate = f"rate {self.rate:g}"
+        if self.per_neuron:
+            rate = f"a rate per neuron, mean {self.rate / 2:g}"
+        axes = f"axes {', '.join(map(str, self.shared_axes))} shared" if self.shared_axes else ""
+        return (self.operation.replace("_", " + " if "forward_" in self.operation else " "),
+                shape, self.dtype, rate, axes)
 
 
 def amount(size):

@@ -1,9 +1,10 @@
-"""The results as files: RESULTS.md, results.json and plots."""
+"""The results as files: results.json, and what is written from it: RESULTS.md and plots."""
 
 import importlib
 import json
 from datetime import date
 
+from contenders import CONTENDERS
 from suite import plots, tables, targets
 from suite.machine import describe
 
@@ -14,44 +15,69 @@ FILL = (
 )
 HEAD = (
     "Made by `python benches/run.py {}`, never by hand. Lower is faster. Figures are medians of "
-    "interleaved rounds, each contender in its best form, with the same threads, in a process of "
-    "its own; each result was checked. The limit is the fastest scale copy `y = c x` of any "
-    "contender: what the memory traffic alone costs."
+    "interleaved rounds, in brackets over the limit; [results.json](results.json) has their "
+    "spread. Each contender has its best form, the same threads and a process of its own; each "
+    "result was checked. The limit is the fastest scale copy `y = c x` of any contender: what the "
+    "memory traffic alone costs."
 )
+COLUMNS = 6  # of a table
 
 
-def summary(pool, results, seconds):
+def facts(full, pool, results, seconds):
+    """Return all that a run found, as plain fields."""
+    return describe() | {
+        "threads": pool.threads, "versions": pool.versions, "missing": pool.missing, "full": full,
+        "date": str(date.today()), "seconds": round(seconds),
+        "benches": {name: list(map(tables.as_json, found)) for name, found in results.items()},
+    }
+
+
+def summary(fields, results):
     """Return machine, versions and targets as Markdown."""
-    facts, versions = describe(), dict(pool.versions)
-    caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
+    versions = dict(fields["versions"])
+    caches = ", ".join(f"{name} {size}" for name, size in fields["caches"].items())
     ours = f"cydropout {versions.pop('cydropout', '')}, build {versions.pop('build', '')}"
     others = ", ".join(f"{name} {version}" for name, version in versions.items())
-    took = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    seconds = fields["seconds"]
+    took = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds} seconds"
     parts = [
-        f"{facts['cpu']}, {facts['cores']} cores ({caches}), {facts['system']}; "
-        f"{pool.threads} threads. {ours}; Python {facts['python']}; {others}. "
-        f"{date.today()}, {took}.",
-        FILL.format(facts["vendor"]),
+        f"{fields['cpu']}, {fields['cores']} cores ({caches}), {fields['system']}; "
+        f"{fields['threads']} threads. {ours}; Python {fields['python']}; {others}. "
+        f"{fields['date']}, {took}.",
+        FILL.format(fields["vendor"]),
     ]
-    if pool.missing:
-        parts.append(f"Not installed here: {', '.join(pool.missing)}.")
+    if fields["missing"]:
+        parts.append(f"Not installed here: {', '.join(fields['missing'])}.")
     if table := targets.table(results):
         parts += ["## Targets", table]
     return "\n\n".join(parts)
 
 
-def write(directory, full, pool, results, text):
-    """Write the files into the directory; return what they are."""
-    directory.mkdir(parents=True, exist_ok=True)
-    fields = describe() | {"threads": pool.threads, "versions": pool.versions,
-                           "missing": pool.missing, "full": full}
-    fields["benches"] = {name: list(map(tables.as_json, found)) for name, found in results.items()}
-    (directory / "results.json").write_text(json.dumps(fields, indent=1) + "\n")
+def write_json(directory, fields):
+    """Write results.json, a line for each case."""
+    text = json.dumps({k: v for k, v in fields.items() if k != "benches"})[:-1]
+    benches = [json.dumps(name) + ": [\n" + ",\n".join(map(json.dumps, found)) + "\n]"
+               for name, found in fields["benches"].items()]
+    text += ', "benches": {\n' + ",\n".join(benches) + "\n}}\n"
+    (directory / "results.json").write_text(text)
+
+
+def write_pages(directory):
+    """Write RESULTS.md and the plots from results.json; return their names."""
+    fields = json.loads((directory / "results.json").read_text())
+    results = {name: list(map(tables.from_json, found))
+               for name, found in fields["benches"].items()}
     pictures = plots.draw(results, directory)
-    parts = ["# Results", HEAD.format("--full" if full else "--quick"), text]
+    parts = ["# Results", HEAD.format("--full" if fields["full"] else "--quick"),
+             summary(fields, results)]
     parts += [f"![{caption}]({name})" for name, caption in pictures]
     for name, found in results.items():
         parts.append(f"## {importlib.import_module(f'bench_{name}').__doc__.splitlines()[0]}")
-        parts += map(tables.table, found)
+        for first in range(0, len(found), COLUMNS):
+            parts.append(tables.matrix(found[first : first + COLUMNS], CONTENDERS))
+        left_out = {name: why for o in found for name, why in o.left_out.items()}
+        if left_out:
+            reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+            parts.append(f"Where a cell is empty: {reasons}.")
     (directory / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
-    return ["RESULTS.md", "results.json", *(name for name, _ in pictures)]
+    return ["RESULTS.md", *(name for name, _ in pictures)]

@@ -1,6 +1,7 @@
 """Outcomes as tables: Markdown, which reads well in a terminal too."""
 
-from suite.case import BYTES_PER_ELEMENT
+from suite.case import BYTES_PER_ELEMENT, Case
+from suite.race import Entry, Outcome
 
 
 def table(outcome):
@@ -53,6 +54,39 @@ def _times(outcome, many):
     return lines
 
 
+def matrix(outcomes, contenders):
+    """Return all cases of a bench side by side: a row for each contender, times over the limit."""
+    columns = [(o, threads) for o in outcomes
+               for threads in sorted({e.threads for e in o.entries} or {0})]
+    names = [o.case.fields() for o, _ in columns]
+    shared = [len(set(values)) == 1 for values in zip(*names, strict=True)]
+    many = len({threads for _, threads in columns}) > 1
+    heads = []
+    for (_, threads), fields in zip(columns, names, strict=True):
+        words = [f for f, same in zip(fields, shared, strict=True) if f and not same]
+        heads.append(", ".join([*words, *([f"threads: {threads}"] if many else [])]))
+    common = [f for f, same in zip(names[0], shared, strict=True) if f and same]
+    lines = [f"{', '.join(common)}; {outcomes[0].case.unit}", "",
+             f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    if any(o.limit() for o in outcomes):
+        limits = [o.limit(threads) for o, threads in columns]
+        cells = [f"{number(e.median)} ({e.contender})" if e else "" for e in limits]
+        lines.append(f"| *the limit* | {' | '.join(cells)} |")
+    for name in contenders:
+        found = [o.find(name, threads) for o, threads in columns]
+        if any(found):
+            cells = [_cell(o, e) for (o, _), e in zip(columns, found, strict=True)]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(outcome, entry):
+    if entry is None:
+        return ""
+    limit = outcome.limit(entry.threads)
+    return number(entry.median) + (f" ({entry.median / limit.median:.2f})" if limit else "")
+
+
 def number(value):
     """Return three digits that count."""
     if value >= 100:
@@ -67,14 +101,22 @@ def as_json(outcome):
         "operation": outcome.case.operation, "shape": outcome.case.shape,
         "dtype": outcome.case.dtype, "rate": outcome.case.rate,
         "per_neuron": outcome.case.per_neuron, "shared_axes": outcome.case.shared_axes,
-        "unit": outcome.case.unit, "limit": limit.median if limit else None,
+        "unit": outcome.case.unit, "threads": sorted({e.threads for e in outcome.entries}),
+        "limit": limit.median if limit else None,
         "entries": [
             {"contender": e.contender, "operation": e.operation, "threads": e.threads,
-             "median": e.median, "p10": e.spread[0], "p90": e.spread[1],
-             "samples": len(e.samples)}
+             "median": float(f"{e.median:.5g}"), "p10": float(f"{e.spread[0]:.5g}"),
+             "p90": float(f"{e.spread[1]:.5g}"), "samples": len(e.samples)}
             for e in outcome.entries
         ],
         "left_out": outcome.left_out,
     }
 
 
+def from_json(fields):
+    """Return the Outcome that `as_json` described; of the samples only the median is left."""
+    case = Case.from_json({name: fields[name] for name in (
+        "operation", "shape", "dtype", "rate", "per_neuron", "shared_axes", "unit", "threads")})
+    entries = [Entry(e["contender"], e["operation"], e["threads"], [e["median"]])
+               for e in fields["entries"]]
+    return Outcome(case, entries, fields["left_out"])
