@@ -62,7 +62,7 @@ def _judge(target, outcomes):
     if target.microseconds < math.inf:
         cells[1] = f"{micros:.2f} µs"
         met.append(micros <= target.microseconds or peer >= target.peer)
-    elif target.peer:
+    elif target.peer and name:
         met.append(peer >= target.peer)
     if target.peer and name:
         cells[2] = f"{peer:.1f} x {name} (at least {target.peer:g})"
