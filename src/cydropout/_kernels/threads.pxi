@@ -1,7 +1,7 @@
 # One kind of job, one parallel region.
 
-# Below this many elements a thread the start of the team costs more than it brings. Measured at rate
-# 0.5: half as many where the workers still spin, four times as many where they have to be woken.
+# Below this many elements a thread the start of the team costs more than it brings. Measured at
+# rate 0.5: half as many where the workers still spin, four times as many where they are asleep.
 cdef enum:
     GRAIN = 32768
 
