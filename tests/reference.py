@@ -68,6 +68,30 @@ def dropout(x, kept, scales):
     return np.where(kept, y, np.zeros((), x.dtype))
 
 
+def alpha_dropout(x, kept, rate):
+    """Forward and backward of alpha dropout, rounded as the kernels do."""
+    wide = np.float64 if x.dtype == np.float64 else np.float32
+    lower, k = -1.7580993408473766, float(threshold(rate)) / ONE
+    a = (k * (1 + (1 - k) * lower**2)) ** -0.5
+    b = -a * (1 - k) * lower
+    with np.errstate(invalid="ignore"):
+        y = (x.astype(wide) * wide(a) + wide(b)).astype(x.dtype)
+    forward = np.where(kept, y, np.asarray(wide(a * lower + b)).astype(x.dtype))
+    return forward, dropout(x, kept, a)
+
+
+def normals(key, draw, offset, size):
+    """n_i of the elements: the normal quantile of word i % 4 of block i // 4, in float64."""
+    from statistics import NormalDist
+
+    first, last = offset // 4, (offset + size + 3) // 4
+    blocks = np.array([split(b) for b in range(first, last)], np.uint64).reshape(-1, 2)
+    words = philox((blocks[:, 0], blocks[:, 1] * np.uint64(32), *split(draw)), split(key))
+    words = words.reshape(-1)[offset - 4 * first :][:size]
+    quantile = NormalDist().inv_cdf
+    return np.array([quantile((int(word) + 0.5) / ONE) for word in words])
+
+
 def packed(kept):
     """Bit i % 32 of word i // 32."""
     flat = np.ravel(kept)

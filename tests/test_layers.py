@@ -14,15 +14,22 @@ from cydropout import MaskStream
 from cydropout.layers import (
     GELU,
     SELU,
+    AlphaDropout,
     Context,
     Dense,
     Dropout,
+    FeatureAlphaDropout,
     Flatten,
+    GaussianDropout,
     Layer,
     ReLU,
     Sequential,
     Sigmoid,
     Softplus,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+    StochasticDepth,
     Tanh,
 )
 
@@ -57,6 +64,24 @@ ROWS = {
     "Dropout-shared": Row(lambda: Dropout(0.5, shared_axes=(1,)), (3, 4, 5), True, True),
     "Dropout-rates": Row(lambda: Dropout([0.0, 0.3, 0.9, 1.0]), (8, 4), True, True),
     "Dropout-seed": Row(lambda: Dropout(0.5, storage="seed"), (6, 7), True, True),
+    "GaussianDropout": Row(lambda: GaussianDropout(0.4), (6, 7), True, True),
+    "GaussianDropout-0": Row(lambda: GaussianDropout(0.0), (6, 7), True),
+    "GaussianDropout-1": Row(lambda: GaussianDropout(1.0), (6, 7), True),
+    "GaussianDropout-rates": Row(lambda: GaussianDropout([0.1, 0.5, 0.0]), (6, 3), True, True),
+    "AlphaDropout": Row(lambda: AlphaDropout(0.4), (6, 7), False, True),
+    "AlphaDropout-0": Row(lambda: AlphaDropout(0.0), (6, 7), True),
+    "AlphaDropout-1": Row(lambda: AlphaDropout(1.0), (6, 7), True),
+    "FeatureAlphaDropout": Row(lambda: FeatureAlphaDropout(0.4), (6, 7, 3, 3), False, True),
+    "SpatialDropout1D": Row(lambda: SpatialDropout1D(0.4), (6, 7, 5), True, True),
+    "SpatialDropout2D": Row(lambda: SpatialDropout2D(0.4), (6, 7, 3, 3), True, True),
+    "SpatialDropout2D-last": Row(
+        lambda: SpatialDropout2D(0.4, data_format="channels_last"), (6, 3, 3, 7), True, True
+    ),
+    "SpatialDropout3D": Row(
+        lambda: SpatialDropout3D(0.4, storage="seed"), (6, 7, 2, 3, 2), True, True
+    ),
+    "StochasticDepth": Row(lambda: StochasticDepth(0.4), (9, 2, 3), True, True),
+    "StochasticDepth-batch": Row(lambda: StochasticDepth(0.5, mode="batch"), (3, 4), True, True),
     "Flatten": Row(Flatten, (2, 3, 4), True),
     "Flatten-checked": Row(lambda: Flatten(3, 4), (2, 3, 4), True),
     "ReLU": Row(ReLU, (3, 4), False),
@@ -144,9 +169,9 @@ def test_adjoint(name: str, train: bool) -> None:
 
 def test_noise(row: Row) -> None:
     layer, x = built(row), draw(row.shape, 1)
-    first, other = (layer.forward(x, training(draws))[0] for draws in (0, 1))
+    first, *others = (layer.forward(x, training(draws))[0] for draws in range(9))
     assert np.array_equal(first, layer.forward(x, training(0))[0])
-    assert np.array_equal(first, other) != row.random
+    assert all(np.array_equal(first, other) for other in others) != row.random
 
 
 def test_inference(row: Row) -> None:

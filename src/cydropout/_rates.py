@@ -14,17 +14,30 @@ _TRAINING_POWER = {"inverted": 1.0, "classic": 0.0, "sqrt": 0.5}
 _INFERENCE_POWER = {"inverted": 0.0, "classic": 1.0, "sqrt": 0.5}
 
 
+def _as_numbers(value: ArrayLike, name: str) -> np.ndarray:
+    try:
+        values = np.asarray(value)
+        if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
+            raise TypeError
+        return values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or an array of numbers, not {value!r}") from None
+
+
+def check_sigma(sigma: ArrayLike) -> float | np.ndarray:
+    """Return ``sigma`` as a float or float64 array; raise if one is negative or not finite."""
+    values = _as_numbers(sigma, "sigma")
+    wrong = values[~((values >= 0) & (values < np.inf))]
+    if wrong.size:
+        raise ValueError(f"sigma must be finite and not negative, not {wrong.flat[0]}")
+    return float(values) if values.ndim == 0 else values
+
+
 def check_rate(rate: ArrayLike) -> float | np.ndarray:
     """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
     if type(rate) is float and 0.0 <= rate <= 1.0:
         return rate
-    try:
-        values = np.asarray(rate)
-        if values.dtype.kind not in "fiub" and values.dtype.name != "bfloat16":
-            raise TypeError
-        values = values.astype(np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"rate must be a number or an array of numbers, not {rate!r}") from None
+    values = _as_numbers(rate, "rate")
     wrong = values[~((values >= 0) & (values <= 1))]
     if wrong.size:
         raise ValueError(f"rate must lie between 0 and 1, not {wrong.flat[0]}")

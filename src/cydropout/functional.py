@@ -238,7 +238,7 @@ def bias_activation_dropout_backward(
     out, dz, (dy, z) = _place(out, dy=dy, z=z)
     plan, later = _fused_plan(mask, z)
     if later is not None:
-        dy = later.apply(dy, num_threads=num_threads)
+        dy = later.backward(dy, num_threads=num_threads)
     # How the sums are split depends on the size alone.
     tiles = -(-z.size // _TILE)
     totals = np.zeros((max(1, min(_CHUNKS, tiles // _CHUNKS)), columns + _TILE), dz.dtype)

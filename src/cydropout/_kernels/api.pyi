@@ -20,12 +20,18 @@ class Plan:
         map: Table | tuple[int, float],
         store: bool,
     ) -> None: ...
+    def set_affine(self, shift: float, dropped: float) -> None: ...
     def set_draw(self, key: int, draw: int) -> None: ...
     @property
     def nbytes(self) -> int: ...
     def bits(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
     def apply(
-        self, x: np.ndarray, y: np.ndarray, code: int, num_threads: int = 0
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        code: int,
+        num_threads: int = 0,
+        affine: bool = False,
     ) -> None: ...
     def apply_rows(
         self,
@@ -37,6 +43,7 @@ class Plan:
         length: int,
         shared: bool,
         num_threads: int = 0,
+        affine: bool = False,
     ) -> None: ...
     def forward(
         self,
@@ -62,6 +69,15 @@ class Plan:
         columns: int,
         num_threads: int = 0,
     ) -> None: ...
+
+class Noise:
+    def __init__(
+        self, key: int, draw: int, offset: int, size: int, sigma: float | np.ndarray
+    ) -> None: ...
+    def apply(
+        self, x: np.ndarray, y: np.ndarray, code: int, num_threads: int = 0
+    ) -> None: ...
+    def values(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]: ...
 
 def ready(x: object, out: object) -> int: ...
 def dropout(

@@ -28,6 +28,7 @@ cdef bint serial_child = False
 include "threads.pxi"
 include "cface.pxi"
 include "plan.pxi"
+include "noise.pxi"
 
 
 def use(capsule):

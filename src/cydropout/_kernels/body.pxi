@@ -12,6 +12,7 @@ include "mask.pxi"
 include "apply.pxi"
 include "stream.pxi"
 include "rows.pxi"
+include "gaussian.pxi"
 include "fused.pxi"
 include "steps.pxi"
 
@@ -27,6 +28,10 @@ table.rows[<int>FLOAT16] = <rows_fn>apply_rows[f16]
 table.rows[<int>BFLOAT16] = <rows_fn>apply_rows[bf16]
 table.rows[<int>FLOAT32] = <rows_fn>apply_rows[float]
 table.rows[<int>FLOAT64] = <rows_fn>apply_rows[double]
+table.noise[<int>FLOAT16] = <noise_fn>noise_range[f16]
+table.noise[<int>BFLOAT16] = <noise_fn>noise_range[bf16]
+table.noise[<int>FLOAT32] = <noise_fn>noise_range[float]
+table.noise[<int>FLOAT64] = <noise_fn>noise_range[double]
 table.forward[<int>FLOAT32] = <forward_fn>forward_range[float]
 table.forward[<int>FLOAT64] = <forward_fn>forward_range[double]
 table.backward[<int>FLOAT32] = <backward_fn>backward_range[float]

@@ -2,6 +2,7 @@
 #ifndef CYDROPOUT_LANES_H
 #define CYDROPOUT_LANES_H
 
+#include "gaussian.h"
 #include "half.h"
 #include "philox.h"
 #include "vectors.h"
@@ -27,6 +28,34 @@ CYD_DEFINE_APPLY(f64, double, double, cyd_f64v, CYD_L64, CYD_LOAD, CYD_STORE, cy
 CYD_DEFINE_APPLY(f16, cyd_f16, float, cyd_f32v, CYD_L32, CYD_LOAD_F16, cyd_to_f16, cyd_keep_f32v)
 CYD_DEFINE_APPLY(bf16, cyd_bf16, float, cyd_f32v, CYD_L32, CYD_LOAD_BF16, cyd_to_bf16,
                  cyd_keep_f32v)
+
+/* y = scale * x + shift where kept, else `dropped`. */
+
+#define CYD_DEFINE_AFFINE(name, type, real, vector, lanes, load, store, kept)                    \
+    CYD_INLINE void cyd_affine_##name(type *y, const type *x, const real *scale, uint32_t bits,  \
+                                      real shift, real dropped) {                                \
+        for (int k = 0; k < 32; k += lanes) {                                                    \
+            vector v, s;                                                                         \
+            load(v, x + k);                                                                      \
+            CYD_LOAD(s, scale + k);                                                              \
+            v = kept(v * s + shift, dropped, bits, k);                                           \
+            store(y + k, v);                                                                     \
+        }                                                                                        \
+    }
+CYD_INLINE cyd_f32v cyd_either_f32v(cyd_f32v yes, float no, uint32_t bits, int k) {
+    const cyd_i32v where = cyd_lanes32(bits, k);
+    return (cyd_f32v)(((cyd_i32v)yes & where) | ((cyd_i32v)(no - (cyd_f32v){0}) & ~where));
+}
+CYD_INLINE cyd_f64v cyd_either_f64v(cyd_f64v yes, double no, uint32_t bits, int k) {
+    const cyd_i64v where = cyd_lanes64(bits, k);
+    return (cyd_f64v)(((cyd_i64v)yes & where) | ((cyd_i64v)(no - (cyd_f64v){0}) & ~where));
+}
+CYD_DEFINE_AFFINE(f32, float, float, cyd_f32v, CYD_L32, CYD_LOAD, CYD_STORE, cyd_either_f32v)
+CYD_DEFINE_AFFINE(f64, double, double, cyd_f64v, CYD_L64, CYD_LOAD, CYD_STORE, cyd_either_f64v)
+CYD_DEFINE_AFFINE(f16, cyd_f16, float, cyd_f32v, CYD_L32, CYD_LOAD_F16, cyd_to_f16,
+                  cyd_either_f32v)
+CYD_DEFINE_AFFINE(bf16, cyd_bf16, float, cyd_f32v, CYD_L32, CYD_LOAD_BF16, cyd_to_bf16,
+                  cyd_either_f32v)
 
 /* Activations, written once in activations.h for both float types. */
 

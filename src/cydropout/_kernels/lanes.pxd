@@ -26,6 +26,26 @@ cdef extern from "lanes.h" nogil:
     void apply_f64 "cyd_apply_f64"(
         double *y, const double *x, const double *scale, uint32_t bits) noexcept
 
+    void affine_f16 "cyd_affine_f16"(
+        f16 *y, const f16 *x, const float *scale, uint32_t bits, float shift,
+        float dropped) noexcept
+    void affine_bf16 "cyd_affine_bf16"(
+        bf16 *y, const bf16 *x, const float *scale, uint32_t bits, float shift,
+        float dropped) noexcept
+    void affine_f32 "cyd_affine_f32"(
+        float *y, const float *x, const float *scale, uint32_t bits, float shift,
+        float dropped) noexcept
+    void affine_f64 "cyd_affine_f64"(
+        double *y, const double *x, const double *scale, uint32_t bits, double shift,
+        double dropped) noexcept
+
+    void gaussian "cyd_gaussian"(
+        uint64_t key, uint64_t draw, uint64_t chunk, const float *sigma, float *m) noexcept
+    void multiply_f16 "cyd_multiply_f16"(f16 *y, const f16 *x, const float *m) noexcept
+    void multiply_bf16 "cyd_multiply_bf16"(bf16 *y, const bf16 *x, const float *m) noexcept
+    void multiply_f32 "cyd_multiply_f32"(float *y, const float *x, const float *m) noexcept
+    void multiply_f64 "cyd_multiply_f64"(double *y, const double *x, const float *m) noexcept
+
     void forward_f32 "cyd_forward_f32"(
         float *y, const float *z, const float *bias, const float *scale, uint64_t step,
         const uint32_t *words, uint64_t count, int kind, float a) noexcept

@@ -87,32 +87,6 @@ CYD_INLINE void cyd_tile_digit(const cyd_tile_t *t, int g, uint32_t j, cyd_u64v 
     }
 }
 
-/* Digit j of the 16 blocks of a tile, as 64 words. */
-CYD_INLINE void cyd_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j, uint32_t *words) {
-    cyd_tile_t t;
-    cyd_tile_begin(&t, key, draw, tile);
-    cyd_u64v u[2 * CYD_GROUPS];
-    for (int g = 0; g < CYD_GROUPS; g += CYD_FLIGHT) cyd_tile_digit(&t, g, j, u + 2 * g);
-    for (int g = 0; g < CYD_GROUPS; g++) {
-        for (int i = 0; i < CYD_L64; i++) {
-            uint64_t block[2] = {u[2 * g][i], u[2 * g + 1][i]};
-            memcpy(words + 4 * (g * CYD_L64 + i), block, sizeof(block));
-        }
-    }
-}
-
-CYD_INLINE int cyd_any(const cyd_u64v *eq) {
-    cyd_u64v all = eq[0];
-    for (int g = 1; g < 2 * CYD_GROUPS; g++) all |= eq[g];
-#if CYD_BYTES == 64
-    return _mm512_test_epi64_mask((__m512i)all, (__m512i)all) != 0;
-#elif CYD_BYTES == 32
-    return !_mm256_testz_si256((__m256i)all, (__m256i)all);
-#else
-    return (all[0] | all[1]) != 0;
-#endif
-}
-
 #if CYD_BYTES == 64
 #define CYD_EVEN {0, 2, 4, 6, 8, 10, 12, 14}
 #define CYD_ODD {1, 3, 5, 7, 9, 11, 13, 15}
@@ -139,6 +113,37 @@ CYD_INLINE cyd_u64v CYD_PICK_(cyd_u64v x, cyd_u64v y, const cyd_u64v at) {
 #else
 #define CYD_PICK(x, y, at) __builtin_shuffle(x, y, at)
 #endif
+
+/* The words of a group, block by block, of which a has (0, 1) and b (2, 3). */
+CYD_INLINE void cyd_store_group(uint32_t *words, cyd_u64v a, cyd_u64v b) {
+    const cyd_u64v low = CYD_LOW, high = CYD_HIGH;
+    const cyd_u64v x = CYD_PICK(a, b, low), y = CYD_PICK(a, b, high);
+    CYD_STORE(words, x);
+    CYD_STORE(words + 2 * CYD_L64, y);
+}
+
+/* Digit j of the 16 blocks of a tile, as 64 words. */
+CYD_INLINE void cyd_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j, uint32_t *words) {
+    cyd_tile_t t;
+    cyd_tile_begin(&t, key, draw, tile);
+    cyd_u64v u[2 * CYD_GROUPS];
+    for (int g = 0; g < CYD_GROUPS; g += CYD_FLIGHT) cyd_tile_digit(&t, g, j, u + 2 * g);
+    for (int g = 0; g < CYD_GROUPS; g++) {
+        cyd_store_group(words + g * 4 * CYD_L64, u[2 * g], u[2 * g + 1]);
+    }
+}
+
+CYD_INLINE int cyd_any(const cyd_u64v *eq) {
+    cyd_u64v all = eq[0];
+    for (int g = 1; g < 2 * CYD_GROUPS; g++) all |= eq[g];
+#if CYD_BYTES == 64
+    return _mm512_test_epi64_mask((__m512i)all, (__m512i)all) != 0;
+#elif CYD_BYTES == 32
+    return !_mm256_testz_si256((__m256i)all, (__m256i)all);
+#else
+    return (all[0] | all[1]) != 0;
+#endif
+}
 
 /* One vector of 32-bit words that begins `shift` bits into `p`; reads one word more. */
 CYD_INLINE cyd_u64v cyd_load_bits(const uint32_t *p, int shift) {

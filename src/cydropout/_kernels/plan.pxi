@@ -154,6 +154,10 @@ cdef class Plan:
         mask.scale32 = <const float*>cnp.PyArray_DATA(self.table.narrow)
         mask.scale64 = <const double*>cnp.PyArray_DATA(self.table.wide)
 
+    def set_affine(self, double shift, double dropped):
+        """Say what `affine` makes of elements beyond scale * x, before the first use."""
+        self.mask.shift, self.mask.dropped = shift, dropped
+
     def set_draw(self, uint64_t key, uint64_t draw):
         """Say which draw this is, before the first use."""
         self.mask.key, self.mask.draw = key, draw
@@ -194,9 +198,11 @@ cdef class Plan:
             self.keep_words(&mask)
         return words
 
-    def apply(self, cnp.ndarray x, cnp.ndarray y, int code, int num_threads=0):
+    def apply(self, cnp.ndarray x, cnp.ndarray y, int code, int num_threads=0,
+              bint affine=False):
         """y = scale * x where kept, else 0; `y` may be `x`."""
         cdef mask_t mask = self.ready()
+        mask.affine = affine
         cdef const void *source = cnp.PyArray_DATA(x)
         cdef void *target = cnp.PyArray_DATA(y)
         with nogil:
@@ -204,7 +210,7 @@ cdef class Plan:
         self.keep_words(&mask)
 
     def apply_rows(self, cnp.ndarray x, cnp.ndarray y, int code, list sizes, list strides,
-                   uint64_t length, bint shared, int num_threads=0):
+                   uint64_t length, bint shared, int num_threads=0, bint affine=False):
         """y = scale * x where kept, else 0, for rows that share the mask's bits.
 
         The rows are numbered by the axes `sizes`, each moving `strides` mask elements; a row has
@@ -218,6 +224,7 @@ cdef class Plan:
         cdef int axis
         mask.bits = <uint32_t*>cnp.PyArray_DATA(words)
         mask.source = STORED
+        mask.affine = affine
         rows.axes = <int>len(sizes)
         for axis in range(rows.axes):
             rows.sizes[axis] = sizes[axis]

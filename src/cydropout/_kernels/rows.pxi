@@ -4,10 +4,12 @@ cdef void apply_span(element *y, const element *x, const mask_t *mask, uint64_t 
                      uint64_t count) noexcept nogil:
     """`count` elements, whose bits begin anywhere."""
     cdef uint64_t phase = 0, done = 0, left
+    cdef bint affine = mask.affine
     while count - done >= 32:
         if mask.period:
             phase = (bit + done) % mask.period
-        apply_word[element](y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32))
+        apply_word[element](
+            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), affine)
         done += 32
     left = count - done
     if left:
@@ -26,11 +28,16 @@ cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t 
     cdef uint64_t phase
     cdef uint64_t done = 0
     cdef int i
+    cdef uint32_t bits = 0xffffffff
+    cdef bint affine = mask.affine
     if not (mask.bits[bit // 32] >> (bit % 32)) & 1:
-        memset(y, 0, count * sizeof(element))
-        return
+        bits = 0
+        if not mask.affine:
+            memset(y, 0, count * sizeof(element))
+            return
     same.scale32 = mask.scale32
     same.scale64 = mask.scale64
+    same.affine, same.shift, same.dropped = mask.affine, mask.shift, mask.dropped
     if mask.period:
         phase = bit % mask.period
         for i in range(32):
@@ -39,10 +46,10 @@ cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t 
         same.scale32 = scale32
         same.scale64 = scale64
     while count - done >= 32:
-        apply_word[element](y + done, x + done, &same, 0, <uint32_t>0xffffffff)
+        apply_word[element](y + done, x + done, &same, 0, bits, affine)
         done += 32
     if count > done:
-        apply_part[element](y + done, x + done, &same, 0, <uint32_t>0xffffffff, count - done)
+        apply_part[element](y + done, x + done, &same, 0, bits, count - done)
 
 
 ctypedef struct walk_t:
@@ -76,6 +83,7 @@ cdef void apply_short(element *y, const element *x, const mask_t *mask, const ro
     """The elements [at, last) of rows that share one bit each: the bits become words again."""
     cdef walk_t walk
     cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept
+    cdef bint affine = mask.affine
     walk_to(&walk, rows, at // rows.length)
     while at < last:
         # All ones or none, without a branch that nobody can predict.
@@ -88,7 +96,7 @@ cdef void apply_short(element *y, const element *x, const mask_t *mask, const ro
             if have >= 32:
                 if last - at < 32:
                     break
-                apply_word[element](y + at, x + at, mask, 0, <uint32_t>words)
+                apply_word[element](y + at, x + at, mask, 0, <uint32_t>words, affine)
                 words >>= 32
                 have -= 32
                 at += 32

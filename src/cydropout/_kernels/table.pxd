@@ -35,6 +35,9 @@ ctypedef struct mask_t:
     bint stream               # store y past the caches
     const float *scale32      # a period and a tile, or 32 times the same
     const double *scale64
+    bint affine               # y = scale * x + shift where kept, else `dropped`
+    double shift
+    double dropped
 
 # How rows of an array lie over the mask of fewer axes that they share.
 ctypedef struct rows_t:
@@ -45,6 +48,15 @@ ctypedef struct rows_t:
     uint64_t size             # elements in all
     uint64_t span             # elements in one unit of work
     bint shared               # a whole row shares one bit
+
+# The map y = (1 + sigma n) x with n standard normal: word i % 4 of Philox block i // 4.
+ctypedef struct noise_t:
+    uint64_t key
+    uint64_t draw
+    uint64_t offset
+    uint64_t size
+    uint64_t period           # of sigma; 0 when all elements share it
+    const float *sigma        # a period and 64 more, or 64 times the same
 
 # One pass over rows of `columns` elements; bias has a period and a tile of them.
 ctypedef struct fused_t:
@@ -66,6 +78,7 @@ ctypedef void (*draw_fn)(const mask_t*, uint64_t, uint64_t) noexcept nogil
 ctypedef void (*apply_fn)(const void*, void*, const mask_t*, uint64_t, uint64_t) noexcept nogil
 ctypedef void (*rows_fn)(const void*, void*, const mask_t*, const rows_t*, uint64_t,
                          uint64_t) noexcept nogil
+ctypedef void (*noise_fn)(const void*, void*, const noise_t*, uint64_t, uint64_t) noexcept nogil
 ctypedef void (*forward_fn)(const void*, void*, const mask_t*, const fused_t*, uint64_t,
                             uint64_t) noexcept nogil
 ctypedef void (*backward_fn)(const void*, const void*, void*, void*, const mask_t*,
@@ -79,6 +92,7 @@ ctypedef struct table_t:
     draw_fn draw
     apply_fn apply[4]          # by dtype_t
     rows_fn rows[4]
+    noise_fn noise[4]
     forward_fn forward[4]      # float32 and float64 alone
     backward_fn backward[4]
     step_fn sgd[4]

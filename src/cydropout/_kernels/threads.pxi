@@ -12,6 +12,7 @@ cdef enum job_kind_t:
     DRAW_JOB
     APPLY
     ROWS
+    NOISE
     FORWARD
     BACKWARD
     STEP
@@ -24,6 +25,7 @@ ctypedef struct job_t:
     void *y
     const mask_t *mask
     const rows_t *rows
+    const noise_t *noise
     const fused_t *fused
     const step_t *settings
     step_fn step
@@ -43,6 +45,8 @@ cdef void run_range(const job_t *job, uint64_t begin, uint64_t end) noexcept nog
         table.apply[job.dtype](job.x, job.y, job.mask, begin, end)
     elif job.kind == ROWS:
         table.rows[job.dtype](job.x, job.y, job.mask, job.rows, begin, end)
+    elif job.kind == NOISE:
+        table.noise[job.dtype](job.x, job.y, job.noise, begin, end)
     elif job.kind == FORWARD:
         table.forward[job.dtype](job.z, job.y, job.mask, job.fused, begin, end)
     elif job.kind == BACKWARD:

@@ -60,9 +60,28 @@ class Context:
         shared = tuple(shared_axes)
         if not self.training:
             return masks.inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
+        stream = self._stream()
+        return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
+
+
+    def draw_gaussian(self, shape: Shape, rate: Any) -> masks.Mask | masks.GaussianMask:
+        """Draw the next Gaussian noise of the stream, or at inference its mean, the identity."""
+        if not self.training:
+            return masks.inference_mask(shape, 0.0)
+        return masks.GaussianMask(self._stream(), shape, rate)
+
+    def draw_alpha(
+        self, shape: Shape, rate: float, *, shared_axes: Sequence[int] = ()
+    ) -> masks.Mask:
+        """Draw the next alpha mask of the stream, or at inference the identity."""
+        if not self.training:
+            return masks.inference_mask(shape, 0.0)
+        return masks.AlphaMask(self._stream(), shape, rate, shared_axes=tuple(shared_axes))
+
+    def _stream(self) -> MaskStream:
         if self.stream is None:
             raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
-        return self.stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
+        return self.stream
 
 
 class Parameter:

@@ -204,12 +204,23 @@ class Mask:
         ValueError
             If ``x`` has another shape than the mask, or ``out`` does not fit.
         """
+        return self._apply(x, out, num_threads)
+
+    def backward(
+        self, dy: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
+    ) -> np.ndarray:
+        """Return the gradient for x: of a linear mask, the mask of ``dy``."""
+        return self.apply(dy, out, num_threads)
+
+    def _apply(
+        self, x: ArrayLike, out: np.ndarray | None, num_threads: int | None, affine: bool = False
+    ) -> np.ndarray:
         threads = check_num_threads(num_threads)
         # The common call: most of the time of a small array goes into the checks below.
         code = api.ready(x, out)
         if code >= 0 and np.shape(x) == self.shape:
             y = np.empty(self.shape, np.asarray(x).dtype) if out is None else out
-            self._run(np.asarray(x), y, code, threads)
+            self._run(np.asarray(x), y, code, threads, affine)
             return y
         x, code = _arrays.as_float_array(x)
         if x.shape != self.shape:
@@ -224,18 +235,18 @@ class Mask:
             y = ready
         else:
             y = np.empty(x.shape, x.dtype.newbyteorder("="))
-        self._run(ready, y, code, threads)
+        self._run(ready, y, code, threads, affine)
         if out is None:
             return y.astype(x.dtype, copy=False)
         if y is not out:
             out[...] = y
         return out
 
-    def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int) -> None:
+    def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int, affine: bool) -> None:
         if not self._axes or self._compact == self.shape:
-            self._plan.apply(x, y, code, threads)
+            self._plan.apply(x, y, code, threads, affine)
         elif x.size:
-            self._plan.apply_rows(x, y, code, *_rows(self.shape, self._axes), threads)
+            self._plan.apply_rows(x, y, code, *_rows(self.shape, self._axes), threads, affine)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_plan"}

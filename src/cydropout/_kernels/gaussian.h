@@ -1,0 +1,111 @@
+/* Gaussian noise: random words to standard normal numbers, and products with them. */
+#ifndef CYDROPOUT_GAUSSIAN_H
+#define CYDROPOUT_GAUSSIAN_H
+
+#include "half.h"
+#include "philox.h"
+
+typedef float cyd_f32h __attribute__((vector_size(CYD_BYTES / 2)));
+
+/* Natural logarithm of normal positive floats, to 1e-7. */
+CYD_INLINE cyd_f32v cyd_log_f32v(cyd_f32v x) {
+    const cyd_i32v bits = (cyd_i32v)x;
+    /* The exponent that leaves a mantissa between sqrt(1/2) and sqrt(2). */
+    const cyd_i32v exponent = (bits - 0x3f3504f3) >> 23;
+    const cyd_f32v m = (cyd_f32v)(bits - (exponent << 23));
+    const cyd_f32v s = (m - 1) / (m + 1), s2 = s * s;
+    const cyd_f32v series =
+        2 + s2 * (0.66666667f + s2 * (0.4f + s2 * (0.28571429f + s2 * 0.2222222f)));
+    const cyd_f32v e = __builtin_convertvector(exponent, cyd_f32v);
+    return e * 0x1.62ep-1f + (e * 0x1.0bfbe8p-15f + s * series);
+}
+
+/* Square root of positive floats; a hardware instruction, exact, on every build. */
+CYD_INLINE cyd_f32v cyd_sqrt_f32v(cyd_f32v x) {
+#if CYD_BYTES == 64
+    return (cyd_f32v)_mm512_sqrt_ps((__m512)x);
+#elif CYD_BYTES == 32
+    return (cyd_f32v)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE2__)
+    return (cyd_f32v)_mm_sqrt_ps((__m128)x);
+#else
+    for (int i = 0; i < CYD_L32; i++) x[i] = __builtin_sqrtf(x[i]);
+    return x;
+#endif
+}
+
+/* The quantile of the standard normal distribution at (word + 1/2) / 2**32.
+ *
+ * With p the smaller of the two tails and x = 1 - 2 p, it is +-x g(w), where w = -log(4 p (1 - p))
+ * and g is smooth: one polynomial in w where w < 5 and one in sqrt(w) beyond, fitted to 6e-7. */
+CYD_INLINE cyd_f32v cyd_normal_f32v(cyd_u32v word) {
+    const cyd_f32v zero = {0};
+    const cyd_i32v upper = (cyd_i32v)word >> 31; /* all ones in the upper half */
+    const cyd_i32v tail = (cyd_i32v)word ^ upper; /* the smaller of word and ~word */
+    const cyd_f32v p = (__builtin_convertvector(tail, cyd_f32v) + 0.5f) * 0x1p-32f;
+    const cyd_f32v x =
+        (__builtin_convertvector(0x7fffffff - tail, cyd_f32v) + 0.5f) * 0x1p-31f;
+    const cyd_f32v w = zero - cyd_log_f32v(4 * p * (1 - p));
+    const cyd_f32v t = w - 2.5f, s = cyd_sqrt_f32v(w) - 3.4738778f;
+    static const float central[] = {
+        3.2931158e-08f, 4.8440330e-07f, -4.8979254e-06f, -6.1993915e-06f, 3.0878917e-04f,
+        -1.7730683e-03f, -5.9077213e-03f, 3.4880272e-01f, 2.1233134f};
+    static const float far[] = {
+        6.2590780e-06f, -2.5021404e-04f, 8.1512611e-04f, -1.2003629e-03f, 1.5984169e-03f,
+        -3.0205380e-03f, 4.8846537e-03f, 1.4243785f, 4.6798773f};
+    cyd_f32v a = zero + central[0], b = zero + far[0];
+#pragma GCC unroll 8
+    for (int k = 1; k < 9; k++) {
+        a = a * t + central[k];
+        b = b * s + far[k];
+    }
+    const cyd_i32v near = w < zero + 5;
+    const cyd_i32v g = ((cyd_i32v)a & near) | ((cyd_i32v)b & ~near);
+    return (cyd_f32v)((cyd_i32v)(x * (cyd_f32v)g) ^ (~upper & INT32_MIN));
+}
+
+/* m = 1 + sigma n for the 64 words of a chunk: 16 Philox blocks. */
+static void cyd_gaussian(uint64_t key, uint64_t draw, uint64_t chunk, const float *sigma,
+                         float *m) {
+    uint32_t words[4 * CYD_TILE_BLOCKS];
+    cyd_digit(key, draw, chunk, 0, words);
+    for (int k = 0; k < 4 * CYD_TILE_BLOCKS; k += CYD_L32) {
+        cyd_u32v word;
+        cyd_f32v s;
+        CYD_LOAD(word, words + k);
+        CYD_LOAD(s, sigma + k);
+        const cyd_f32v v = 1 + s * cyd_normal_f32v(word);
+        CYD_STORE(m + k, v);
+    }
+}
+
+/* y = m x for 32 elements; 16-bit floats are computed in float32. */
+
+#define CYD_DEFINE_MULTIPLY(name, type, load, store)                                             \
+    CYD_INLINE void cyd_multiply_##name(type *y, const type *x, const float *m) {                \
+        for (int k = 0; k < 32; k += CYD_L32) {                                                  \
+            cyd_f32v v, s;                                                                       \
+            load(v, x + k);                                                                      \
+            CYD_LOAD(s, m + k);                                                                  \
+            v = v * s;                                                                           \
+            store(y + k, v);                                                                     \
+        }                                                                                        \
+    }
+#define CYD_FROM_F16(v, p) (v) = cyd_from_f16(p)
+#define CYD_FROM_BF16(v, p) (v) = cyd_from_bf16(p)
+CYD_DEFINE_MULTIPLY(f32, float, CYD_LOAD, CYD_STORE)
+CYD_DEFINE_MULTIPLY(f16, cyd_f16, CYD_FROM_F16, cyd_to_f16)
+CYD_DEFINE_MULTIPLY(bf16, cyd_bf16, CYD_FROM_BF16, cyd_to_bf16)
+
+CYD_INLINE void cyd_multiply_f64(double *y, const double *x, const float *m) {
+    for (int k = 0; k < 32; k += CYD_L64) {
+        cyd_f64v v;
+        cyd_f32h s;
+        CYD_LOAD(v, x + k);
+        CYD_LOAD(s, m + k);
+        v = v * __builtin_convertvector(s, cyd_f64v);
+        CYD_STORE(y + k, v);
+    }
+}
+
+#endif

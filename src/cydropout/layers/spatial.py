@@ -1,0 +1,96 @@
+"""SpatialDropout1D, 2D and 3D: drop whole feature maps."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from ..masks import Mask
+from .base import Context
+from .dropout import Dropout
+
+DATA_FORMATS = ("channels_first", "channels_last")
+
+
+class _SpatialDropout(Dropout):
+    """Dropout of whole maps over `spatial` axes."""
+
+    spatial: ClassVar[int]
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        data_format: Literal["channels_first", "channels_last"] = "channels_first",
+        scaling: Any = "inverted",
+        storage: Literal["bits", "seed"] = "bits",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(rate, scaling=scaling, storage=storage, name=name)
+        if not isinstance(self.rate, float):
+            raise TypeError(f"{type(self).__name__} takes one rate, not {rate!r}")
+        if data_format not in DATA_FORMATS:
+            raise ValueError(
+                f"data_format {data_format!r} is unknown; use one of {', '.join(DATA_FORMATS)}"
+            )
+        self.data_format = data_format
+        first = 2 if data_format == "channels_first" else 1
+        self.shared_axes = tuple(range(first, first + self.spatial))
+
+    def mask(self, shape: tuple[int, ...], ctx: Context) -> Mask:
+        """Draw the mask of one pass."""
+        if len(shape) != self.spatial + 2:
+            raise ValueError(
+                f"{self.path} needs {self.spatial + 2} axes: batch, channels and "
+                f"{self.spatial} of space; the input has shape {shape}"
+            )
+        return super().mask(shape, ctx)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        config = super().get_config()
+        del config["shared_axes"]
+        return config | {"data_format": self.data_format}
+
+
+class SpatialDropout1D(_SpatialDropout):
+    """Zero each feature of a sequence with probability ``rate``; the rest times ``1 / (1 - rate)``.
+
+    The input has shape (batch, channels, steps) or (batch, steps, channels). Parameters and paper
+    are those of `SpatialDropout2D`.
+    """
+
+    spatial = 1
+
+
+class SpatialDropout2D(_SpatialDropout):
+    """Zero each feature map with probability ``rate``, and scale the rest by ``1 / (1 - rate)``.
+
+    The input has shape (batch, channels, height, width) or (batch, height, width, channels). At
+    inference nothing is drawn, and the input itself is returned.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of dropping a map.
+    data_format : {"channels_first", "channels_last"}
+        Whether the channels come right after the batch axis, or last.
+    scaling, storage, name
+        As for `Dropout`.
+
+    References
+    ----------
+    Tompson, Goroshin, Jain, LeCun, Bregler, "Efficient object localization using convolutional
+    networks", CVPR 2015.
+    """
+
+    spatial = 2
+
+
+class SpatialDropout3D(_SpatialDropout):
+    """Zero each volume with probability ``rate``; scale the rest by ``1 / (1 - rate)``.
+
+    The input has shape (batch, channels, depth, height, width), or with the channels last.
+    Parameters and paper are those of `SpatialDropout2D`.
+    """
+
+    spatial = 3

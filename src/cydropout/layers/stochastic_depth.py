@@ -1,0 +1,70 @@
+"""StochasticDepth: drop the whole branch of a residual block."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from .._rates import check_rate
+from ..masks import Mask
+from .base import Context
+from .dropout import Dropout
+
+MODES = ("sample", "batch")
+
+
+class StochasticDepth(Dropout):
+    """Zero all of a sample with probability ``rate``, and scale the others by ``1 / (1 - rate)``.
+
+    It stands at the end of a residual branch, ``y = x + StochasticDepth(branch(x))``, and is also
+    called DropPath. At inference nothing is drawn, and the input itself is returned.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of dropping the branch.
+    mode : {"sample", "batch"}
+        One decision for each sample, the first axis, or one for the whole batch.
+    name : str, optional
+        Name within a `Sequential`.
+
+    References
+    ----------
+    Huang, Sun, Liu, Sedra, Weinberger, "Deep networks with stochastic depth", ECCV 2016.
+    """
+
+    def __init__(
+        self, rate: float, *, mode: Literal["sample", "batch"] = "sample", name: str | None = None
+    ) -> None:
+        super().__init__(rate, name=name)
+        if not isinstance(self.rate, float):
+            raise TypeError(f"StochasticDepth takes one rate, not {rate!r}")
+        if mode not in MODES:
+            raise ValueError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
+        self.mode = mode
+
+    def mask(self, shape: tuple[int, ...], ctx: Context) -> Mask:
+        """Draw the mask of one pass."""
+        first = 1 if self.mode == "sample" else 0
+        return ctx.draw(shape, self.rate, shared_axes=tuple(range(first, len(shape))))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"rate": self.rate, "mode": self.mode}
+
+
+def depth_rates(depth: int, rate: float) -> list[float]:
+    """Return ``rate * l / depth`` for the blocks l = 1 ... depth: the linear decay of the paper.
+
+    Parameters
+    ----------
+    depth : int
+        How many blocks there are.
+    rate : float
+        The rate of the last one.
+    """
+    if depth < 1:
+        raise ValueError(f"depth must be 1 or more, not {depth}")
+    last = check_rate(rate)
+    if not isinstance(last, float):
+        raise TypeError(f"rate must be one number, not {rate!r}")
+    return [last * block / depth for block in range(1, depth + 1)]

@@ -1,0 +1,159 @@
+"""The edge cases of the design hold for every variant of dropout: one row each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import reference
+
+from cydropout import MaskStream
+from cydropout.layers import (
+    AlphaDropout,
+    Context,
+    Dropout,
+    FeatureAlphaDropout,
+    GaussianDropout,
+    Layer,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+    StochasticDepth,
+    depth_rates,
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A layer by its rate, an input's shape, and the axes that share a decision."""
+
+    make: Callable[[float], Layer]
+    shape: tuple[int, ...]
+    shared_axes: tuple[int, ...] = ()
+    drops: bool = True  # to 0: a plain mask, whose map is scale * keep * x
+
+
+VARIANTS = {
+    "Dropout": Variant(Dropout, (40, 30)),
+    "GaussianDropout": Variant(GaussianDropout, (40, 30), drops=False),
+    "AlphaDropout": Variant(AlphaDropout, (40, 30), drops=False),
+    "FeatureAlphaDropout": Variant(FeatureAlphaDropout, (9, 8, 5, 5), (2, 3), drops=False),
+    "SpatialDropout1D": Variant(SpatialDropout1D, (9, 8, 25), (2,)),
+    "SpatialDropout2D": Variant(SpatialDropout2D, (9, 8, 5, 5), (2, 3)),
+    "SpatialDropout2D-last": Variant(
+        lambda rate: SpatialDropout2D(rate, data_format="channels_last"), (9, 5, 5, 8), (1, 2)
+    ),
+    "SpatialDropout3D": Variant(SpatialDropout3D, (9, 8, 2, 3, 4), (2, 3, 4)),
+    "StochasticDepth": Variant(StochasticDepth, (40, 6, 5), (1, 2)),
+    "StochasticDepth-batch": Variant(
+        lambda rate: StochasticDepth(rate, mode="batch"), (4, 6, 5), (0, 1, 2)
+    ),
+}
+
+
+@pytest.fixture(params=VARIANTS, name="variant")
+def _variant(request):
+    return VARIANTS[request.param]
+
+
+def values(variant, dtype="float64"):
+    x = np.random.default_rng(0).standard_normal(variant.shape)
+    x.flat[::7], x.flat[3::11], x.flat[5::13] = np.nan, np.inf, -0.0
+    return x.astype(dtype)
+
+
+def training(stream=None):
+    return Context(training=True, stream=stream or MaskStream(5))
+
+
+def test_rate_0_changes_nothing_and_draws_nothing(variant):
+    stream, x = MaskStream(5), values(variant)
+    y, backward = variant.make(0.0).forward(x, training(stream))
+    assert y.tobytes() == x.tobytes() and backward(x).tobytes() == x.tobytes()
+    assert not np.shares_memory(x, y) and stream.next_draw == 0
+
+
+def test_rate_1_leaves_zeros(variant):
+    x = values(variant)
+    y, backward = variant.make(1.0).forward(x, training())
+    assert (y == 0).all() and (backward(x) == 0).all()
+
+
+def test_inference_returns_the_input(variant):
+    stream, x = MaskStream(5), values(variant)
+    y, backward = variant.make(0.5).forward(x, Context(training=False, stream=stream))
+    assert y is x and backward(x) is x and stream.next_draw == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_a_mask_is_the_formula_of_its_bits(variant, dtype):
+    if not variant.drops:
+        pytest.skip("not a plain mask")
+    dtype = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    x = values(variant, dtype)
+    y, backward = variant.make(0.3).forward(x, training())
+    kept = reference.keep(MaskStream(5).key, 0, x.shape, 0.3, 0, variant.shared_axes)
+    expected = reference.dropout(x, kept, reference.scale(0.3))
+    assert y.dtype == x.dtype and y.tobytes() == expected.tobytes()
+    assert backward(x).tobytes() == expected.tobytes()
+
+
+def test_the_same_seed_gives_the_same_in_every_dtype(variant):
+    x = np.random.default_rng(1).integers(-8, 9, variant.shape).astype("f8")
+    wide = variant.make(0.5).forward(x, training())[0]
+    for dtype in ("float16", "float32"):
+        y = variant.make(0.5).forward(x.astype(dtype), training())[0]
+        np.testing.assert_allclose(y.astype("f8"), wide, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.5, np.nan])
+def test_bad_rates_are_named(variant, rate):
+    with pytest.raises(ValueError, match=str(rate)):
+        variant.make(rate)
+
+
+def test_the_realised_rate(variant):
+    sizes = [1 if a in variant.shared_axes else n for a, n in enumerate(variant.shape)]
+    if not variant.drops or np.prod(sizes) == 1:
+        pytest.skip("nothing to count")
+    stream, dropped, draws = MaskStream(7), 0, 60
+    for _ in range(draws):
+        y = variant.make(0.3).forward(np.ones(variant.shape), training(stream))[0]
+        first = tuple(slice(0, 1) if a in variant.shared_axes else slice(None)
+                      for a in range(y.ndim))
+        dropped += (y[first] == 0).sum()
+    count = draws * int(np.prod(sizes))
+    assert abs(dropped / count - 0.3) < 5 * np.sqrt(0.21 / count)
+
+
+@pytest.mark.parametrize(
+    "make, shape",
+    [(SpatialDropout1D, (3, 4)), (SpatialDropout2D, (3, 4, 5)), (SpatialDropout3D, (3, 4, 5, 6))],
+)
+def test_maps_need_their_axes(make, shape):
+    with pytest.raises(ValueError, match=f"{len(shape) + 1} axes"):
+        make(0.5).forward(np.ones(shape), Context())
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: SpatialDropout2D(0.5, data_format="NCHW"), "'NCHW'"),
+        (lambda: StochasticDepth(0.5, mode="row"), "'row'"),
+        (lambda: depth_rates(0, 0.5), "not 0"),
+        (lambda: depth_rates(3, 2.0), "2.0"),
+    ],
+)
+def test_bad_settings_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("make", [SpatialDropout2D, StochasticDepth, AlphaDropout])
+def test_one_rate_only(make):
+    with pytest.raises(TypeError, match="one rate"):
+        make([0.1, 0.2])
+
+
+def test_depth_rates_rise_linearly():
+    np.testing.assert_allclose(depth_rates(4, 0.2), [0.05, 0.1, 0.15, 0.2])
