@@ -34,6 +34,24 @@ CYD_INLINE cyd_f32v cyd_sqrt_f32v(cyd_f32v x) {
 #endif
 }
 
+CYD_INLINE int cyd_any_lane(cyd_i32v where) {
+#if CYD_BYTES == 64
+    return _mm512_test_epi32_mask((__m512i)where, (__m512i)where) != 0;
+#elif CYD_BYTES == 32
+    return !_mm256_testz_si256((__m256i)where, (__m256i)where);
+#else
+    return (where[0] | where[1] | where[2] | where[3]) != 0;
+#endif
+}
+
+/* Of degree 8, highest power first; even and odd powers apart, for two short chains. */
+CYD_INLINE cyd_f32v cyd_polynomial(const float *c, cyd_f32v t) {
+    const cyd_f32v t2 = t * t;
+    const cyd_f32v even = (((c[0] * t2 + c[2]) * t2 + c[4]) * t2 + c[6]) * t2 + c[8];
+    const cyd_f32v odd = ((c[1] * t2 + c[3]) * t2 + c[5]) * t2 + c[7];
+    return even + odd * t;
+}
+
 /* The quantile of the standard normal distribution at (word + 1/2) / 2**32.
  *
  * With p the smaller of the two tails and x = 1 - 2 p, it is +-x g(w), where w = -log(4 p (1 - p))
@@ -46,21 +64,19 @@ CYD_INLINE cyd_f32v cyd_normal_f32v(cyd_u32v word) {
     const cyd_f32v x =
         (__builtin_convertvector(0x7fffffff - tail, cyd_f32v) + 0.5f) * 0x1p-31f;
     const cyd_f32v w = zero - cyd_log_f32v(4 * p * (1 - p));
-    const cyd_f32v t = w - 2.5f, s = cyd_sqrt_f32v(w) - 3.4738778f;
     static const float central[] = {
         3.2931158e-08f, 4.8440330e-07f, -4.8979254e-06f, -6.1993915e-06f, 3.0878917e-04f,
         -1.7730683e-03f, -5.9077213e-03f, 3.4880272e-01f, 2.1233134f};
     static const float far[] = {
         6.2590780e-06f, -2.5021404e-04f, 8.1512611e-04f, -1.2003629e-03f, 1.5984169e-03f,
         -3.0205380e-03f, 4.8846537e-03f, 1.4243785f, 4.6798773f};
-    cyd_f32v a = zero + central[0], b = zero + far[0];
-#pragma GCC unroll 8
-    for (int k = 1; k < 9; k++) {
-        a = a * t + central[k];
-        b = b * s + far[k];
+    cyd_i32v g = (cyd_i32v)cyd_polynomial(central, w - 2.5f);
+    const cyd_i32v beyond = w >= zero + 5;
+    /* One vector of 16 in 19 has an element there. */
+    if (cyd_any_lane(beyond)) {
+        const cyd_i32v b = (cyd_i32v)cyd_polynomial(far, cyd_sqrt_f32v(w) - 3.4738778f);
+        g = (g & ~beyond) | (b & beyond);
     }
-    const cyd_i32v near = w < zero + 5;
-    const cyd_i32v g = ((cyd_i32v)a & near) | ((cyd_i32v)b & ~near);
     return (cyd_f32v)((cyd_i32v)(x * (cyd_f32v)g) ^ (~upper & INT32_MIN));
 }
 
