@@ -19,7 +19,7 @@ from suite.pool import Pool
 
 BENCHES = ("rates", "sizes", "backward", "mask", "ready", "fused", "dtypes", "shared_axes",
            "threads", "builds", "overhead", "memory")
-EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(40, 0.8)}
+EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(24, 0.4, least=5)}
 
 
 class Bar:

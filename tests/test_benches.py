@@ -50,6 +50,10 @@ def wrong_results(case):
     yield (case("forward_backward"), (x, dy), (right, drop(dy, 0.5)),
            (right, drop(dy, 0.5, seed=1)))
     yield case("fused"), (x, dy[0]), drop(np.maximum(x + dy[0], 0), 0.5), drop(x + dy[0], 0.5)
+    x, q = case("forward", per_neuron=True).array(0).astype("f8"), np.linspace(0.1, 0.4, 512)
+    columns = np.where(np.random.default_rng(3).random(x.shape) < q, 0, x / (1 - q))
+    reverse = np.where(np.random.default_rng(3).random(x.shape) < q[::-1], 0, x / (1 - q))
+    yield case("forward", per_neuron=True), (x,), columns, reverse
     rows = np.repeat(drop(np.ones((128, 1)), 0.5), 512, axis=1)
     yield case("forward", shared_axes=(1,)), (x,), x * rows, right
 
@@ -73,7 +77,7 @@ def test_every_bench_is_run_and_described(load):
         assert bench.__doc__
         for full in (False, True):
             for tested in bench.cases(full):
-                assert callable(getattr(contender, tested.operation))
+                assert tested.operation in vars(contender)
 
 
 def test_targets_name_cases_that_are_run(load):
@@ -88,7 +92,7 @@ def test_a_run_writes_tables_and_numbers(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["threads"] == 1 and "cydropout" in results["versions"]
     for outcome in results["benches"]["overhead"]:
-        assert outcome["limit"] > 0
+        assert outcome["limits"]["1"] > 0
         assert {e["contender"] for e in outcome["entries"]} == {"cydropout", "NumPy"}
         assert all(0 < e["p10"] <= e["median"] <= e["p90"] for e in outcome["entries"])
     text = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
@@ -112,3 +116,25 @@ def test_bad_options_are_named(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2
     assert re.search(message, done.stderr)
+
+
+def test_the_same_mask_twice_is_no_draw(load, case):
+    check, ones = load("suite.check"), np.ones((128, 512))
+    first = drop(ones, 0.5)
+    check.differ(case("forward"), (first,), (drop(ones, 0.5, seed=1),))
+    with pytest.raises(check.WrongResult, match="the same"):
+        check.differ(case("forward"), (first,), (first,))
+
+
+def test_a_peer_that_dies_does_not_end_the_run(load, case):
+    pool, race = load("suite.pool").Pool({}, 1, ["NumPy"]), load("suite.race")
+    try:
+        for process in pool.start(["cydropout", "NumPy"]):
+            if process.name == "NumPy":
+                process.process.kill()
+                process.process.wait()
+                assert "ended" in process.ask("release")["failed"]
+        outcome = race.race(case("forward"), pool, race.Effort(3, 0.01))
+        assert outcome.find("cydropout") and outcome.find("NumPy")  # started again
+    finally:
+        pool.close()

@@ -141,3 +141,21 @@ def test_a_mask_needs_a_stream():
         Mask(0, 3, 0.5)
     with pytest.raises(TypeError, match="MaskStream"):
         MaskStream(MaskStream(0))
+
+
+def test_kept_rates_take_little_memory_and_cannot_be_changed():
+    from cydropout.masks import bernoulli
+
+    stream = MaskStream(0)
+    small, large = np.linspace(0.1, 0.2, 64), np.linspace(0.1, 0.2, 64).reshape(64, 1, 1)
+    before = bernoulli._kept_map.cache_info().currsize
+    stream.draw((2, 64, 128, 128), large)
+    assert bernoulli._kept_map.cache_info().currsize == before
+    masks = [stream.draw((2, 64), rate) for rate in (small, small, small.tolist())]
+    for mask in masks:
+        with pytest.raises(ValueError):
+            mask.rate[0] = 0.9
+        with pytest.raises(ValueError):
+            mask.rate.flags.writeable = True
+    small[0] = 0.9
+    assert masks[0].rate[0] == 0.1 and stream.draw((2, 64), small).rate[0] == 0.9

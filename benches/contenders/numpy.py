@@ -1,4 +1,4 @@
-"""NumPy: numbers of its fastest generator, compared and multiplied chunk by chunk in cache."""
+"""NumPy: raw words of its fastest generator, compared and multiplied chunk by chunk in cache."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +7,16 @@ import numpy as np
 from contenders import Base, refuse
 
 CHUNK = 2**15  # elements that stay in a second-level cache, with their random numbers
+
+
+def words(rng, count):
+    """Return random 32-bit words: cheaper than floats, and finer."""
+    return rng.random_raw((count + 1) // 2).view("u4")[:count]
+
+
+def word_threshold(rates):
+    """Return what a word of a kept element is below."""
+    return np.asarray((1 - np.asarray(rates)) * 2**32).astype("u4")
 
 
 class Contender(Base):
@@ -19,7 +29,7 @@ class Contender(Base):
         self.threads = threads if self.threaded else 1
         self.pool = ThreadPoolExecutor(self.threads)
         seeds = np.random.SeedSequence(0).spawn(self.threads)
-        self.rngs = [np.random.Generator(np.random.SFC64(seed)) for seed in seeds]
+        self.rngs = [np.random.SFC64(seed) for seed in seeds]
 
     def _check(self, case):
         whole = case.per_neuron or case.shared_axes
@@ -45,10 +55,10 @@ class Contender(Base):
         if case.per_neuron or case.shared_axes:
             return self._whole(case, pairs, q)
         flat = [(x.reshape(-1), out.reshape(-1)) for x, out in pairs]
-        threshold, scale = np.float32(q), pairs[0][0].dtype.type(1 / q)
+        threshold, scale = word_threshold(case.rate), pairs[0][0].dtype.type(1 / q)
 
         def work(rng, part):
-            keep = rng.random(part.stop - part.start, "f4") < threshold
+            keep = words(rng, part.stop - part.start) < threshold
             for x, out in flat:
                 np.multiply(x[part], scale, out=out[part])
                 np.multiply(out[part], keep, out=out[part])
@@ -57,12 +67,11 @@ class Contender(Base):
 
     def _whole(self, case, pairs, q):
         """The same for rates or masks that broadcast, in kept buffers of the whole mask."""
-        threshold, scale = np.asarray(q, "f4"), np.asarray(1 / q, pairs[0][0].dtype)
-        u, keep = np.empty(case.mask_shape, "f4"), np.empty(case.mask_shape, "?")
+        threshold, scale = word_threshold(case.rates), np.asarray(1 / q, pairs[0][0].dtype)
+        keep = np.empty(case.mask_shape, "?")
 
         def run():
-            self.rngs[0].random(out=u, dtype="f4")
-            np.less(u, threshold, out=keep)
+            np.less(words(self.rngs[0], keep.size).reshape(keep.shape), threshold, out=keep)
             for x, out in pairs:
                 np.multiply(x, scale, out=out)
                 np.multiply(out, keep, out=out)
@@ -91,11 +100,11 @@ class Contender(Base):
         self._check(case)
         q = 1 - case.rate
         keep = np.empty(x.size, "?")
-        threshold, scale = np.float32(q), x.dtype.type(1 / q)
+        threshold, scale = word_threshold(case.rate), x.dtype.type(1 / q)
         xs, ys, dys, dxs = (a.reshape(-1) for a in (x, y, dy, dx))
 
         def forward(rng, part):
-            np.less(rng.random(part.stop - part.start, "f4"), threshold, out=keep[part])
+            np.less(words(rng, part.stop - part.start), threshold, out=keep[part])
             np.multiply(xs[part], scale, out=ys[part])
             np.multiply(ys[part], keep[part], out=ys[part])
 
@@ -108,18 +117,18 @@ class Contender(Base):
 
     def mask(self, case):
         self._check(case)
-        keep, q = np.empty(case.size, "?"), np.float32(1 - case.rate)
+        keep, threshold = np.empty(case.size, "?"), word_threshold(case.rate)
         refuse(case.per_neuron, "not written")
 
         def work(rng, part):
-            np.less(rng.random(part.stop - part.start, "f4"), q, out=keep[part])
+            np.less(words(rng, part.stop - part.start), threshold, out=keep[part])
 
         run = self._over(case.size, work)
         return lambda: (run(), keep)[1]
 
     def ready_mask(self, case, x):
         self._check(case)
-        y, keep = np.empty_like(x), self.rngs[0].random(x.size) < 1 - case.rates
+        y, keep = np.empty_like(x), words(self.rngs[0], x.size) < word_threshold(case.rate)
         mask = (keep / (1 - case.rate)).astype(x.dtype)
         flat, out = x.reshape(-1), y.reshape(-1)
         run = self._over(

@@ -81,6 +81,18 @@ def _check_share(case, dropped):
     bound = SIGMAS * np.sqrt(np.mean(rates * (1 - rates)) / dropped.size)
     share = np.mean(dropped)
     expect(abs(share - rates.mean()) <= bound, f"it drops {share:.4f} of the elements")
+    if case.per_neuron:
+        deviation = np.sqrt(rates * (1 - rates) / dropped.shape[0])
+        worst = np.max(np.abs(dropped.mean(axis=0) - rates) / deviation)
+        expect(worst <= SIGMAS, "a neuron is not dropped at its rate")
+
+
+def differ(case, first, second):
+    """Raise WrongResult if two runs that draw dropped the same elements of a large input."""
+    if case.operation in ("copy", "ready_mask") or case.size < 1024:
+        return
+    first, second = (r[0] if isinstance(r, tuple) else r for r in (first, second))
+    expect(not _same(np.asarray(first) == 0, np.asarray(second) == 0), "two runs drop the same")
 
 
 def _same(a, b):

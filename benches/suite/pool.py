@@ -33,9 +33,16 @@ class Process:
 
     def ask(self, do, **request):
         """Send a request and return the answer."""
-        self.process.stdin.write(json.dumps({"do": do} | request) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps({"do": do} | request) + "\n")
+            self.process.stdin.flush()
+        except OSError:
+            pass  # it has ended; the answer says so
         return self.answer()
+
+    @property
+    def ended(self):
+        return self.process.poll() is not None
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -46,7 +53,10 @@ class Process:
         return {"failed": "its process ended: " + " / ".join(tail)}
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -87,8 +97,11 @@ class Pool:
         """Return the processes of those contenders that are there, all started at once."""
         threads = threads or self.threads
         names = [name for name in names if name not in self.missing and self._may(name)]
-        new = [name for name in names if (name, threads) not in self.processes]
+        new = [name for name in names if (name, threads) not in self.processes
+               or self.processes[name, threads].ended]
         for name in new:
+            if (name, threads) in self.processes:
+                self.processes[name, threads].close()
             self.processes[name, threads] = self._spawn(name, threads)
         for name in new:
             answer = self.processes[name, threads].answer()

@@ -47,7 +47,8 @@ def summary(fields, results):
         FILL.format(fields["vendor"]),
     ]
     if fields["missing"]:
-        parts.append(f"Not installed here: {', '.join(fields['missing'])}.")
+        missing = "; ".join(f"{name} ({why})" for name, why in fields["missing"].items())
+        parts.append(f"Not here: {missing}.")
     if table := targets.table(results):
         parts += ["## Targets", table]
     return "\n\n".join(parts)

@@ -96,13 +96,13 @@ def number(value):
 
 def as_json(outcome):
     """Return the outcome as plain fields."""
-    limit = outcome.limit()
     return {
         "operation": outcome.case.operation, "shape": outcome.case.shape,
         "dtype": outcome.case.dtype, "rate": outcome.case.rate,
         "per_neuron": outcome.case.per_neuron, "shared_axes": outcome.case.shared_axes,
         "unit": outcome.case.unit, "threads": sorted({e.threads for e in outcome.entries}),
-        "limit": limit.median if limit else None,
+        "limits": {t: outcome.limit(t).median for t in sorted({e.threads for e in outcome.entries})
+                   if outcome.limit(t)},
         "entries": [
             {"contender": e.contender, "operation": e.operation, "threads": e.threads,
              "median": float(f"{e.median:.5g}"), "p10": float(f"{e.spread[0]:.5g}"),

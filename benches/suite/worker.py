@@ -10,9 +10,11 @@ import os
 import sys
 import time
 
+import numpy as np
+
 import contenders
 from suite.case import Case
-from suite.check import WrongResult, check, inputs
+from suite.check import WrongResult, check, differ, inputs
 
 _STATUS = "/proc/self/status"
 
@@ -34,13 +36,22 @@ class Worker:
         run = getattr(self.contender, case.operation)(case, *arrays)
         result = run()
         if not checked:
-            check(case, arrays, self.contender.numpy(result))
+            self._check(case, arrays, run, result)
         del result
         self.runs[slot] = run
         seconds = self._time(run, 1)
         if seconds < 0.05:
             seconds = min(seconds, *(self._time(run, 1) for _ in range(2)))
         return {"seconds": seconds}
+
+    def _check(self, case, arrays, run, result):
+        result = self.contender.numpy(result)
+        check(case, arrays, result)
+        if case.size <= 2**24:
+            parts = result if isinstance(result, tuple) else (result,)
+            first = tuple(np.array(part) for part in parts)  # the next run may write over it
+            second = self.contender.numpy(run())
+            differ(case, first, second if isinstance(second, tuple) else (second,))
 
     @staticmethod
     def _time(run, calls):

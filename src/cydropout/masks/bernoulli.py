@@ -41,7 +41,9 @@ class _Map(NamedTuple):
 def _map(rate: ArrayLike, shape: tuple[int, ...], scaling: Scaling) -> _Map:
     """Return the map of a rate; one that a layer asks for at every step is kept."""
     if type(rate) is np.ndarray and rate.dtype.kind == "f" and 1 < rate.size <= _LARGEST_KEPT:
-        return _kept_map(rate.tobytes(), rate.dtype, rate.shape, shape, scaling)
+        trailing = rate.shape.index(next(n for n in rate.shape if n > 1)) - rate.ndim
+        if size_of(shape[trailing:]) <= _LARGEST_KEPT:  # what the rates are spread over
+            return _kept_map(rate.tobytes(), rate.dtype, rate.shape, shape, scaling)
     return _new_map(rate, shape, scaling)
 
 
@@ -50,11 +52,7 @@ def _kept_map(
     rate: bytes, dtype: np.dtype[Any], rates: tuple[int, ...], shape: tuple[int, ...],
     scaling: Scaling,
 ) -> _Map:
-    kept = _new_map(np.frombuffer(rate, dtype).reshape(rates), shape, scaling)
-    for array in (kept.rate, kept.q, kept.scale):
-        if isinstance(array, np.ndarray):
-            array.flags.writeable = False
-    return kept
+    return _new_map(np.frombuffer(rate, dtype).reshape(rates), shape, scaling)
 
 
 def _new_map(rate: ArrayLike, shape: tuple[int, ...], scaling: Scaling) -> _Map:
@@ -62,6 +60,9 @@ def _new_map(rate: ArrayLike, shape: tuple[int, ...], scaling: Scaling) -> _Map:
     q = threshold(periodic(checked, shape))
     scale = training_scale(q, scaling)
     identity = q == ONE if isinstance(q, int) else bool((q == ONE).all())
+    for array in (checked, q, scale):
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False  # masks share it
     return _Map(checked, q, scale, identity, _kernel(q, scale))
 
 
@@ -125,7 +126,9 @@ class Mask:
         if storage not in ("bits", "seed"):
             raise ValueError(f"storage must be 'bits' or 'seed', not {storage!r}")
         self.offset = check_offset(offset, size_of(self._compact))
-        self.rate, q, scale, identity, kernel = _map(rate, self._compact, scaling)
+        checked, q, scale, identity, kernel = _map(rate, self._compact, scaling)
+        # A view of a read-only array, which nobody can make writeable.
+        self.rate = checked if isinstance(checked, float) else checked.view()
         self.scaling = scaling
         self.storage = storage
         self.key: int | None = None
