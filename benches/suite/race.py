@@ -100,7 +100,8 @@ class _Runner:
         cost = run * (self.runs + 1) + WARM + REST
         if self.large:
             cost += 4 * run  # to make the arrays, and to prepare
-        most = max(1, effort.rounds // effort.least)
+        least = min(effort.least, 3) if self.large else effort.least
+        most = max(1, effort.rounds // least)
         self.stride = min(most, math.ceil(effort.rounds * cost / effort.seconds))
 
     def turn(self):
