@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from training_cases import CLASSES, FEATURES, SAMPLES
 
+from cydropout import _kernels
+
 
 @pytest.fixture(scope="session")
 def data_directory() -> Path:
@@ -23,3 +25,11 @@ def data():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(SAMPLES, FEATURES)).astype("float32")
     return x, (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)
+
+
+@pytest.fixture(params=_kernels.available())
+def build(request):
+    """Run the test with each build that this CPU can run."""
+    before = _kernels.build
+    yield _kernels.choose(request.param)
+    _kernels.choose(before)

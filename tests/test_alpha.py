@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 import reference
 
-from cydropout import MaskStream, _kernels
+from cydropout import MaskStream
 from cydropout.layers import AlphaDropout, Context, FeatureAlphaDropout
 from cydropout.masks import AlphaMask
 
 KEY, DRAW = 0x299F31D0A4093822, 0x370734413198A2E
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
-
-
-@pytest.fixture(params=_kernels.available())
-def build(request):
-    before = _kernels.build
-    yield _kernels.choose(request.param)
-    _kernels.choose(before)
 
 
 def alpha(shape, rate=0.3, **options):

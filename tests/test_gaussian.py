@@ -14,13 +14,6 @@ DTYPES = ["float16", "bfloat16", "float32", "float64"]
 RATES = np.array([0.0, 0.1, 0.5, 0.9, 1.0])
 
 
-@pytest.fixture(params=_kernels.available())
-def build(request):
-    before = _kernels.build
-    yield _kernels.choose(request.param)
-    _kernels.choose(before)
-
-
 def gaussian(shape, rate=0.5, **options):
     return GaussianMask(MaskStream.from_state(KEY, DRAW), shape, rate, **options)
 

@@ -22,13 +22,6 @@ def dtype_named(name):
     return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
 
 
-@pytest.fixture(params=_kernels.available())
-def build(request):
-    before = _kernels.build
-    yield _kernels.choose(request.param)
-    _kernels.choose(before)
-
-
 @pytest.fixture(scope="module")
 def uniforms():
     return {n: reference.uniforms(KEY, DRAW, n, max(SIZES)) for n in OFFSETS}

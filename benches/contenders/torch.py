@@ -1,4 +1,4 @@
-"""PyTorch: its own dropout, eager and compiled, and its fastest recipe in kept buffers."""
+"""PyTorch: its own dropout, eager and compiled, and a recipe of its other operations."""
 
 from concurrent.futures import ThreadPoolExecutor
 

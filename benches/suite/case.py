@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-#: What numbers are per: how it is written, and how many of it make a second or an element.
+#: What a figure is, as it is written.
 NS_PER_ELEMENT = "ns/element"
 US_PER_CALL = "µs/call"
 BYTES_PER_ELEMENT = "bytes/element"
@@ -22,7 +22,7 @@ class Case:
         The name of a method of the contenders.
     shape, dtype : of the input
     rate : float
-        In the middle of the rates 0.2 to 0.8 times it, one per column, if `per_neuron`.
+        Of all elements; if `per_neuron`, the columns have rates from 0.2 to 0.8 times it.
     shared_axes : axes along which elements share one random number
     threads : the numbers of threads to race, each contender with each; 0 stands for all
     contenders : which take part; all if empty

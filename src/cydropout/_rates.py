@@ -44,6 +44,14 @@ def check_rate(rate: ArrayLike) -> float | np.ndarray:
     return float(values) if values.ndim == 0 else values
 
 
+def check_one_rate(rate: ArrayLike, owner: str) -> float:
+    """Return ``rate`` as a float; raise if it is no probability, or one for each of several."""
+    checked = check_rate(rate)
+    if not isinstance(checked, float):
+        raise TypeError(f"{owner} takes one rate, not {rate!r}")
+    return checked
+
+
 def check_shape(shape: Any) -> tuple[int, ...]:
     """Return ``shape`` as a tuple of lengths."""
     try:

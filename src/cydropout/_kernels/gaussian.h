@@ -107,11 +107,9 @@ static void cyd_gaussian(uint64_t key, uint64_t draw, uint64_t chunk, const floa
             store(y + k, v);                                                                     \
         }                                                                                        \
     }
-#define CYD_FROM_F16(v, p) (v) = cyd_from_f16(p)
-#define CYD_FROM_BF16(v, p) (v) = cyd_from_bf16(p)
 CYD_DEFINE_MULTIPLY(f32, float, CYD_LOAD, CYD_STORE)
-CYD_DEFINE_MULTIPLY(f16, cyd_f16, CYD_FROM_F16, cyd_to_f16)
-CYD_DEFINE_MULTIPLY(bf16, cyd_bf16, CYD_FROM_BF16, cyd_to_bf16)
+CYD_DEFINE_MULTIPLY(f16, cyd_f16, CYD_LOAD_F16, cyd_to_f16)
+CYD_DEFINE_MULTIPLY(bf16, cyd_bf16, CYD_LOAD_BF16, cyd_to_bf16)
 
 CYD_INLINE void cyd_multiply_f64(double *y, const double *x, const float *m) {
     for (int k = 0; k < 32; k += CYD_L64) {

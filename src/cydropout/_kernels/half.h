@@ -62,4 +62,7 @@ CYD_INLINE void cyd_to_f16(cyd_f16 *p, cyd_f32v v) {
 #endif
 }
 
+#define CYD_LOAD_F16(v, p) (v) = cyd_from_f16(p)
+#define CYD_LOAD_BF16(v, p) (v) = cyd_from_bf16(p)
+
 #endif

@@ -21,8 +21,6 @@
             store(y + k, v);                                                                     \
         }                                                                                        \
     }
-#define CYD_LOAD_F16(v, p) (v) = cyd_from_f16(p)
-#define CYD_LOAD_BF16(v, p) (v) = cyd_from_bf16(p)
 CYD_DEFINE_APPLY(f32, float, float, cyd_f32v, CYD_L32, CYD_LOAD, CYD_STORE, cyd_keep_f32v)
 CYD_DEFINE_APPLY(f64, double, double, cyd_f64v, CYD_L64, CYD_LOAD, CYD_STORE, cyd_keep_f64v)
 CYD_DEFINE_APPLY(f16, cyd_f16, float, cyd_f32v, CYD_L32, CYD_LOAD_F16, cyd_to_f16, cyd_keep_f32v)

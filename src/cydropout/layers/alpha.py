@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from .._rates import check_rate
+from .._rates import check_one_rate
 from .base import Array, Backward, Context, Layer, as_float
 
 
@@ -29,10 +29,7 @@ class AlphaDropout(Layer):
 
     def __init__(self, rate: float, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        checked = check_rate(rate)
-        if not isinstance(checked, float):
-            raise TypeError(f"{type(self).__name__} takes one rate, not {rate!r}")
-        self.rate = checked
+        self.rate = check_one_rate(rate, type(self).__name__)
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``mask(x)`` and the gradient of the mask."""

@@ -63,7 +63,6 @@ class Context:
         stream = self._stream()
         return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
 
-
     def draw_gaussian(self, shape: Shape, rate: Any) -> masks.Mask | masks.GaussianMask:
         """Draw the next Gaussian noise of the stream, or at inference its mean, the identity."""
         if not self.training:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from .._rates import check_one_rate
 from ..masks import Mask
 from .base import Context
 from .dropout import Dropout
@@ -25,9 +26,8 @@ class _SpatialDropout(Dropout):
         storage: Literal["bits", "seed"] = "bits",
         name: str | None = None,
     ) -> None:
+        rate = check_one_rate(rate, type(self).__name__)
         super().__init__(rate, scaling=scaling, storage=storage, name=name)
-        if not isinstance(self.rate, float):
-            raise TypeError(f"{type(self).__name__} takes one rate, not {rate!r}")
         if data_format not in DATA_FORMATS:
             raise ValueError(
                 f"data_format {data_format!r} is unknown; use one of {', '.join(DATA_FORMATS)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .._rates import check_rate
+from .._rates import check_one_rate
 from ..masks import Mask
 from .base import Context
 from .dropout import Dropout
@@ -35,9 +35,7 @@ class StochasticDepth(Dropout):
     def __init__(
         self, rate: float, *, mode: Literal["sample", "batch"] = "sample", name: str | None = None
     ) -> None:
-        super().__init__(rate, name=name)
-        if not isinstance(self.rate, float):
-            raise TypeError(f"StochasticDepth takes one rate, not {rate!r}")
+        super().__init__(check_one_rate(rate, type(self).__name__), name=name)
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
         self.mode = mode
@@ -64,7 +62,5 @@ def depth_rates(depth: int, rate: float) -> list[float]:
     """
     if depth < 1:
         raise ValueError(f"depth must be 1 or more, not {depth}")
-    last = check_rate(rate)
-    if not isinstance(last, float):
-        raise TypeError(f"rate must be one number, not {rate!r}")
+    last = check_one_rate(rate, "depth_rates")
     return [last * block / depth for block in range(1, depth + 1)]

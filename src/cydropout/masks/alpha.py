@@ -1,12 +1,14 @@
 """Alpha dropout: what is dropped goes to a SELU's lower end, and mean and variance are kept."""
 
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout._kernels import api
-from cydropout._rates import ONE, check_rate
+from cydropout._rates import ONE, check_one_rate
+from cydropout.masks.applied import applied
 from cydropout.masks.bernoulli import Mask
 from cydropout.random import MaskStream
 
@@ -43,7 +45,7 @@ class AlphaMask(Mask):
         storage: Literal["bits", "seed"] = "bits",
         offset: int = 0,
     ) -> None:
-        rate = _one_rate(rate)
+        rate = check_one_rate(rate, "alpha dropout")
         super().__init__(
             stream, shape, rate, shared_axes=shared_axes, storage=storage, offset=offset
         )
@@ -51,15 +53,15 @@ class AlphaMask(Mask):
     @property
     def scale(self) -> float:
         """What kept elements are multiplied by, ``a``."""
-        return _coefficients(self.rate)[0]
+        return _coefficients(self._state[0])[0]
 
     @property
     def shift(self) -> float:
         """What is added to kept elements, ``b``."""
-        return _coefficients(self.rate)[1]
+        return _coefficients(self._state[0])[1]
 
     def _make(self, q: Any, scale: Any, store: bool, kernel: Any = None) -> None:
-        a, b = _coefficients(self.rate)
+        a, b = _coefficients(q)
         super()._make(q, a, store, (q, a))
         self._plan.set_affine(b, a * LOWER + b)
 
@@ -71,25 +73,19 @@ class AlphaMask(Mask):
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
     ) -> np.ndarray:
         """y = a x + b where kept, else a LOWER + b; see `Mask.apply`."""
-        return self._apply(x, out, num_threads, affine=self.key is not None)
+        run = partial(self._run, affine=self.key is not None)
+        return applied(run, self.shape, x, out, num_threads)
 
     def backward(
         self, dy: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
     ) -> np.ndarray:
         """dx = a dy where kept, else 0; see `Mask.apply`."""
-        return self._apply(dy, out, num_threads)
+        return applied(self._run, self.shape, dy, out, num_threads)
 
 
-def _one_rate(rate: Any) -> float:
-    checked = check_rate(rate)
-    if not isinstance(checked, float):
-        raise TypeError(f"alpha dropout takes one rate, not {rate!r}")
-    return checked
-
-
-def _coefficients(rate: Any) -> tuple[float, float]:
-    k = round((1.0 - float(rate)) * ONE) / ONE
+def _coefficients(q: int) -> tuple[float, float]:
+    k = q / ONE
     if k == 0:
         return 0.0, 0.0
-    a = (k * (1 + (1 - k) * LOWER**2)) ** -0.5
+    a: float = (k * (1 + (1 - k) * LOWER**2)) ** -0.5
     return a, -a * (1 - k) * LOWER

@@ -22,6 +22,7 @@ from cydropout._rates import (
     threshold,
     training_scale,
 )
+from cydropout.masks.applied import applied
 from cydropout.random import MaskStream
 
 #: Rates per mask for which tables are kept: 64 tables of at most 0.2 MiB.
@@ -207,7 +208,7 @@ class Mask:
         ValueError
             If ``x`` has another shape than the mask, or ``out`` does not fit.
         """
-        return self._apply(x, out, num_threads)
+        return applied(self._run, self.shape, x, out, num_threads)
 
     def backward(
         self, dy: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
@@ -215,37 +216,9 @@ class Mask:
         """Return the gradient for x: of a linear mask, the mask of ``dy``."""
         return self.apply(dy, out, num_threads)
 
-    def _apply(
-        self, x: ArrayLike, out: np.ndarray | None, num_threads: int | None, affine: bool = False
-    ) -> np.ndarray:
-        threads = check_num_threads(num_threads)
-        # The common call: most of the time of a small array goes into the checks below.
-        code = api.ready(x, out)
-        if code >= 0 and np.shape(x) == self.shape:
-            y = np.empty(self.shape, np.asarray(x).dtype) if out is None else out
-            self._run(np.asarray(x), y, code, threads, affine)
-            return y
-        x, code = _arrays.as_float_array(x)
-        if x.shape != self.shape:
-            raise ValueError(f"x has shape {x.shape}, but the mask has shape {self.shape}")
-        if out is not None:
-            _arrays.check_out(out, x)
-        ready = _arrays.contiguous(x)
-        # The result keeps the byte order of x; a copy made on the way is free to write to.
-        if out is not None and _arrays.is_ready(out):
-            y = out
-        elif ready is not x and not np.may_share_memory(ready, x):
-            y = ready
-        else:
-            y = np.empty(x.shape, x.dtype.newbyteorder("="))
-        self._run(ready, y, code, threads, affine)
-        if out is None:
-            return y.astype(x.dtype, copy=False)
-        if y is not out:
-            out[...] = y
-        return out
-
-    def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int, affine: bool) -> None:
+    def _run(
+        self, x: np.ndarray, y: np.ndarray, code: int, threads: int, affine: bool = False
+    ) -> None:
         if not self._axes or self._compact == self.shape:
             self._plan.apply(x, y, code, threads, affine)
         elif x.size:

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cydropout import _arrays
 from cydropout._kernels import api
-from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import check_offset, check_rate, check_shape, check_sigma, periodic, size_of
+from cydropout.masks.applied import applied
 from cydropout.random import MaskStream
 
 
@@ -112,25 +111,14 @@ class GaussianMask:
 
         Parameters, result and errors are those of `Mask.apply`.
         """
-        threads = check_num_threads(num_threads)
-        x, code = _arrays.as_float_array(x)
-        if x.shape != self.shape:
-            raise ValueError(f"x has shape {x.shape}, but the mask has shape {self.shape}")
-        if out is not None:
-            _arrays.check_out(out, x)
-        ready = _arrays.contiguous(x)
-        native = np.empty(x.shape, x.dtype.newbyteorder("="))
-        y = out if out is not None and _arrays.is_ready(out) else native
-        if self._noise is None:
-            np.copyto(y, ready)
-        else:
-            self._noise.apply(ready, y, code, threads)
+        return applied(self._run, self.shape, x, out, num_threads)
+
+    def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int) -> None:
+        if self._noise is not None:
+            self._noise.apply(x, y, code, threads)
+        elif y is not x:
+            np.copyto(y, x)
         self._drop(y)
-        if out is None:
-            return y.astype(x.dtype, copy=False)
-        if y is not out:
-            out[...] = y
-        return out
 
     backward = apply
 
