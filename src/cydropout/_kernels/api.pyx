@@ -74,8 +74,13 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
          double decay=0.0, double correction=1.0, bint nesterov=False, int num_threads=0):
     """One optimizer step in place; the arrays are contiguous and of one dtype and size."""
     cdef step_t settings
-    cdef job_t job
     cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
+    cdef kernel_fn kernel
+    cdef const void *slope = cnp.PyArray_DATA(g)
+    cdef void *target = cnp.PyArray_DATA(w)
+    settings.first = NULL if first is None else cnp.PyArray_DATA(first)
+    settings.second = NULL if second is None else cnp.PyArray_DATA(second)
+    settings.size = <uint64_t>cnp.PyArray_SIZE(w)
     settings.learning_rate = learning_rate
     settings.beta1 = beta1
     settings.beta2 = beta2
@@ -83,19 +88,11 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     settings.decay = decay
     settings.correction = correction
     settings.nesterov = nesterov
-    memset(&job, 0, sizeof(job))
     if kind == "sgd":
-        job.step = table.sgd[code]
+        kernel = table.sgd[code]
     elif kind == "adam":
-        job.step = table.adam[code]
+        kernel = table.adam[code]
     else:
-        job.step = table.rmsprop[code]
-    job.kind = STEP
-    job.y = cnp.PyArray_DATA(w)
-    job.x = cnp.PyArray_DATA(g)
-    job.first = NULL if first is None else cnp.PyArray_DATA(first)
-    job.second = NULL if second is None else cnp.PyArray_DATA(second)
-    job.settings = &settings
-    job.size = <uint64_t>cnp.PyArray_SIZE(w)
+        kernel = table.rmsprop[code]
     with nogil:
-        run(&job, job.size, tiles(job.size), num_threads)
+        run(kernel, slope, target, &settings, settings.size, tiles(settings.size), num_threads)

@@ -18,30 +18,31 @@ include "steps.pxi"
 
 cdef table_t table
 
+
+cdef void enter(kernel_fn *row, kernel_fn half, kernel_fn brain, kernel_fn single,
+                kernel_fn wide):
+    row[<int>FLOAT16] = half
+    row[<int>BFLOAT16] = brain
+    row[<int>FLOAT32] = single
+    row[<int>FLOAT64] = wide
+
+
 table.digit = digit
-table.draw = draw_range
-table.apply[<int>FLOAT16] = <apply_fn>apply_range[f16]
-table.apply[<int>BFLOAT16] = <apply_fn>apply_range[bf16]
-table.apply[<int>FLOAT32] = <apply_fn>apply_range[float]
-table.apply[<int>FLOAT64] = <apply_fn>apply_range[double]
-table.rows[<int>FLOAT16] = <rows_fn>apply_rows[f16]
-table.rows[<int>BFLOAT16] = <rows_fn>apply_rows[bf16]
-table.rows[<int>FLOAT32] = <rows_fn>apply_rows[float]
-table.rows[<int>FLOAT64] = <rows_fn>apply_rows[double]
-table.noise[<int>FLOAT16] = <noise_fn>noise_range[f16]
-table.noise[<int>BFLOAT16] = <noise_fn>noise_range[bf16]
-table.noise[<int>FLOAT32] = <noise_fn>noise_range[float]
-table.noise[<int>FLOAT64] = <noise_fn>noise_range[double]
-table.forward[<int>FLOAT32] = <forward_fn>forward_range[float]
-table.forward[<int>FLOAT64] = <forward_fn>forward_range[double]
-table.backward[<int>FLOAT32] = <backward_fn>backward_range[float]
-table.backward[<int>FLOAT64] = <backward_fn>backward_range[double]
-table.sgd[<int>FLOAT32] = <step_fn>sgd_range[float]
-table.sgd[<int>FLOAT64] = <step_fn>sgd_range[double]
-table.adam[<int>FLOAT32] = <step_fn>adam_range[float]
-table.adam[<int>FLOAT64] = <step_fn>adam_range[double]
-table.rmsprop[<int>FLOAT32] = <step_fn>rmsprop_range[float]
-table.rmsprop[<int>FLOAT64] = <step_fn>rmsprop_range[double]
+table.draw = <kernel_fn>draw_range
+enter(table.apply, <kernel_fn>apply_range[f16], <kernel_fn>apply_range[bf16],
+      <kernel_fn>apply_range[float], <kernel_fn>apply_range[double])
+enter(table.rows, <kernel_fn>apply_rows[f16], <kernel_fn>apply_rows[bf16],
+      <kernel_fn>apply_rows[float], <kernel_fn>apply_rows[double])
+enter(table.noise, <kernel_fn>noise_range[f16], <kernel_fn>noise_range[bf16],
+      <kernel_fn>noise_range[float], <kernel_fn>noise_range[double])
+enter(table.forward, NULL, NULL, <kernel_fn>forward_range[float],
+      <kernel_fn>forward_range[double])
+enter(table.backward, NULL, NULL, <kernel_fn>backward_range[float],
+      <kernel_fn>backward_range[double])
+enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
+enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
+enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],
+      <kernel_fn>rmsprop_range[double])
 
 
 def kernels():

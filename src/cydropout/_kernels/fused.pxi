@@ -29,9 +29,10 @@ cdef void backward_words(real *dz, real *total, const real *dy, const real *z,
                      fused.kind, fused.a)
 
 
-cdef void forward_range(const real *z, real *y, const mask_t *mask, const fused_t *fused,
-                        uint64_t begin, uint64_t end) noexcept nogil:
+cdef void forward_range(const real *z, real *y, const fused_t *fused, uint64_t begin,
+                        uint64_t end) noexcept nogil:
     """y = scale * act(z + bias) where kept, else 0, for the tiles [begin, end)."""
+    cdef const mask_t *mask = fused.mask
     cdef cursor_t cursor
     cdef const uint32_t *words
     cdef real part[32]
@@ -56,14 +57,15 @@ cdef void forward_range(const real *z, real *y, const mask_t *mask, const fused_
             memcpy(y + at + whole, part, left * sizeof(real))
 
 
-cdef void backward_range(const real *dy, const real *z, real *dz, real *total,
-                         const mask_t *mask, const fused_t *fused, uint64_t begin,
-                         uint64_t end) noexcept nogil:
+cdef void backward_tiles(const real *dy, real *dz, real *total, const fused_t *fused,
+                         uint64_t begin, uint64_t end) noexcept nogil:
     """dz = scale * dy * act'(z + bias) where kept, else 0; total[column] += dz.
 
     `total` has `columns` elements and a tile: element i adds at (start of its tile) % columns
     plus its place in the tile, so that the caller folds what lies past the columns.
     """
+    cdef const mask_t *mask = fused.mask
+    cdef const real *z = <const real*>fused.z
     cdef cursor_t cursor
     cdef const uint32_t *words
     cdef uint32_t last
@@ -92,3 +94,13 @@ cdef void backward_range(const real *dy, const real *z, real *dz, real *total,
                 part_g, total, part_g, part_z, fused, column + whole, mask,
                 phase + (whole if mask.period else 0), &last, 1)
             memcpy(dz + at + whole, part_g, left * sizeof(real))
+
+
+cdef void backward_range(const real *dy, real *dz, const fused_t *fused, uint64_t begin,
+                         uint64_t end) noexcept nogil:
+    """The chunks [begin, end) of the tiles, each with the totals of its own."""
+    cdef uint64_t chunk
+    for chunk in range(begin, end):
+        backward_tiles[real](
+            dy, dz, <real*>(<char*>fused.totals + chunk * fused.chunk_bytes), fused,
+            fused.tiles * chunk // fused.chunks, fused.tiles * (chunk + 1) // fused.chunks)

@@ -53,7 +53,8 @@ cdef const uint32_t *tile_words(const mask_t *mask, uint64_t tile,
     return cursor.words
 
 
-cdef void draw_range(const mask_t *mask, uint64_t begin, uint64_t end) noexcept nogil:
+cdef void draw_range(const void *x, void *y, const mask_t *mask, uint64_t begin,
+                     uint64_t end) noexcept nogil:
     """Store the keep-bits of the tiles [begin, end)."""
     cdef cursor_t cursor
     cdef uint64_t tile

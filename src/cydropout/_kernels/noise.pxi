@@ -32,9 +32,6 @@ cdef class Noise:
         return y
 
     cdef void run(self, const void *x, void *y, int code, int num_threads):
-        cdef job_t job
-        memset(&job, 0, sizeof(job))
-        job.kind = NOISE
-        job.dtype, job.x, job.y, job.noise = code, x, y, &self.noise
         with nogil:
-            run(&job, self.noise.size, tiles(self.noise.size), num_threads)
+            run(table.noise[code], x, y, &self.noise, self.noise.size, tiles(self.noise.size),
+                num_threads)

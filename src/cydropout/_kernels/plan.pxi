@@ -162,6 +162,11 @@ cdef class Plan:
         """Say which draw this is, before the first use."""
         self.mask.key, self.mask.draw = key, draw
 
+    def set_bits(self, cnp.ndarray words):
+        """Give the keep-bits, which are not drawn then, before the first use."""
+        self.words, self.store = words, True
+        self.mask.bits, self.mask.source = <uint32_t*>cnp.PyArray_DATA(words), STORED
+
     @property
     def nbytes(self):
         """Bytes of keep-bits that are held from forward to backward."""
@@ -210,14 +215,17 @@ cdef class Plan:
         self.keep_words(&mask)
 
     def apply_rows(self, cnp.ndarray x, cnp.ndarray y, int code, list sizes, list strides,
-                   uint64_t length, bint shared, int num_threads=0, bint affine=False):
+                   uint64_t length, bint shared, int num_threads=0, bint affine=False,
+                   cnp.ndarray scales=None):
         """y = scale * x where kept, else 0, for rows that share the mask's bits.
 
         The rows are numbered by the axes `sizes`, each moving `strides` mask elements; a row has
-        `length` elements, which share one bit, or have one each.
+        `length` elements, which share one bit, or have one each. With `scales`, float64, there is
+        one scale for each place along the first axis.
         """
-        cdef job_t job
         cdef rows_t rows
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef void *target = cnp.PyArray_DATA(y)
         cdef cnp.ndarray words = self.bits(num_threads)
         cdef mask_t mask = self.mask
         cdef uint64_t count = 1
@@ -232,29 +240,24 @@ cdef class Plan:
             count *= rows.sizes[axis]
         rows.length, rows.span, rows.shared = length, 4 * TILE, shared
         rows.size = count * length
-        memset(&job, 0, sizeof(job))
-        job.kind = ROWS
-        job.dtype = code
-        job.x, job.y = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y)
-        job.mask, job.rows = &mask, &rows
+        rows.mask = &mask
+        rows.scales = NULL if scales is None else <const double*>cnp.PyArray_DATA(scales)
         with nogil:
-            run(&job, rows.size, (rows.size + rows.span - 1) // rows.span, num_threads)
+            run(table.rows[code], source, target, &rows, rows.size,
+                (rows.size + rows.span - 1) // rows.span, num_threads)
 
     def forward(self, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray y, int code, int kind,
                 double a, uint64_t columns, int num_threads=0):
         """y = scale * act(z + bias) where kept, else 0; `bias` goes on for a tile."""
-        cdef job_t job
         cdef fused_t fused
         cdef mask_t mask = self.ready()
+        cdef const void *source = cnp.PyArray_DATA(z)
+        cdef void *target = cnp.PyArray_DATA(y)
+        fused.mask, fused.bias = &mask, cnp.PyArray_DATA(bias)
         fused.kind, fused.a, fused.columns = kind, a, columns
-        fused.bias = cnp.PyArray_DATA(bias)
-        memset(&job, 0, sizeof(job))
-        job.kind = FORWARD
-        job.dtype = code
-        job.z, job.y = cnp.PyArray_DATA(z), cnp.PyArray_DATA(y)
-        job.mask, job.fused = &mask, &fused
         with nogil:
-            run(&job, mask.size, tiles(mask.size), num_threads)
+            run(table.forward[code], source, target, &fused, mask.size, tiles(mask.size),
+                num_threads)
         self.keep_words(&mask)
 
     def backward(self, cnp.ndarray dy, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray dz,
@@ -265,21 +268,16 @@ cdef class Plan:
         The tiles are split by the rows of `totals` alone, so that the sums, to the bit, do not
         depend on the threads.
         """
-        cdef job_t job
         cdef fused_t fused
         cdef mask_t mask = self.ready()
+        cdef const void *source = cnp.PyArray_DATA(dy)
+        cdef void *target = cnp.PyArray_DATA(dz)
+        fused.mask, fused.bias = &mask, cnp.PyArray_DATA(bias)
         fused.kind, fused.a, fused.columns = kind, a, columns
-        fused.bias = cnp.PyArray_DATA(bias)
-        memset(&job, 0, sizeof(job))
-        job.kind = BACKWARD
-        job.dtype = code
-        job.x, job.z, job.y = (
-            cnp.PyArray_DATA(dy), cnp.PyArray_DATA(z), cnp.PyArray_DATA(dz))
-        job.first = cnp.PyArray_DATA(totals)
-        job.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
-        job.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
-        job.tiles = tiles(mask.size)
-        job.mask, job.fused = &mask, &fused
+        fused.z, fused.totals = cnp.PyArray_DATA(z), cnp.PyArray_DATA(totals)
+        fused.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
+        fused.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
+        fused.tiles = tiles(mask.size)
         with nogil:
-            run(&job, mask.size, job.chunks, num_threads)
+            run(table.backward[code], source, target, &fused, mask.size, fused.chunks, num_threads)
         self.keep_words(&mask)

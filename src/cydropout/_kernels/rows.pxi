@@ -108,18 +108,37 @@ cdef void apply_short(element *y, const element *x, const mask_t *mask, const ro
         walk_on(&walk, rows)
 
 
-cdef void apply_rows(const element *x, element *y, const mask_t *mask, const rows_t *rows,
-                     uint64_t begin, uint64_t end) noexcept nogil:
+cdef inline void fill_scale(float *scale32, double *scale64, double scale) noexcept nogil:
+    cdef int i
+    for i in range(32):
+        scale32[i] = <float>scale
+        scale64[i] = scale
+
+
+cdef void apply_rows(const element *x, element *y, const rows_t *rows, uint64_t begin,
+                     uint64_t end) noexcept nogil:
     """The elements [begin, end) * span of the array."""
     cdef walk_t walk
+    cdef mask_t scaled = rows.mask[0]
+    cdef float scale32[32]
+    cdef double scale64[32]
+    cdef uint64_t place = 0
+    cdef const mask_t *mask = &scaled
     cdef uint64_t at = begin * rows.span, last = min(end * rows.span, rows.size)
     cdef uint64_t column = at % rows.length, count
-    if rows.shared and rows.length < SHORT and not mask.period:
+    if rows.scales != NULL:
+        scaled.scale32, scaled.scale64 = scale32, scale64
+    elif rows.shared and rows.length < SHORT and not mask.period:
         apply_short[element](y, x, mask, rows, at, last)
         return
     walk_to(&walk, rows, at // rows.length)
+    if rows.scales != NULL:
+        place = walk.index[0] + 1
     while at < last:
         count = min(rows.length - column, last - at)
+        if rows.scales != NULL and walk.index[0] != place:
+            place = walk.index[0]
+            fill_scale(scale32, scale64, rows.scales[place])
         if rows.shared:
             apply_same[element](y + at, x + at, mask, walk.bit, count)
         else:

@@ -48,6 +48,8 @@ ctypedef struct rows_t:
     uint64_t size             # elements in all
     uint64_t span             # elements in one unit of work
     bint shared               # a whole row shares one bit
+    const mask_t *mask
+    const double *scales      # one for each place along the first axis, or NULL: those of the mask
 
 # The map y = (1 + sigma n) x with n standard normal: word i % 4 of Philox block i // 4.
 ctypedef struct noise_t:
@@ -60,12 +62,23 @@ ctypedef struct noise_t:
 
 # One pass over rows of `columns` elements; bias has a period and a tile of them.
 ctypedef struct fused_t:
+    const mask_t *mask
     int kind
     double a
     uint64_t columns
     const void *bias
+    # Of a backward pass alone: its tiles are split into chunks that each have sums of their own.
+    const void *z
+    void *totals
+    uint64_t tiles
+    uint64_t chunks
+    uint64_t chunk_bytes
 
+# One step of `size` parameters, with what the optimizer remembers of them.
 ctypedef struct step_t:
+    void *first
+    void *second
+    uint64_t size
     double learning_rate
     double beta1
     double beta2
@@ -74,27 +87,20 @@ ctypedef struct step_t:
     double correction
     bint nesterov
 
-ctypedef void (*draw_fn)(const mask_t*, uint64_t, uint64_t) noexcept nogil
-ctypedef void (*apply_fn)(const void*, void*, const mask_t*, uint64_t, uint64_t) noexcept nogil
-ctypedef void (*rows_fn)(const void*, void*, const mask_t*, const rows_t*, uint64_t,
-                         uint64_t) noexcept nogil
-ctypedef void (*noise_fn)(const void*, void*, const noise_t*, uint64_t, uint64_t) noexcept nogil
-ctypedef void (*forward_fn)(const void*, void*, const mask_t*, const fused_t*, uint64_t,
-                            uint64_t) noexcept nogil
-ctypedef void (*backward_fn)(const void*, const void*, void*, void*, const mask_t*,
-                             const fused_t*, uint64_t, uint64_t) noexcept nogil
-ctypedef void (*step_fn)(void*, const void*, void*, void*, const step_t*, int64_t,
-                         int64_t) noexcept nogil
+# Reads x, writes y, for the units of work [begin, end); `settings` is one of the structs above.
+ctypedef void (*kernel_fn)(const void *x, void *y, const void *settings, uint64_t begin,
+                           uint64_t end) noexcept nogil
 ctypedef void (*digit_fn)(uint64_t, uint64_t, uint64_t, uint32_t, uint32_t*) noexcept nogil
 
+# The kernels of elements of any dtype stand by dtype_t.
 ctypedef struct table_t:
     digit_fn digit
-    draw_fn draw
-    apply_fn apply[4]          # by dtype_t
-    rows_fn rows[4]
-    noise_fn noise[4]
-    forward_fn forward[4]      # float32 and float64 alone
-    backward_fn backward[4]
-    step_fn sgd[4]
-    step_fn adam[4]
-    step_fn rmsprop[4]
+    kernel_fn draw
+    kernel_fn apply[4]
+    kernel_fn rows[4]
+    kernel_fn noise[4]
+    kernel_fn forward[4]       # float32 and float64 alone
+    kernel_fn backward[4]
+    kernel_fn sgd[4]
+    kernel_fn adam[4]
+    kernel_fn rmsprop[4]
