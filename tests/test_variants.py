@@ -31,11 +31,16 @@ class Variant:
     shape: tuple[int, ...]
     shared_axes: tuple[int, ...] = ()
     drops: bool = True  # to 0: a plain mask, whose map is scale * keep * x
+    brings_bools: bool = True
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
 
 
 VARIANTS = {
     "Dropout": Variant(Dropout, (40, 30)),
-    "GaussianDropout": Variant(GaussianDropout, (40, 30), drops=False),
+    "GaussianDropout": Variant(GaussianDropout, (40, 30), drops=False, brings_bools=False),
     "AlphaDropout": Variant(AlphaDropout, (40, 30), drops=False),
     "FeatureAlphaDropout": Variant(FeatureAlphaDropout, (9, 8, 5, 5), (2, 3), drops=False),
     "SpatialDropout1D": Variant(SpatialDropout1D, (9, 8, 25), (2,)),
@@ -106,10 +111,57 @@ def test_the_same_seed_gives_the_same_in_every_dtype(variant):
         np.testing.assert_allclose(y.astype("f8"), wide, rtol=2e-3, atol=2e-3)
 
 
+def test_the_mask_of_a_pass_can_be_had_and_brought_back(variant):
+    layer, x, masks = variant.make(0.4), values(variant), {}
+    y, backward = layer.forward(x, Context(training=True, stream=MaskStream(5), masks=masks))
+    dx, other, moved_on = backward(x), variant.make(0.4), MaskStream(6)
+    assert list(masks) == [layer]
+    for ctx, options in (
+        (Context(training=True, stream=moved_on, masks=masks), {}),  # held for the layer
+        (training(moved_on), {"mask": masks[layer]}),  # brought
+    ):
+        again, back = (other if options else layer).forward(x, ctx, **options)
+        assert again.tobytes() == y.tobytes() and back(x).tobytes() == dx.tobytes()
+    assert moved_on.next_draw == 0
+    masks.clear()
+    layer.forward(x, Context(training=True, stream=moved_on, masks=masks))
+    assert moved_on.next_draw == 1 and list(masks) == [layer]
+
+
+def test_a_mask_of_another_shape_is_refused(variant):
+    layer, x = variant.make(0.4), values(variant)
+    mask = layer.mask((*variant.shape[:-1], variant.shape[-1] + 1), training())
+    longer = variant.shape[-1] + 1
+    if variant.ndim - 1 in variant.shared_axes:
+        assert layer.forward(x, training(), mask=mask)[0].shape == x.shape
+    else:
+        with pytest.raises(ValueError, match=str(longer)):
+            layer.forward(x, training(), mask=mask)
+
+
+def test_what_is_kept_can_be_brought_as_bools(variant):
+    layer, x = variant.make(0.4), values(variant)
+    if not variant.brings_bools:
+        pytest.skip("its mask is not made of bools")
+    masks = {}
+    y, backward = layer.forward(x, Context(training=True, stream=MaskStream(5), masks=masks))
+    bits = masks[layer].keep
+    again, back = variant.make(0.4).forward(x, training(MaskStream(6)), mask=bits)
+    assert again.tobytes() == y.tobytes() and back(x).tobytes() == backward(x).tobytes()
+    with pytest.raises(TypeError, match="int64"):
+        layer.forward(x, training(), mask=bits.astype("int64"))
+
+
 @pytest.mark.parametrize("rate", [-0.1, 1.5, np.nan])
 def test_bad_rates_are_named(variant, rate):
     with pytest.raises(ValueError, match=str(rate)):
         variant.make(rate)
+    layer = variant.make(0.25)
+    with pytest.raises(ValueError, match=str(rate)):
+        layer.rate = rate
+    assert layer.rate == 0.25
+    layer.rate = 1
+    assert (layer.forward(values(variant), training())[0] == 0).all()
 
 
 def test_the_realised_rate(variant):

@@ -10,7 +10,7 @@ from cydropout import _arrays, _kernels
 from cydropout._kernels import api, caches, threads
 from cydropout._kernels.threads import check_num_threads, get_num_threads, set_num_threads
 from cydropout._rates import Scaling
-from cydropout.masks import Mask, inference_mask
+from cydropout.masks import BitMask, Mask, inference_mask
 from cydropout.random import RNG, as_stream
 
 __all__ = ["adam_step", "bias_activation_dropout", "bias_activation_dropout_backward", "dropout",
@@ -106,7 +106,7 @@ def dropout(
 
 
 def _check_fused(
-    z: Any, activation: str, mask: Mask | None, a: float
+    z: Any, activation: str, mask: BitMask | None, a: float
 ) -> tuple[np.ndarray, int, int]:
     z, code = _arrays.as_float_array(z, "z")
     if code < 2:
@@ -132,7 +132,7 @@ def _extended_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
     return api.repeated(bias, bias.size + _TILE), max(bias.size, 1)
 
 
-def _fused_plan(mask: Mask | None, z: np.ndarray) -> tuple[api.Plan, Mask | None]:
+def _fused_plan(mask: BitMask | None, z: np.ndarray) -> tuple[api.Plan, BitMask | None]:
     """Return the plan that runs in the same pass, and the mask that needs one of its own."""
     plan = None if mask is None else mask.fused_plan()
     if plan is not None:
@@ -162,7 +162,7 @@ def bias_activation_dropout(
     z: ArrayLike,
     bias: ArrayLike | None,
     activation: str,
-    mask: Mask | None,
+    mask: BitMask | None,
     *,
     a: float = 1.0,
     out: np.ndarray | None = None,
@@ -210,7 +210,7 @@ def bias_activation_dropout_backward(
     z: ArrayLike,
     bias: ArrayLike | None,
     activation: str,
-    mask: Mask | None,
+    mask: BitMask | None,
     *,
     a: float = 1.0,
     out: np.ndarray | None = None,

@@ -217,6 +217,7 @@ class Trainer:
             for parameter in parameters:
                 parameter.zero_grad()
             backward(gradient)
+            value += self.model.penalty()
             self.optimizer.step(parameters, num_threads=self.num_threads)
             mean.add(len(target), value, self.loss.accuracy(prediction, target))
             bar.step(len(target), *mean.current())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from .._rates import check_one_rate
-from .base import Array, Backward, Context, Layer, as_float
+from ..masks import AlphaMask
+from .base import Context, Shape
+from .masked import MaskedLayer
 
 
-class AlphaDropout(Layer):
+class AlphaDropout(MaskedLayer):
     """y = a x + b where kept, else ``a LOWER + b`` with LOWER = -1.7581, a SELU's lower end.
 
     ``a`` and ``b`` are such that an input of mean 0 and variance 1 keeps both; see
@@ -27,23 +27,12 @@ class AlphaDropout(Layer):
     Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks", NIPS 2017.
     """
 
-    def __init__(self, rate: float, *, name: str | None = None) -> None:
-        super().__init__(name=name)
-        self.rate = check_one_rate(rate, type(self).__name__)
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the mask of one pass."""
+        return ctx.draw_as(AlphaMask, shape, self.rate, shared_axes=self._shared_axes(shape))
 
-    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Return ``mask(x)`` and the gradient of the mask."""
-        x = as_float(x, self.path)
-        mask = ctx.draw_alpha(x.shape, self.rate, shared_axes=self._shared_axes(x.ndim))
-        y = mask.apply(x, num_threads=ctx.num_threads)
-        return y, partial(mask.backward, num_threads=ctx.num_threads)
-
-    def _shared_axes(self, ndim: int) -> tuple[int, ...]:
+    def _shared_axes(self, shape: Shape) -> tuple[int, ...]:
         return ()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"rate": self.rate}
 
 
 class FeatureAlphaDropout(AlphaDropout):
@@ -52,12 +41,7 @@ class FeatureAlphaDropout(AlphaDropout):
     The input has shape (batch, channels, ...).
     """
 
-    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Return ``mask(x)`` and the gradient of the mask."""
-        x = as_float(x, self.path)
-        if x.ndim < 2:
-            raise ValueError(f"{self.path} needs an input (batch, channels, ...), not {x.shape}")
-        return super().forward(x, ctx)
-
-    def _shared_axes(self, ndim: int) -> tuple[int, ...]:
-        return tuple(range(2, ndim))
+    def _shared_axes(self, shape: Shape) -> tuple[int, ...]:
+        if len(shape) < 2:
+            raise ValueError(f"{self.path} needs an input (batch, channels, ...), not {shape}")
+        return tuple(range(2, len(shape)))

@@ -9,8 +9,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .. import masks
 from .._rates import Scaling
+from ..masks import Mask, inference_mask
 from ..random import MaskStream
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -40,12 +40,17 @@ class Context:
     input_gradient : bool
         False lets a model skip the gradient with respect to its own input, which a training step
         never reads; its backward pass then returns an empty array.
+    masks : dict, optional
+        The masks of a training pass by layer. A layer that finds its mask there uses it; one that
+        does not draws a mask and puts it there. So a dict that starts empty tells which masks were
+        used, passed again it has them used again, and cleared it ends that.
     """
 
     training: bool = False
     stream: MaskStream | None = None
     num_threads: int | None = 1
     input_gradient: bool = True
+    masks: dict[Layer, Any] | None = None
 
     def draw(
         self,
@@ -55,27 +60,19 @@ class Context:
         scaling: Scaling = "inverted",
         shared_axes: Sequence[int] = (),
         storage: Literal["bits", "seed"] = "bits",
-    ) -> masks.Mask:
+    ) -> Mask:
         """Draw the next mask of the stream, or at inference the map that stands for its mean."""
         shared = tuple(shared_axes)
         if not self.training:
-            return masks.inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
+            return inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
         stream = self._stream()
         return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
 
-    def draw_gaussian(self, shape: Shape, rate: Any) -> masks.Mask | masks.GaussianMask:
-        """Draw the next Gaussian noise of the stream, or at inference its mean, the identity."""
+    def draw_as(self, kind: Callable[..., Any], shape: Shape, *args: Any, **options: Any) -> Any:
+        """Return ``kind(stream, shape, ...)``, or at inference the identity."""
         if not self.training:
-            return masks.inference_mask(shape, 0.0)
-        return masks.GaussianMask(self._stream(), shape, rate)
-
-    def draw_alpha(
-        self, shape: Shape, rate: float, *, shared_axes: Sequence[int] = ()
-    ) -> masks.Mask:
-        """Draw the next alpha mask of the stream, or at inference the identity."""
-        if not self.training:
-            return masks.inference_mask(shape, 0.0)
-        return masks.AlphaMask(self._stream(), shape, rate, shared_axes=tuple(shared_axes))
+            return inference_mask(shape, 0.0)
+        return kind(self._stream(), shape, *args, **options)
 
     def _stream(self) -> MaskStream:
         if self.stream is None:
@@ -203,6 +200,14 @@ class Layer:
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over the parameters in order, each with its name within this layer."""
         yield from self._parameters.items()
+
+    def walk(self) -> Iterator[Layer]:
+        """Iterate over this layer and those inside it."""
+        yield self
+
+    def penalty(self) -> float:
+        """Return the layer's own term of the loss, and add its gradient to the parameters'."""
+        return 0.0
 
     def parameters(self) -> list[Parameter]:
         """Return the parameters in order."""

@@ -121,8 +121,8 @@ class Dense(Layer):
         rows = x.reshape(-1, x.shape[-1])
         shape = (*x.shape[:-1], self.units)
         z = np.matmul(rows, weight.value).reshape(shape)
-        noisy = ctx.training and not (isinstance(dropout.rate, float) and dropout.rate == 0)
-        mask = dropout.mask(shape, ctx) if noisy else None
+        silent = isinstance(dropout.rate, float) and dropout.rate == 0 and ctx.masks is None
+        mask = dropout.used_mask(shape, ctx) if ctx.training and not silent else None
         y, back = bias_activation_dropout(
             z, bias.value if bias is not None else None, activation, mask, ctx, a=a, owned=True
         )

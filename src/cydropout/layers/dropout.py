@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
-from .._rates import Scaling, check_rate
+from .._rates import Scaling
 from ..masks import Mask
-from .base import Array, Backward, Context, Layer, as_float
+from .base import Context, Shape
+from .masked import MaskedLayer
 
 SCALINGS = ("inverted", "classic", "sqrt")
 STORAGES = ("bits", "seed")
 
 
-class Dropout(Layer):
+class Dropout(MaskedLayer):
     """Zero each element with probability ``rate`` and scale the rest by ``1 / (1 - rate)``.
 
     At inference nothing is drawn, and the input itself is returned.
@@ -38,6 +38,8 @@ class Dropout(Layer):
     Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
+    one_rate = False
+
     def __init__(
         self,
         rate: Any,
@@ -47,8 +49,7 @@ class Dropout(Layer):
         storage: Literal["bits", "seed"] = "bits",
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
-        self.rate = check_rate(rate)
+        super().__init__(rate, name=name)
         if scaling not in SCALINGS:
             raise ValueError(f"scaling {scaling!r} is unknown; use one of {', '.join(SCALINGS)}")
         if storage not in STORAGES:
@@ -57,13 +58,7 @@ class Dropout(Layer):
         self.scaling: Scaling = scaling
         self.storage: Literal["bits", "seed"] = storage
 
-    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Return ``mask(x)`` and the mask, which is its own adjoint."""
-        x = as_float(x, self.path)
-        apply = partial(self.mask(x.shape, ctx).apply, num_threads=ctx.num_threads)
-        return apply(x), apply
-
-    def mask(self, shape: tuple[int, ...], ctx: Context) -> Mask:
+    def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
         return ctx.draw(
             shape,
@@ -76,7 +71,7 @@ class Dropout(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
-            "rate": self.rate if isinstance(self.rate, float) else self.rate.tolist(),
+            **super().get_config(),
             "shared_axes": self.shared_axes,
             "scaling": self.scaling,
             "storage": self.storage,

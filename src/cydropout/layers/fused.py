@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import functional
-from ..masks import Mask
+from ..masks import BitMask
 from .base import Array, Context
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softplus", "selu", "gelu")
@@ -17,7 +17,7 @@ def bias_activation_dropout(
     z: Array,
     bias: Array | None,
     activation: str,
-    mask: Mask | None,
+    mask: BitMask | None,
     ctx: Context,
     *,
     a: float = 1.0,

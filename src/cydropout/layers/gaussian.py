@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from .._rates import check_rate
-from .base import Array, Backward, Context, Layer, as_float
+from ..masks import FactorMask, GaussianMask
+from .base import Context, Shape
+from .masked import MaskedLayer
 
 
-class GaussianDropout(Layer):
+class GaussianDropout(MaskedLayer):
     """y = (1 + sigma n) x with ``sigma = sqrt(rate / (1 - rate))`` and n standard normal.
 
-    At inference nothing is drawn, and the input itself is returned: the mean is 1.
+    At inference nothing is drawn, and the input itself is returned: the mean is 1. A mask that is
+    brought as an array holds the factors.
 
     Parameters
     ----------
@@ -28,16 +29,12 @@ class GaussianDropout(Layer):
     section 10.
     """
 
-    def __init__(self, rate: Any, *, name: str | None = None) -> None:
-        super().__init__(name=name)
-        self.rate = check_rate(rate)
+    one_rate = False
 
-    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Return ``noise(x)`` and the noise, which is its own adjoint."""
-        x = as_float(x, self.path)
-        apply = partial(ctx.draw_gaussian(x.shape, self.rate).apply, num_threads=ctx.num_threads)
-        return apply(x), apply
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the noise of one pass."""
+        return ctx.draw_as(GaussianMask, shape, self.rate)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"rate": self.rate if isinstance(self.rate, float) else self.rate.tolist()}
+    def given(self, array: Any, shape: Shape) -> FactorMask:
+        """Return the noise whose factors are ``array``."""
+        return FactorMask(shape, array)

@@ -139,6 +139,16 @@ class Sequential(Layer):
             for name, parameter in layer.named_parameters():
                 yield f"{layer.path}.{name}", parameter
 
+    def walk(self) -> Iterator[Layer]:
+        """Iterate over this layer and those inside it."""
+        yield self
+        for layer in self.layers:
+            yield from layer.walk()
+
+    def penalty(self) -> float:
+        """Return the sum of the layers' own terms of the loss; add their gradients."""
+        return sum(layer.penalty() for layer in self.layers)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape that the last layer gives."""
         return [tuple(input_shape), *self._shapes(tuple(input_shape))][-1]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from .._rates import check_one_rate
 from ..masks import Mask
-from .base import Context
+from .base import Context, Shape
 from .dropout import Dropout
 
 DATA_FORMATS = ("channels_first", "channels_last")
@@ -15,6 +14,7 @@ DATA_FORMATS = ("channels_first", "channels_last")
 class _SpatialDropout(Dropout):
     """Dropout of whole maps over `spatial` axes."""
 
+    one_rate = True
     spatial: ClassVar[int]
 
     def __init__(
@@ -26,7 +26,6 @@ class _SpatialDropout(Dropout):
         storage: Literal["bits", "seed"] = "bits",
         name: str | None = None,
     ) -> None:
-        rate = check_one_rate(rate, type(self).__name__)
         super().__init__(rate, scaling=scaling, storage=storage, name=name)
         if data_format not in DATA_FORMATS:
             raise ValueError(
@@ -36,7 +35,7 @@ class _SpatialDropout(Dropout):
         first = 2 if data_format == "channels_first" else 1
         self.shared_axes = tuple(range(first, first + self.spatial))
 
-    def mask(self, shape: tuple[int, ...], ctx: Context) -> Mask:
+    def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
         if len(shape) != self.spatial + 2:
             raise ValueError(

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from .._rates import check_one_rate
 from ..masks import Mask
-from .base import Context
-from .dropout import Dropout
+from .base import Context, Shape
+from .masked import MaskedLayer
 
 MODES = ("sample", "batch")
 
 
-class StochasticDepth(Dropout):
+class StochasticDepth(MaskedLayer):
     """Zero all of a sample with probability ``rate``, and scale the others by ``1 / (1 - rate)``.
 
     It stands at the end of a residual branch, ``y = x + StochasticDepth(branch(x))``, and is also
@@ -35,12 +35,12 @@ class StochasticDepth(Dropout):
     def __init__(
         self, rate: float, *, mode: Literal["sample", "batch"] = "sample", name: str | None = None
     ) -> None:
-        super().__init__(check_one_rate(rate, type(self).__name__), name=name)
+        super().__init__(rate, name=name)
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
         self.mode = mode
 
-    def mask(self, shape: tuple[int, ...], ctx: Context) -> Mask:
+    def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
         first = 1 if self.mode == "sample" else 0
         return ctx.draw(shape, self.rate, shared_axes=tuple(range(first, len(shape))))

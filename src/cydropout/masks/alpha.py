@@ -65,6 +65,10 @@ class AlphaMask(Mask):
         super()._make(q, a, store, (q, a))
         self._plan.set_affine(b, a * LOWER + b)
 
+    @property
+    def _is_affine(self) -> bool:
+        return self.key is not None or self._given is not None
+
     def fused_plan(self) -> api.Plan | None:
         """Return None: an affine map needs a pass of its own."""
         return None
@@ -73,7 +77,7 @@ class AlphaMask(Mask):
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
     ) -> np.ndarray:
         """y = a x + b where kept, else a LOWER + b; see `Mask.apply`."""
-        run = partial(self._run, affine=self.key is not None)
+        run = partial(self._run, affine=self._is_affine)
         return applied(run, self.shape, x, out, num_threads)
 
     def backward(

@@ -1,7 +1,7 @@
 """What was drawn: a mask is a diagonal linear map, its own adjoint."""
 
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,8 +22,11 @@ from cydropout._rates import (
     threshold,
     training_scale,
 )
-from cydropout.masks.applied import applied
+from cydropout.masks.bits import BitMask, packed
 from cydropout.random import MaskStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Rates per mask for which tables are kept: 64 tables of at most 0.2 MiB.
 _LARGEST_KEPT = 8192
@@ -71,7 +74,7 @@ def _kernel(q: Any, scale: Any) -> Any:
     return (q, scale) if isinstance(q, int) else api.Table(q, scale)
 
 
-class Mask:
+class Mask(BitMask):
     """y = scale * keep * x, elementwise: the same map forward and backward.
 
     Made by `MaskStream.draw`. Element ``i`` (flat, in C order) is kept if and only if its 32
@@ -132,6 +135,7 @@ class Mask:
         self.rate = checked if isinstance(checked, float) else checked.view()
         self.scaling = scaling
         self.storage = storage
+        self._given: np.ndarray | None = None
         self.key: int | None = None
         self.draw: int | None = None
         self._make(q, scale, storage == "bits" and not identity, kernel)
@@ -146,6 +150,30 @@ class Mask:
             self.key or 0, self.draw or 0, self.offset, size_of(self._compact),
             _kernel(q, scale) if kernel is None else kernel, store,
         )
+        if self._given is not None:
+            self._plan.set_bits(self._given)
+
+    def with_keep(self, keep: ArrayLike) -> "Self":
+        """Return the mask of this rate and scale that keeps what ``keep``, of bool, says.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``keep`` is not of dtype bool, does not broadcast to the mask's shape, or differs
+            along its shared axes.
+        """
+        packed(keep, self.shape)
+        whole = np.broadcast_to(keep, self.shape)
+        first = whole[tuple(slice(0, n) for n in self._compact)]
+        if not whole.size:
+            first = np.zeros(self._compact, np.bool_)
+        elif (whole != first).any():
+            raise ValueError(f"keep differs along axes {self._axes}, which share one decision")
+        words, _ = packed(np.broadcast_to(first, self._compact), self._compact)
+        mask = object.__new__(type(self))
+        mask.__dict__.update(self.__dict__, key=None, draw=None, _given=words)
+        mask._make(*self._state)
+        return mask
 
     @property
     def effective_rate(self) -> float | np.ndarray:
@@ -158,74 +186,10 @@ class Mask:
         scale: float | np.ndarray = training_scale(threshold(self.rate), self.scaling)
         return scale
 
-    def fused_plan(self) -> api.Plan | None:
-        """Return what runs within another pass, or None if the mask needs one of its own."""
-        return self._plan if self._compact == self.shape else None
-
     @property
     def nbytes(self) -> int:
         """Bytes of keep-bits held from forward to backward; 0 with ``storage="seed"``."""
         return self._plan.nbytes
-
-    @property
-    def bits(self) -> np.ndarray:
-        """The packed keep-bits: element ``i`` is bit ``i % 32`` of word ``i // 32``, read-only."""
-        words: np.ndarray = self._plan.bits().view()
-        words.flags.writeable = False
-        return words
-
-    @property
-    def keep(self) -> np.ndarray:
-        """Which elements are kept: bool, of the mask's shape (a view along shared axes)."""
-        words = self._plan.bits().astype("<u4", copy=False)
-        flat = np.unpackbits(words.view(np.uint8), count=size_of(self._compact), bitorder="little")
-        return np.broadcast_to(flat.view(np.bool_).reshape(self._compact), self.shape)
-
-    def apply(
-        self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
-    ) -> np.ndarray:
-        """y = scale * x where kept, else 0; forward for activations, backward for gradients.
-
-        Parameters
-        ----------
-        x : array of the mask's shape
-            float16, bfloat16, float32 or float64, in any layout.
-        out : array, optional
-            Where y goes: ``x`` itself, or an array of its shape and dtype that does not overlap
-            it.
-        num_threads : int, optional
-            By default as many as the work is worth, at most `get_num_threads`.
-
-        Returns
-        -------
-        array
-            Of the shape and dtype of ``x``, never sharing its memory unless ``out`` does.
-
-        Raises
-        ------
-        TypeError
-            If ``x`` is not of a floating dtype.
-        ValueError
-            If ``x`` has another shape than the mask, or ``out`` does not fit.
-        """
-        return applied(self._run, self.shape, x, out, num_threads)
-
-    def backward(
-        self, dy: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
-    ) -> np.ndarray:
-        """Return the gradient for x: of a linear mask, the mask of ``dy``."""
-        return self.apply(dy, out, num_threads)
-
-    def _run(
-        self, x: np.ndarray, y: np.ndarray, code: int, threads: int, affine: bool = False
-    ) -> None:
-        if not self._axes or self._compact == self.shape:
-            self._plan.apply(x, y, code, threads, affine)
-        elif x.size:
-            self._plan.apply_rows(x, y, code, *_rows(self.shape, self._axes), threads, affine)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -299,23 +263,3 @@ def inference_mask(
 ) -> InferenceMask:
     """Return what stands for `MaskStream.draw` at inference."""
     return InferenceMask(shape, rate, scaling=scaling, shared_axes=shared_axes)
-
-
-def _rows(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[list[int], list[int], int, bool]:
-    """Merge neighbouring axes of one kind; return outer sizes, strides, row length, shared."""
-    groups: list[tuple[int, bool]] = []
-    for axis, n in enumerate(shape):
-        shared = axis in axes
-        if n == 1:
-            continue
-        if groups and groups[-1][1] == shared:
-            groups[-1] = (groups[-1][0] * n, shared)
-        else:
-            groups.append((n, shared))
-    length, shared = groups.pop()
-    stride = 1 if shared else length
-    strides = []
-    for n, is_shared in reversed(groups):
-        strides.append(0 if is_shared else stride)
-        stride *= 1 if is_shared else n
-    return [n for n, _ in groups], strides[::-1], length, shared

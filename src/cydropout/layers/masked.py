@@ -1,0 +1,89 @@
+"""MaskedLayer: what all layers whose noise is one mask share."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .. import masks
+from .._rates import check_one_rate, check_rate
+from ..random import MaskStream
+from .base import Array, Backward, Context, Layer, Shape, as_float
+
+
+class MaskedLayer(Layer):
+    """y = mask(x), with a mask that is drawn, or that the caller brings, and can be had back.
+
+    A subclass says in `mask` what is drawn. `Context.masks` holds what was used.
+
+    Parameters
+    ----------
+    rate : float or array
+        Probability of dropping; may be set again at any time.
+    name : str, optional
+        Name within a `Sequential`.
+    """
+
+    one_rate: ClassVar[bool] = True
+
+    def __init__(self, rate: Any, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.rate = rate
+
+    @property
+    def rate(self) -> Any:
+        """The probability of dropping: a float, or where the layer takes them an array."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: Any) -> None:
+        kind = type(self).__name__
+        self._rate = check_one_rate(rate, kind) if self.one_rate else check_rate(rate)
+
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the mask of one pass over an input of ``shape``; at inference, its mean."""
+        raise NotImplementedError(f"{type(self).__name__} defines no mask")
+
+    def given(self, array: Any, shape: Shape) -> Any:
+        """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
+        like = self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
+        return like.with_keep(array)
+
+    def used_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
+        """Return the mask of a pass: the one brought, the one that ``ctx`` holds, or a new one."""
+        held = ctx.masks if ctx.training else None
+        if mask is None and held is not None:
+            mask = held.get(self)
+        if mask is None:
+            mask = self.mask(shape, ctx)
+        elif isinstance(mask, (np.ndarray, list)):
+            mask = self.given(mask, shape)
+        else:
+            mask = masks.as_shape(mask, shape)
+        if held is not None:
+            held[self] = mask
+        return mask
+
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return ``mask(x)`` and the mask's way back.
+
+        Parameters
+        ----------
+        x : array
+            float16, bfloat16, float32 or float64.
+        ctx : Context
+            Of the pass.
+        mask : mask or array of bool, optional
+            Used instead of one that is drawn. An array says what is kept, at the layer's own
+            rate and scale.
+        """
+        x = as_float(x, self.path)
+        used = self.used_mask(x.shape, ctx, mask)
+        y = used.apply(x, num_threads=ctx.num_threads)
+        return y, partial(used.backward, num_threads=ctx.num_threads)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"rate": self.rate if isinstance(self.rate, float) else self.rate.tolist()}

@@ -1,0 +1,47 @@
+"""Wrapper: a layer around another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .base import Layer, Parameter, Shape
+
+
+class Wrapper(Layer):
+    """A layer that changes how ``layer`` runs; the parameters are that layer's.
+
+    A subclass defines `forward`.
+    """
+
+    def __init__(self, layer: Layer, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        if not isinstance(layer, Layer):
+            raise TypeError(f"{type(self).__name__} goes around a layer, not {layer!r}")
+        self.layer = layer
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Create the parameters of the layer inside."""
+        self.layer.build(input_shape, rng, dtype)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return what the layer inside gives."""
+        return self.layer.output_shape(input_shape)
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Iterate over the wrapper's own parameters, then over those of the layer inside."""
+        yield from self._parameters.items()
+        yield from self.layer.named_parameters()
+
+    def walk(self) -> Iterator[Layer]:
+        """Iterate over this layer and those inside it."""
+        yield self
+        yield from self.layer.walk()
+
+    def penalty(self) -> float:
+        """Return the term of the layer inside."""
+        return self.layer.penalty()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the layer inside by its kind and settings."""
+        return {"layer": {"kind": self.layer.kind(), **self.layer.get_config()}}

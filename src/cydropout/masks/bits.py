@@ -1,0 +1,193 @@
+"""Masks that hold, or draw, one bit for each element."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cydropout._kernels import api
+from cydropout._rates import size_of
+from cydropout.masks.applied import applied
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class BitMask:
+    """y = scale * keep * x, elementwise: the same map forward and backward.
+
+    What `Mask`, which draws its bits, and `KeepMask`, which is given them, have in common.
+
+    Attributes
+    ----------
+    shape : tuple of ints
+        The shape of the arrays that the mask is for.
+    """
+
+    shape: tuple[int, ...]
+    _axes: tuple[int, ...]  # along which elements share one bit
+    _compact: tuple[int, ...]  # the shape with length 1 along them
+    _plan: api.Plan
+    _scales: np.ndarray | None = None  # one for each place along the first axis
+
+    @property
+    def effective_rate(self) -> float | np.ndarray:
+        """The realised probability, or share, of dropped elements."""
+        raise NotImplementedError
+
+    @property
+    def scale(self) -> float | np.ndarray:
+        """What kept elements are multiplied by."""
+        raise NotImplementedError
+
+    def fused_plan(self) -> api.Plan | None:
+        """Return what runs within another pass, or None if the mask needs one of its own."""
+        return self._plan if self._compact == self.shape and self._scales is None else None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keep-bits held from forward to backward."""
+        return self._plan.nbytes
+
+    @property
+    def bits(self) -> np.ndarray:
+        """The packed keep-bits: element ``i`` is bit ``i % 32`` of word ``i // 32``, read-only."""
+        words: np.ndarray = self._plan.bits().view()
+        words.flags.writeable = False
+        return words
+
+    @property
+    def keep(self) -> np.ndarray:
+        """Which elements are kept: bool, of the mask's shape (a view along shared axes)."""
+        words = self._plan.bits().astype("<u4", copy=False)
+        flat = np.unpackbits(words.view(np.uint8), count=size_of(self._compact), bitorder="little")
+        return np.broadcast_to(flat.view(np.bool_).reshape(self._compact), self.shape)
+
+    def apply(
+        self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
+    ) -> np.ndarray:
+        """y = scale * x where kept, else 0; forward for activations, backward for gradients.
+
+        Parameters
+        ----------
+        x : array of the mask's shape
+            float16, bfloat16, float32 or float64, in any layout.
+        out : array, optional
+            Where y goes: ``x`` itself, or an array of its shape and dtype that does not overlap
+            it.
+        num_threads : int, optional
+            By default as many as the work is worth, at most `get_num_threads`.
+
+        Returns
+        -------
+        array
+            Of the shape and dtype of ``x``, never sharing its memory unless ``out`` does.
+
+        Raises
+        ------
+        TypeError
+            If ``x`` is not of a floating dtype.
+        ValueError
+            If ``x`` has another shape than the mask, or ``out`` does not fit.
+        """
+        return applied(self._run, self.shape, x, out, num_threads)
+
+    def backward(
+        self, dy: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
+    ) -> np.ndarray:
+        """Return the gradient for x: of a linear mask, the mask of ``dy``."""
+        return self.apply(dy, out, num_threads)
+
+    def over(self, shape: tuple[int, ...]) -> "Self":
+        """Return the same mask for arrays of another length along its shared axes.
+
+        Raises
+        ------
+        ValueError
+            If the shape differs along an axis that is not shared.
+        """
+        if shape == self.shape:
+            return self
+        if len(shape) != len(self.shape) or any(
+            n != shape[a] for a, n in enumerate(self.shape) if a not in self._axes
+        ):
+            raise ValueError(
+                f"the mask has shape {self.shape} and shares axes {self._axes}; "
+                f"it cannot be laid over {shape}"
+            )
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, shape=tuple(shape))
+        return other
+
+    def _run(
+        self, x: np.ndarray, y: np.ndarray, code: int, threads: int, affine: bool = False
+    ) -> None:
+        plain = not self._axes or self._compact == self.shape
+        if plain and self._scales is None:
+            self._plan.apply(x, y, code, threads, affine)
+        elif x.size:
+            rows = _rows(self.shape, self._axes, apart=self._scales is not None)
+            self._plan.apply_rows(x, y, code, *rows, threads, affine, self._scales)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
+
+
+def packed(keep: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return the bits of ``keep`` in words, and its shape with as many axes as ``shape``.
+
+    Raises
+    ------
+    TypeError
+        If ``keep`` is not of dtype bool.
+    ValueError
+        If it does not broadcast to ``shape``.
+    """
+    array = np.asarray(keep)
+    if array.dtype != np.bool_:
+        raise TypeError(f"keep must be an array of bool, not of {array.dtype}")
+    compact = (1,) * (len(shape) - array.ndim) + array.shape
+    if len(compact) != len(shape) or any(
+        n not in (1, m) for n, m in zip(compact, shape, strict=True)
+    ):
+        raise ValueError(f"keep has shape {array.shape}, which does not broadcast to {shape}")
+    octets = np.zeros((array.size + 31) // 32 * 4, np.uint8)
+    bits = np.packbits(array, axis=None, bitorder="little")
+    octets[: bits.size] = bits
+    return octets.view("<u4").astype(np.uint32, copy=False), compact
+
+
+def as_shape(mask: Any, shape: tuple[int, ...]) -> Any:
+    """Return ``mask`` for arrays of ``shape``, over its shared axes if it can; else raise."""
+    if mask.shape == shape:
+        return mask
+    if isinstance(mask, BitMask):
+        return mask.over(shape)
+    raise ValueError(f"x has shape {shape}, but the mask has shape {mask.shape}")
+
+
+def _rows(
+    shape: tuple[int, ...], axes: tuple[int, ...], apart: bool = False
+) -> tuple[list[int], list[int], int, bool]:
+    """Merge neighbouring axes of one kind; return outer sizes, strides, row length, shared.
+
+    ``apart`` leaves the first axis alone.
+    """
+    groups: list[tuple[int, bool]] = []
+    for axis, n in enumerate(shape):
+        shared = axis in axes
+        if n == 1 and not (apart and axis == 0):
+            continue
+        if len(groups) > apart and groups[-1][1] == shared:
+            groups[-1] = (groups[-1][0] * n, shared)
+        else:
+            groups.append((n, shared))
+    if len(groups) == apart:
+        groups.append((1, False))
+    length, shared = groups.pop()
+    stride = 1 if shared else length
+    strides = []
+    for n, is_shared in reversed(groups):
+        strides.append(0 if is_shared else stride)
+        stride *= 1 if is_shared else n
+    return [n for n, _ in groups], strides[::-1], length, shared
