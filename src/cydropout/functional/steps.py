@@ -1,0 +1,85 @@
+"""Optimizer steps, each one pass over a parameter, its gradient and its state."""
+
+import numpy as np
+
+from cydropout import _arrays
+from cydropout._kernels import api
+from cydropout._kernels.threads import check_num_threads
+
+
+def _check_step(*arrays: np.ndarray | None) -> None:
+    first = arrays[0]
+    for array in arrays:
+        if array is None:
+            continue
+        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+            raise TypeError(
+                "an optimizer step needs float32 or float64 arrays, not "
+                f"{getattr(array, 'dtype', type(array).__name__)}"
+            )
+        assert first is not None
+        if array.shape != first.shape or array.dtype != first.dtype:
+            raise ValueError(
+                f"parameter has shape {first.shape} and dtype {first.dtype}, but its gradient or "
+                f"state has {array.shape} and {array.dtype}"
+            )
+        if not _arrays.is_ready(array):
+            raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
+
+
+def sgd_step(
+    param: np.ndarray,
+    grad: np.ndarray,
+    velocity: np.ndarray | None,
+    *,
+    lr: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
+    num_threads: int | None = None,
+) -> None:
+    """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
+    _check_step(param, grad, velocity)
+    api.step("sgd", param, grad, velocity, None, learning_rate=lr, beta1=momentum,
+             decay=weight_decay, nesterov=nesterov, num_threads=check_num_threads(num_threads))
+
+
+def adam_step(
+    param: np.ndarray,
+    grad: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    step: int,
+    weight_decay: float = 0.0,
+    num_threads: int | None = None,
+) -> None:
+    """m, v = moving means of g, g**2; w -= lr decay w + lr m' / (sqrt(v') + epsilon).
+
+    m' = m / (1 - beta1**step) and v' = v / (1 - beta2**step), with ``step`` counted from 1
+    (Kingma & Ba 2015); the decay is decoupled (Loshchilov & Hutter 2019).
+    """
+    _check_step(param, grad, m, v)
+    api.step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
+             beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
+             correction=(1 - beta2**step) ** -0.5, num_threads=check_num_threads(num_threads))
+
+
+def rmsprop_step(
+    param: np.ndarray,
+    grad: np.ndarray,
+    v: np.ndarray,
+    *,
+    lr: float,
+    rho: float,
+    epsilon: float,
+    num_threads: int | None = None,
+) -> None:
+    """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
+    _check_step(param, grad, v)
+    api.step("rmsprop", param, grad, v, None, learning_rate=lr, beta2=rho, epsilon=epsilon,
+             num_threads=check_num_threads(num_threads))
