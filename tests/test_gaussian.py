@@ -58,7 +58,8 @@ def test_apply_multiplies(build, dtype, num_threads):
     x.flat[::50] = np.nan
     mask = gaussian(x.shape, 0.25, offset=11)
     wide = np.float64 if dtype == np.float64 else np.float32
-    expected = (x.astype(wide) * mask.values.astype(wide)).astype(dtype)
+    factors = 1 + wide(mask.sigma) * mask.variates.astype(wide)
+    expected = (x.astype(wide) * factors).astype(dtype)
     assert mask.apply(x, num_threads=num_threads).tobytes() == expected.tobytes()
     for other in (np.asfortranarray(x), x[::-1].copy()[::-1], x.astype(x.dtype.newbyteorder())):
         np.testing.assert_array_equal(mask.apply(other).astype(wide), expected.astype(wide))

@@ -33,6 +33,24 @@ def check_sigma(sigma: ArrayLike) -> float | np.ndarray:
     return float(values) if values.ndim == 0 else values
 
 
+def check_finite(value: ArrayLike, name: str) -> float | np.ndarray:
+    """Return ``value`` as a float or float64 array; raise if one is NaN or infinite."""
+    values = _as_numbers(value, name)
+    wrong = values[~np.isfinite(values)]
+    if wrong.size:
+        raise ValueError(f"{name} must be finite, not {wrong.flat[0]}")
+    return float(values) if values.ndim == 0 else values
+
+
+def check_number(value: ArrayLike, name: str, least: float = -math.inf) -> float:
+    """Return ``value`` as a float; raise if it is not one finite number of at least ``least``."""
+    checked = check_finite(value, name)
+    if not isinstance(checked, float) or checked < least:
+        bound = "" if least == -math.inf else f", at least {least:g}"
+        raise ValueError(f"{name} must be one number{bound}, not {value!r}")
+    return checked
+
+
 def check_rate(rate: ArrayLike) -> float | np.ndarray:
     """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
     if type(rate) is float and 0.0 <= rate <= 1.0:

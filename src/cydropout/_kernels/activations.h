@@ -183,4 +183,3 @@ static void NAME(cyd_backward_)(REAL *dz, REAL *sum, const REAL *dy, const REAL 
     const NAME(cyd_pass_) p = {bias, scale, step, words, count, a};
     CYD_EACH_KIND(NAME(cyd_backward_words_), dz, sum, dy, z, p)
 }
-#undef CYD_EACH_KIND

@@ -74,13 +74,55 @@ class Plan:
 
 class Noise:
     def __init__(
-        self, key: int, draw: int, offset: int, size: int, sigma: float | np.ndarray
+        self,
+        key: int,
+        draw: int,
+        offset: int,
+        size: int,
+        theta: np.ndarray,
+        logistic: bool = False,
+        sharpness: float = 1.0,
     ) -> None: ...
     def apply(
         self, x: np.ndarray, y: np.ndarray, code: int, num_threads: int = 0
     ) -> None: ...
-    def values(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]: ...
+    def backward(
+        self,
+        dy: np.ndarray,
+        x: np.ndarray,
+        dx: np.ndarray,
+        totals: np.ndarray,
+        code: int,
+        columns: int,
+        num_threads: int = 0,
+    ) -> None: ...
+    def variates(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]: ...
 
+def standout(
+    z: np.ndarray,
+    r: np.ndarray,
+    y: np.ndarray,
+    bits: np.ndarray | None,
+    draw: tuple[int, int] | None,
+    code: int,
+    kind: int,
+    a: float,
+    b: float,
+    num_threads: int = 0,
+) -> None: ...
+def standout_backward(
+    dy: np.ndarray,
+    z: np.ndarray,
+    r: np.ndarray,
+    bits: np.ndarray | None,
+    dz: np.ndarray,
+    dr: np.ndarray | None,
+    code: int,
+    kind: int,
+    a: float,
+    b: float,
+    num_threads: int = 0,
+) -> None: ...
 def ready(x: object, out: object) -> int: ...
 def dropout(
     key: int,

@@ -12,8 +12,10 @@ include "mask.pxi"
 include "apply.pxi"
 include "stream.pxi"
 include "rows.pxi"
-include "gaussian.pxi"
+include "sums.pxi"
+include "variates.pxi"
 include "fused.pxi"
+include "standout.pxi"
 include "steps.pxi"
 
 cdef table_t table
@@ -35,10 +37,17 @@ enter(table.rows, <kernel_fn>apply_rows[f16], <kernel_fn>apply_rows[bf16],
       <kernel_fn>apply_rows[float], <kernel_fn>apply_rows[double])
 enter(table.noise, <kernel_fn>noise_range[f16], <kernel_fn>noise_range[bf16],
       <kernel_fn>noise_range[float], <kernel_fn>noise_range[double])
+enter(table.noise_back, <kernel_fn>noise_back_range[f16], <kernel_fn>noise_back_range[bf16],
+      <kernel_fn>noise_back_range[float], <kernel_fn>noise_back_range[double])
+table.variates = <kernel_fn>variates_range
 enter(table.forward, NULL, NULL, <kernel_fn>forward_range[float],
       <kernel_fn>forward_range[double])
 enter(table.backward, NULL, NULL, <kernel_fn>backward_range[float],
       <kernel_fn>backward_range[double])
+enter(table.standout, NULL, NULL, <kernel_fn>standout_range[float],
+      <kernel_fn>standout_range[double])
+enter(table.standout_back, NULL, NULL, <kernel_fn>standout_back_range[float],
+      <kernel_fn>standout_back_range[double])
 enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],

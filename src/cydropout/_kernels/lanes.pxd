@@ -39,12 +39,36 @@ cdef extern from "lanes.h" nogil:
         double *y, const double *x, const double *scale, uint32_t bits, double shift,
         double dropped) noexcept
 
-    void gaussian "cyd_gaussian"(
-        uint64_t key, uint64_t draw, uint64_t chunk, const float *sigma, float *m) noexcept
-    void multiply_f16 "cyd_multiply_f16"(f16 *y, const f16 *x, const float *m) noexcept
-    void multiply_bf16 "cyd_multiply_bf16"(bf16 *y, const bf16 *x, const float *m) noexcept
-    void multiply_f32 "cyd_multiply_f32"(float *y, const float *x, const float *m) noexcept
-    void multiply_f64 "cyd_multiply_f64"(double *y, const double *x, const float *m) noexcept
+    void variates "cyd_variates"(
+        uint64_t key, uint64_t draw, uint64_t chunk, int logistic, float *v) noexcept
+    void noise_f16 "cyd_noise_f16"(
+        f16 *y, const f16 *x, const float *n, const float *theta, uint64_t stride,
+        uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
+    void noise_bf16 "cyd_noise_bf16"(
+        bf16 *y, const bf16 *x, const float *n, const float *theta, uint64_t stride,
+        uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
+    void noise_f32 "cyd_noise_f32"(
+        float *y, const float *x, const float *n, const float *theta, uint64_t stride,
+        uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
+    void noise_f64 "cyd_noise_f64"(
+        double *y, const double *x, const float *n, const double *theta, uint64_t stride,
+        uint64_t step, double sharpness, uint64_t count, int logistic) noexcept
+    void noise_back_f16 "cyd_noise_back_f16"(
+        f16 *dx, float *total, const f16 *dy, const f16 *x, const float *n,
+        const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
+        int logistic) noexcept
+    void noise_back_bf16 "cyd_noise_back_bf16"(
+        bf16 *dx, float *total, const bf16 *dy, const bf16 *x, const float *n,
+        const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
+        int logistic) noexcept
+    void noise_back_f32 "cyd_noise_back_f32"(
+        float *dx, float *total, const float *dy, const float *x, const float *n,
+        const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
+        int logistic) noexcept
+    void noise_back_f64 "cyd_noise_back_f64"(
+        double *dx, double *total, const double *dy, const double *x, const float *n,
+        const double *theta, uint64_t stride, uint64_t step, double sharpness, uint64_t count,
+        int logistic) noexcept
 
     void forward_f32 "cyd_forward_f32"(
         float *y, const float *z, const float *bias, const float *scale, uint64_t step,
@@ -60,3 +84,16 @@ cdef extern from "lanes.h" nogil:
         double *dz, double *total, const double *dy, const double *z, const double *bias,
         const double *scale, uint64_t step, const uint32_t *words, uint64_t count, int kind,
         double a) noexcept
+
+    void standout_f32 "cyd_standout_f32"(
+        float *y, const float *z, const float *r, double a, double b, uint32_t *bits,
+        const uint32_t *draws, uint64_t count, int mean, int kind) noexcept
+    void standout_back_f32 "cyd_standout_back_f32"(
+        float *dz, float *dr, const float *dy, const float *z, const float *r, double a,
+        double b, uint32_t *bits, uint64_t count, int mean, int kind) noexcept
+    void standout_f64 "cyd_standout_f64"(
+        double *y, const double *z, const double *r, double a, double b, uint32_t *bits,
+        const uint32_t *draws, uint64_t count, int mean, int kind) noexcept
+    void standout_back_f64 "cyd_standout_back_f64"(
+        double *dz, double *dr, const double *dy, const double *z, const double *r, double a,
+        double b, uint32_t *bits, uint64_t count, int mean, int kind) noexcept

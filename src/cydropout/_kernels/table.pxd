@@ -51,14 +51,45 @@ ctypedef struct rows_t:
     const mask_t *mask
     const double *scales      # one for each place along the first axis, or NULL: those of the mask
 
-# The map y = (1 + sigma n) x with n standard normal: word i % 4 of Philox block i // 4.
+# Sums over columns on the way: tiles are split into chunks that each have totals of their own.
+ctypedef struct sums_t:
+    void *totals              # of each chunk, the columns and a tile
+    uint64_t columns
+    uint64_t tiles
+    uint64_t chunks
+    uint64_t chunk_bytes
+
+# The map y = f x, with f a function of one variate for each element and of theta.
 ctypedef struct noise_t:
     uint64_t key
     uint64_t draw
     uint64_t offset
     uint64_t size
-    uint64_t period           # of sigma; 0 when all elements share it
-    const float *sigma        # a period and 64 more, or 64 times the same
+    bint logistic             # or else normal
+    double sharpness          # 1 / temperature
+    uint64_t period           # of theta; 0 when all elements share it
+    uint64_t stride           # from one row of theta to the next
+    const float *theta32      # rows of a period and a tile, or of 32 times the same
+    const double *theta64
+    # Of a backward pass alone.
+    const void *x
+    sums_t sums
+
+# y = act(z) where kept, with the probability sigmoid(a r + b), else 0.
+ctypedef struct standout_t:
+    uint64_t key
+    uint64_t draw
+    uint64_t size
+    int kind
+    double a
+    double b
+    const void *r
+    uint32_t *bits
+    bint drawn                # the bits are drawn, not given
+    bint mean                 # no bits: y = sigmoid(a r + b) act(z)
+    # Of a backward pass alone.
+    const void *z
+    void *dr                  # NULL where r is z
 
 # One pass over rows of `columns` elements; bias has a period and a tile of them.
 ctypedef struct fused_t:
@@ -67,12 +98,9 @@ ctypedef struct fused_t:
     double a
     uint64_t columns
     const void *bias
-    # Of a backward pass alone: its tiles are split into chunks that each have sums of their own.
+    # Of a backward pass alone.
     const void *z
-    void *totals
-    uint64_t tiles
-    uint64_t chunks
-    uint64_t chunk_bytes
+    sums_t sums
 
 # One step of `size` parameters, with what the optimizer remembers of them.
 ctypedef struct step_t:
@@ -99,8 +127,12 @@ ctypedef struct table_t:
     kernel_fn apply[4]
     kernel_fn rows[4]
     kernel_fn noise[4]
+    kernel_fn noise_back[4]
+    kernel_fn variates
     kernel_fn forward[4]       # float32 and float64 alone
     kernel_fn backward[4]
+    kernel_fn standout[4]
+    kernel_fn standout_back[4]
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]

@@ -29,6 +29,9 @@ typedef CYD_VECTOR(uint32_t) cyd_u32v;
 typedef CYD_VECTOR(int32_t) cyd_i32v;
 typedef CYD_VECTOR(float) cyd_f32v;
 typedef CYD_VECTOR(double) cyd_f64v;
+/* Half as wide: with as many elements as a vector of doubles. */
+typedef float cyd_f32h __attribute__((vector_size(CYD_BYTES / 2)));
+typedef int32_t cyd_i32h __attribute__((vector_size(CYD_BYTES / 2)));
 typedef uint16_t cyd_f16;
 typedef uint16_t cyd_bf16;
 
@@ -75,6 +78,35 @@ CYD_INLINE cyd_f64v cyd_keep_f64v(cyd_f64v x, uint32_t bits, int k) {
     return (cyd_f64v)_mm512_maskz_mov_pd((__mmask8)(bits >> k), (__m512d)x);
 #else
     return (cyd_f64v)((cyd_i64v)x & cyd_lanes64(bits, k));
+#endif
+}
+
+CYD_INLINE cyd_f64v cyd_f64_from_f32(const float *p) {
+    cyd_f32h h;
+    CYD_LOAD(h, p);
+    return __builtin_convertvector(h, cyd_f64v);
+}
+
+/* Words as numbers below 2**32. */
+CYD_INLINE cyd_f64v cyd_f64_from_u32(const uint32_t *p) {
+    cyd_i32h h;
+    CYD_LOAD(h, p);
+    /* The baseline converts signed numbers alone. */
+    return __builtin_convertvector(h ^ INT32_MIN, cyd_f64v) + 0x1p31;
+}
+
+/* Lanes to keep-bits: bit i is set where lane i is all ones. */
+CYD_INLINE uint32_t cyd_bits_f64v(cyd_i64v where) {
+#if CYD_BYTES == 64
+    return (uint32_t)_mm512_movepi64_mask((__m512i)where);
+#elif CYD_BYTES == 32
+    return (uint32_t)_mm256_movemask_pd((__m256d)where);
+#elif defined(__SSE2__)
+    return (uint32_t)_mm_movemask_pd((__m128d)where);
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < CYD_L64; i++) bits |= (uint32_t)(where[i] & 1) << i;
+    return bits;
 #endif
 }
 

@@ -5,6 +5,7 @@ from cydropout._kernels.threads import get_num_threads, set_num_threads
 from .config import show_config
 from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
+from .standout import standout, standout_backward
 from .steps import adam_step, rmsprop_step, sgd_step
 
 __all__ = [
@@ -18,4 +19,6 @@ __all__ = [
     "set_num_threads",
     "sgd_step",
     "show_config",
+    "standout",
+    "standout_backward",
 ]

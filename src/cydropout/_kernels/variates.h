@@ -1,11 +1,9 @@
-/* Gaussian noise: random words to standard normal numbers, and products with them. */
-#ifndef CYDROPOUT_GAUSSIAN_H
-#define CYDROPOUT_GAUSSIAN_H
+/* Continuous noise: random words to standard normal and standard logistic numbers. */
+#ifndef CYDROPOUT_VARIATES_H
+#define CYDROPOUT_VARIATES_H
 
 #include "half.h"
 #include "philox.h"
-
-typedef float cyd_f32h __attribute__((vector_size(CYD_BYTES / 2)));
 
 /* Natural logarithm of normal positive floats, to 1e-7. */
 CYD_INLINE cyd_f32v cyd_log_f32v(cyd_f32v x) {
@@ -80,45 +78,35 @@ CYD_INLINE cyd_f32v cyd_normal_f32v(cyd_u32v word) {
     return (cyd_f32v)((cyd_i32v)(x * (cyd_f32v)g) ^ (~upper & INT32_MIN));
 }
 
-/* m = 1 + sigma n for the 64 words of a chunk: 16 Philox blocks. */
-static void cyd_gaussian(uint64_t key, uint64_t draw, uint64_t chunk, const float *sigma,
-                         float *m) {
+/* The quantile of the standard logistic distribution, log(u / (1 - u)) at u = (word + 1/2) / 2**32.
+ *
+ * With p the smaller of the two tails, log(p / (1 - p)) = e log 2 + 2 atanh((p - d) / (p + d)), where
+ * d = 2**e (1 - p): one division for both logarithms. */
+CYD_INLINE cyd_f32v cyd_logistic_f32v(cyd_u32v word) {
+    const cyd_i32v upper = (cyd_i32v)word >> 31;
+    const cyd_i32v tail = (cyd_i32v)word ^ upper;
+    const cyd_f32v p = (__builtin_convertvector(tail, cyd_f32v) + 0.5f) * 0x1p-32f;
+    const cyd_f32v q = 1 - p;
+    /* The difference of the bits is about that of the logarithms: 2**e leaves a ratio near 1. */
+    const cyd_i32v e = ((cyd_i32v)p - (cyd_i32v)q + (1 << 22)) >> 23;
+    const cyd_f32v d = (cyd_f32v)((cyd_i32v)q + (e << 23));
+    const cyd_f32v s = (p - d) / (p + d), s2 = s * s;
+    const cyd_f32v series =
+        2 + s2 * (0.66666667f + s2 * (0.4f + s2 * (0.28571429f + s2 * 0.2222222f)));
+    const cyd_f32v f = __builtin_convertvector(e, cyd_f32v);
+    const cyd_f32v y = f * 0x1.62ep-1f + (f * 0x1.0bfbe8p-15f + s * series);
+    return (cyd_f32v)((cyd_i32v)y ^ (upper & INT32_MIN));
+}
+
+/* One variate for each of the 64 words of a chunk: 16 Philox blocks. */
+static void cyd_variates(uint64_t key, uint64_t draw, uint64_t chunk, int logistic, float *v) {
     uint32_t words[4 * CYD_TILE_BLOCKS];
     cyd_digit(key, draw, chunk, 0, words);
     for (int k = 0; k < 4 * CYD_TILE_BLOCKS; k += CYD_L32) {
         cyd_u32v word;
-        cyd_f32v s;
         CYD_LOAD(word, words + k);
-        CYD_LOAD(s, sigma + k);
-        const cyd_f32v v = 1 + s * cyd_normal_f32v(word);
-        CYD_STORE(m + k, v);
-    }
-}
-
-/* y = m x for 32 elements; 16-bit floats are computed in float32. */
-
-#define CYD_DEFINE_MULTIPLY(name, type, load, store)                                             \
-    CYD_INLINE void cyd_multiply_##name(type *y, const type *x, const float *m) {                \
-        for (int k = 0; k < 32; k += CYD_L32) {                                                  \
-            cyd_f32v v, s;                                                                       \
-            load(v, x + k);                                                                      \
-            CYD_LOAD(s, m + k);                                                                  \
-            v = v * s;                                                                           \
-            store(y + k, v);                                                                     \
-        }                                                                                        \
-    }
-CYD_DEFINE_MULTIPLY(f32, float, CYD_LOAD, CYD_STORE)
-CYD_DEFINE_MULTIPLY(f16, cyd_f16, CYD_LOAD_F16, cyd_to_f16)
-CYD_DEFINE_MULTIPLY(bf16, cyd_bf16, CYD_LOAD_BF16, cyd_to_bf16)
-
-CYD_INLINE void cyd_multiply_f64(double *y, const double *x, const float *m) {
-    for (int k = 0; k < 32; k += CYD_L64) {
-        cyd_f64v v;
-        cyd_f32h s;
-        CYD_LOAD(v, x + k);
-        CYD_LOAD(s, m + k);
-        v = v * __builtin_convertvector(s, cyd_f64v);
-        CYD_STORE(y + k, v);
+        const cyd_f32v n = logistic ? cyd_logistic_f32v(word) : cyd_normal_f32v(word);
+        CYD_STORE(v + k, n);
     }
 }
 
