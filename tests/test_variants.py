@@ -10,6 +10,7 @@ import reference
 from cydropout import MaskStream
 from cydropout.layers import (
     AlphaDropout,
+    ConcreteDropout,
     Context,
     Dropout,
     FeatureAlphaDropout,
@@ -19,6 +20,7 @@ from cydropout.layers import (
     SpatialDropout2D,
     SpatialDropout3D,
     StochasticDepth,
+    VariationalGaussianDropout,
     depth_rates,
 )
 
@@ -32,10 +34,17 @@ class Variant:
     shared_axes: tuple[int, ...] = ()
     drops: bool = True  # to 0: a plain mask, whose map is scale * keep * x
     brings_bools: bool = True
+    learned: bool = False  # a rate that is trained, and is neither 0 nor 1
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+
+def learned(layer: Layer) -> Layer:
+    """Return a layer over 30 units, built."""
+    layer.build((30,), 0)
+    return layer
 
 
 VARIANTS = {
@@ -43,6 +52,12 @@ VARIANTS = {
     "GaussianDropout": Variant(GaussianDropout, (40, 30), drops=False, brings_bools=False),
     "AlphaDropout": Variant(AlphaDropout, (40, 30), drops=False),
     "FeatureAlphaDropout": Variant(FeatureAlphaDropout, (9, 8, 5, 5), (2, 3), drops=False),
+    "ConcreteDropout": Variant(
+        lambda rate: learned(ConcreteDropout(None, rate)), (40, 30), (), False, False, True
+    ),
+    "VariationalGaussianDropout": Variant(
+        lambda rate: learned(VariationalGaussianDropout(rate)), (40, 30), (), False, False, True
+    ),
     "SpatialDropout1D": Variant(SpatialDropout1D, (9, 8, 25), (2,)),
     "SpatialDropout2D": Variant(SpatialDropout2D, (9, 8, 5, 5), (2, 3)),
     "SpatialDropout2D-last": Variant(
@@ -71,7 +86,15 @@ def training(stream=None):
     return Context(training=True, stream=stream or MaskStream(5))
 
 
+def test_a_learned_rate_is_neither_0_nor_1(variant):
+    for rate in (0.0, 1.0) if variant.learned else (-0.5, 1.5):
+        with pytest.raises(ValueError, match=str(rate)):
+            variant.make(rate)
+
+
 def test_rate_0_changes_nothing_and_draws_nothing(variant):
+    if variant.learned:
+        pytest.skip("no such rate")
     stream, x = MaskStream(5), values(variant)
     y, backward = variant.make(0.0).forward(x, training(stream))
     assert y.tobytes() == x.tobytes() and backward(x).tobytes() == x.tobytes()
@@ -79,6 +102,8 @@ def test_rate_0_changes_nothing_and_draws_nothing(variant):
 
 
 def test_rate_1_leaves_zeros(variant):
+    if variant.learned:
+        pytest.skip("no such rate")
     x = values(variant)
     y, backward = variant.make(1.0).forward(x, training())
     assert (y == 0).all() and (backward(x) == 0).all()
@@ -159,9 +184,10 @@ def test_bad_rates_are_named(variant, rate):
     layer = variant.make(0.25)
     with pytest.raises(ValueError, match=str(rate)):
         layer.rate = rate
-    assert layer.rate == 0.25
-    layer.rate = 1
-    assert (layer.forward(values(variant), training())[0] == 0).all()
+    assert layer.rate == pytest.approx(0.25, rel=1e-6)
+    if not variant.learned:
+        layer.rate = 1
+        assert (layer.forward(values(variant), training())[0] == 0).all()
 
 
 def test_the_realised_rate(variant):

@@ -65,16 +65,17 @@ class Context:
         shared = tuple(shared_axes)
         if not self.training:
             return inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
-        stream = self._stream()
+        stream = self.training_stream()
         return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
 
     def draw_as(self, kind: Callable[..., Any], shape: Shape, *args: Any, **options: Any) -> Any:
         """Return ``kind(stream, shape, ...)``, or at inference the identity."""
         if not self.training:
             return inference_mask(shape, 0.0)
-        return kind(self._stream(), shape, *args, **options)
+        return kind(self.training_stream(), shape, *args, **options)
 
-    def _stream(self) -> MaskStream:
+    def training_stream(self) -> MaskStream:
+        """Return the stream, or raise if there is none."""
         if self.stream is None:
             raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
         return self.stream

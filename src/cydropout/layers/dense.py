@@ -108,16 +108,21 @@ class Dense(Layer):
         run = partial(self._run, activation=activation, a=a, dropout=dropout)
         return Absorbed(count, run)
 
-    def _run(
-        self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
-    ) -> tuple[Array, Backward]:
+    def _input(self, x: Array) -> Array:
+        """Return ``x`` in the dtype of the weights, or raise."""
         if not self._parameters:
             raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
-        weight, bias = self._parameters["weight"], self._parameters.get("bias")
-        x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
+        x = as_float(x, self.path).astype(self._parameters["weight"].value.dtype, copy=False)
         if x.ndim < 2:
             raise ValueError(f"{self.path} needs a batch axis and features, got shape {x.shape}")
         self.output_shape(x.shape[1:])
+        return x
+
+    def _run(
+        self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
+    ) -> tuple[Array, Backward]:
+        x = self._input(x)
+        weight, bias = self._parameters["weight"], self._parameters.get("bias")
         rows = x.reshape(-1, x.shape[-1])
         shape = (*x.shape[:-1], self.units)
         z = np.matmul(rows, weight.value).reshape(shape)

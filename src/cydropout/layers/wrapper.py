@@ -1,11 +1,19 @@
-"""Wrapper: a layer around another one."""
+"""Wrapper: a layer around another one; Identity: where there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from .base import Layer, Parameter, Shape
+from .base import Array, Backward, Context, Layer, Parameter, Shape, as_float
+
+
+class Identity(Layer):
+    """``y = x``: the input itself."""
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``x``, and what returns ``dy``."""
+        return as_float(x, self.path), lambda dy: dy
 
 
 class Wrapper(Layer):
