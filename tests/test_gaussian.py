@@ -31,6 +31,14 @@ def test_factors_are_quantiles_of_the_words(build, offset, size):
     np.testing.assert_allclose(values, expected, rtol=2e-6, atol=2e-6)
 
 
+def test_the_quantile_far_out(build):
+    size = 2**18
+    found = gaussian(size, None, sigma=1.0).variates
+    expected = reference.normals(KEY, DRAW, 0, size)
+    assert np.count_nonzero(np.abs(expected) > 2.9) > 800
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-7)
+
+
 def test_builds_agree_to_the_bit():
     before, found = _kernels.build, set()
     for name in _kernels.available():

@@ -40,7 +40,8 @@ cdef extern from "lanes.h" nogil:
         double dropped) noexcept
 
     void variates "cyd_variates"(
-        uint64_t key, uint64_t draw, uint64_t chunk, int logistic, float *v) noexcept
+        uint64_t key, uint64_t draw, uint64_t first, uint64_t chunks, int logistic,
+        float *v) noexcept
     void noise_f16 "cyd_noise_f16"(
         f16 *y, const f16 *x, const float *n, const float *theta, uint64_t stride,
         uint64_t step, float sharpness, uint64_t count, int logistic) noexcept

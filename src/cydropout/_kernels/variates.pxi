@@ -8,9 +8,9 @@ cdef const float *draw_variates(const noise_t *noise, uint64_t tile, uint64_t le
                                 float *v) noexcept nogil:
     """The variates of a tile of the slice, within the chunks that hold it."""
     cdef uint64_t first = noise.offset + tile * TILE
-    cdef uint64_t shift = first % CHUNK, chunk
-    for chunk in range((shift + left + CHUNK - 1) // CHUNK):
-        variates(noise.key, noise.draw, first // CHUNK + chunk, noise.logistic, v + CHUNK * chunk)
+    cdef uint64_t shift = first % CHUNK
+    variates(noise.key, noise.draw, first // CHUNK, (shift + left + CHUNK - 1) // CHUNK,
+             noise.logistic, v)
     return v + shift
 
 
