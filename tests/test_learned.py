@@ -245,6 +245,14 @@ def test_bad_settings_are_named(make, error, message):
         make()
 
 
+def test_a_rate_far_out_is_still_a_rate():
+    layer = concrete(True)
+    layer.build((2,), 0, "float64")
+    layer.parameter.value[...] = [-1000.0, 30.0]
+    np.testing.assert_allclose(layer.rate, [0.0, 1.0], atol=1e-12)
+    assert np.isfinite(layer.penalty()) and np.isfinite(layer.parameter.grad).all()
+
+
 def test_settings_before_and_after_build():
     layer = VariationalGaussianDropout(0.25, per_unit=True)
     assert layer.rate == 0.25 and layer.alpha == pytest.approx(1 / 3) and layer.units == 0

@@ -117,7 +117,8 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         slope = share * p * q * eta
         if self.weight_regularizer and not isinstance(self.layer, Identity):
             weight = self._weight()
-            rows = np.square(weight.value, dtype=np.float64).reshape(self.units, -1).sum(axis=1)
+            others = tuple(range(1, weight.value.ndim))
+            rows = np.square(weight.value, dtype=np.float64).sum(axis=others)
             squares = self.weight_regularizer * (rows if self.per_unit else rows.sum())
             total = total + squares / q
             slope = slope + squares * p / q

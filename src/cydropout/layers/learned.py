@@ -45,7 +45,7 @@ class LearnedNoise(NoisyLayer):
         """The rate learned so far: a float or, per unit, an array. One that is set is for all."""
         if not self._parameters:
             return self.initial_rate
-        rate = 1 / (1 + np.exp(-self.parameter.value.astype(np.float64)))
+        rate = np.exp(-np.logaddexp(0, -self.parameter.value.astype(np.float64)))
         return float(rate) if rate.ndim == 0 else rate
 
     @rate.setter
