@@ -81,6 +81,26 @@ class Noise:
     ) -> None: ...
     def values(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]: ...
 
+def connect(
+    plan: Plan,
+    x: np.ndarray,
+    weight: np.ndarray,
+    y: np.ndarray,
+    code: int,
+    units: int,
+    num_threads: int = 0,
+) -> None: ...
+def connect_backward(
+    plan: Plan,
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    dx: np.ndarray | None,
+    dweight: np.ndarray,
+    code: int,
+    units: int,
+    num_threads: int = 0,
+) -> None: ...
 def ready(x: object, out: object) -> int: ...
 def dropout(
     key: int,

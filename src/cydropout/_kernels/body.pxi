@@ -14,6 +14,7 @@ include "stream.pxi"
 include "rows.pxi"
 include "gaussian.pxi"
 include "fused.pxi"
+include "dropconnect.pxi"
 include "steps.pxi"
 
 cdef table_t table
@@ -39,6 +40,10 @@ enter(table.forward, NULL, NULL, <kernel_fn>forward_range[float],
       <kernel_fn>forward_range[double])
 enter(table.backward, NULL, NULL, <kernel_fn>backward_range[float],
       <kernel_fn>backward_range[double])
+enter(table.connect, NULL, NULL, <kernel_fn>connect_range[float],
+      <kernel_fn>connect_range[double])
+enter(table.connect_backward, NULL, NULL, <kernel_fn>connect_back_range[float],
+      <kernel_fn>connect_back_range[double])
 enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],

@@ -46,6 +46,23 @@ cdef extern from "lanes.h" nogil:
     void multiply_f32 "cyd_multiply_f32"(float *y, const float *x, const float *m) noexcept
     void multiply_f64 "cyd_multiply_f64"(double *y, const double *x, const float *m) noexcept
 
+    enum:
+        ABREAST "CYD_ABREAST"
+    void connect_f32 "cyd_connect_f32"(
+        float *y, const float *x, const float *w, uint64_t stride, const uint32_t *words,
+        uint64_t at, uint64_t units, uint64_t columns, int rows) noexcept
+    void connect_f64 "cyd_connect_f64"(
+        double *y, const double *x, const double *w, uint64_t stride, const uint32_t *words,
+        uint64_t at, uint64_t units, uint64_t columns, int rows) noexcept
+    void connect_back_f32 "cyd_connect_back_f32"(
+        float *dw, float *dx, const float *dy, const float *x, const float *w, uint64_t stride,
+        uint64_t inputs, const uint32_t **words, const uint64_t *at, uint64_t columns,
+        int rows) noexcept
+    void connect_back_f64 "cyd_connect_back_f64"(
+        double *dw, double *dx, const double *dy, const double *x, const double *w,
+        uint64_t stride, uint64_t inputs, const uint32_t **words, const uint64_t *at,
+        uint64_t columns, int rows) noexcept
+
     void forward_f32 "cyd_forward_f32"(
         float *y, const float *z, const float *bias, const float *scale, uint64_t step,
         const uint32_t *words, uint64_t count, int kind, float a) noexcept

@@ -12,6 +12,8 @@ cdef enum:
     TILE = 2048        # elements; 16 Philox blocks
     TILE_WORDS = 64
     MAX_AXES = 64
+    SPAN = 16384       # entries of a matrix, which stay in a cache while samples pass
+    SPAN_WORDS = 640   # of its bits, and of the rest of the tiles at both ends
     SHORT = 256        # elements; such rows that share a bit are not worth a loop each
 
 cdef enum source_t:
@@ -74,6 +76,18 @@ ctypedef struct fused_t:
     uint64_t chunks
     uint64_t chunk_bytes
 
+# Products of `rows` samples with a matrix whose entries each sample keeps or drops for itself.
+ctypedef struct connect_t:
+    const mask_t *mask        # of shape (rows, inputs, units)
+    uint64_t rows
+    uint64_t inputs
+    uint64_t units
+    uint64_t stride           # of the rows of w, y and dy: units, and padding
+    uint64_t block            # rows of the matrix in one unit of work of the backward pass
+    const void *x
+    const void *weight
+    void *dx                  # or NULL: not wanted
+
 # One step of `size` parameters, with what the optimizer remembers of them.
 ctypedef struct step_t:
     void *first
@@ -101,6 +115,8 @@ ctypedef struct table_t:
     kernel_fn noise[4]
     kernel_fn forward[4]       # float32 and float64 alone
     kernel_fn backward[4]
+    kernel_fn connect[4]
+    kernel_fn connect_backward[4]
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]

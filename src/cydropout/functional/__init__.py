@@ -3,6 +3,7 @@
 from cydropout._kernels.threads import get_num_threads, set_num_threads
 
 from .config import show_config
+from .dropconnect import dropconnect, dropconnect_backward
 from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
 from .steps import adam_step, rmsprop_step, sgd_step
@@ -12,6 +13,8 @@ __all__ = [
     "adam_step",
     "bias_activation_dropout",
     "bias_activation_dropout_backward",
+    "dropconnect",
+    "dropconnect_backward",
     "dropout",
     "get_num_threads",
     "rmsprop_step",
