@@ -17,6 +17,7 @@ from cydropout.layers import (
     AlphaDropout,
     Context,
     Dense,
+    DropConnect,
     Dropout,
     FeatureAlphaDropout,
     Flatten,
@@ -82,6 +83,34 @@ ROWS = {
     ),
     "StochasticDepth": Row(lambda: StochasticDepth(0.4), (9, 2, 3), True, True),
     "StochasticDepth-batch": Row(lambda: StochasticDepth(0.5, mode="batch"), (3, 4), True, True),
+    "DropConnect": Row(lambda: DropConnect(3, 0.5), (4, 5), False, True, False),
+    "DropConnect-0": Row(lambda: DropConnect(3, 0.0), (4, 5), keeps_dtype=False),
+    "DropConnect-1": Row(lambda: DropConnect(3, 1.0), (4, 5), keeps_dtype=False),
+    "DropConnect-no-bias": Row(
+        lambda: DropConnect(3, 0.5, bias=False, mode="sample"), (4, 5), True, True, False
+    ),
+    "DropConnect-bias": Row(
+        lambda: DropConnect(3, 0.4, drop_bias=True, storage="bits"), (4, 5), False, True, False
+    ),
+    "DropConnect-sample": Row(
+        lambda: DropConnect(3, 0.5, mode="sample", activation="tanh"), (4, 5), False, True, False
+    ),
+    "DropConnect-sample-bias": Row(
+        lambda: DropConnect(33, 0.4, mode="sample", drop_bias=True, storage="bits"),
+        (2, 3, 2), False, True, False,
+    ),
+    "DropConnect-gaussian-relu": Row(
+        lambda: DropConnect(6, 0.5, activation="relu", inference="gaussian", drop_bias=True),
+        (4, 5), False, True, False,
+    ),
+    "DropConnect-gaussian-gelu": Row(
+        lambda: DropConnect(3, 0.5, activation="gelu", inference="gaussian"),
+        (2, 3, 5), False, True, False,
+    ),
+    "DropConnect-gaussian-samples": Row(
+        lambda: DropConnect(3, 0.5, activation="sigmoid", inference="gaussian", samples=7),
+        (4, 5), False, True, False,
+    ),
     "Flatten": Row(Flatten, (2, 3, 4), True),
     "Flatten-checked": Row(lambda: Flatten(3, 4), (2, 3, 4), True),
     "ReLU": Row(ReLU, (3, 4), False),

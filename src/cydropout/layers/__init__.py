@@ -4,6 +4,7 @@ from .activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from .alpha import AlphaDropout, FeatureAlphaDropout
 from .base import Context, Layer, Parameter
 from .dense import Dense
+from .dropconnect import DropConnect
 from .dropout import Dropout
 from .flatten import Flatten
 from .gaussian import GaussianDropout
@@ -18,6 +19,7 @@ __all__ = [
     "AlphaDropout",
     "Context",
     "Dense",
+    "DropConnect",
     "Dropout",
     "FeatureAlphaDropout",
     "Flatten",

@@ -51,17 +51,18 @@ class MaskedLayer(Layer):
         like = self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
         return like.with_keep(array)
 
+    def fitted(self, mask: Any, shape: Shape) -> Any:
+        """Return a mask that was brought, or that an array describes, for inputs of ``shape``."""
+        if isinstance(mask, (np.ndarray, list)):
+            return self.given(mask, shape)
+        return masks.as_shape(mask, shape)
+
     def used_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
         """Return the mask of a pass: the one brought, the one that ``ctx`` holds, or a new one."""
         held = ctx.masks if ctx.training else None
         if mask is None and held is not None:
             mask = held.get(self)
-        if mask is None:
-            mask = self.mask(shape, ctx)
-        elif isinstance(mask, (np.ndarray, list)):
-            mask = self.given(mask, shape)
-        else:
-            mask = masks.as_shape(mask, shape)
+        mask = self.mask(shape, ctx) if mask is None else self.fitted(mask, shape)
         if held is not None:
             held[self] = mask
         return mask
