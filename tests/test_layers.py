@@ -32,6 +32,7 @@ from cydropout.layers import (
     SpatialDropout3D,
     StochasticDepth,
     Tanh,
+    WeightDropout,
 )
 
 
@@ -109,6 +110,18 @@ ROWS = {
     ),
     "DropConnect-gaussian-samples": Row(
         lambda: DropConnect(3, 0.5, activation="sigmoid", inference="gaussian", samples=7),
+        (4, 5), False, True, False,
+    ),
+    "WeightDropout": Row(lambda: WeightDropout(Dense(3), 0.5), (4, 5), False, True, False),
+    "WeightDropout-0": Row(lambda: WeightDropout(Dense(3), 0.0), (4, 5), keeps_dtype=False),
+    "WeightDropout-1": Row(
+        lambda: WeightDropout(Dense(3), 1.0, ["weight", "bias"]), (4, 5), keeps_dtype=False
+    ),
+    "WeightDropout-nested": Row(
+        lambda: WeightDropout(
+            Sequential([Dense(6), Tanh(), Dense(3, rate=0.5)], dtype="float64"), 0.4,
+            ["0.dense.weight", "2.dense.bias"], storage="seed",
+        ),
         (4, 5), False, True, False,
     ),
     "Flatten": Row(Flatten, (2, 3, 4), True),

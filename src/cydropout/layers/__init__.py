@@ -11,6 +11,7 @@ from .gaussian import GaussianDropout
 from .sequential import Sequential
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .stochastic_depth import StochasticDepth, depth_rates
+from .weight_dropout import WeightDropout
 
 __all__ = [
     "GELU",
@@ -35,5 +36,6 @@ __all__ = [
     "SpatialDropout3D",
     "StochasticDepth",
     "Tanh",
+    "WeightDropout",
     "depth_rates",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from .._rates import Scaling
 from ..masks import Mask, inference_mask
 from ..random import MaskStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -200,6 +204,25 @@ class Layer:
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over the parameters in order, each with its name within this layer."""
         yield from self._parameters.items()
+
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
+        """Return a copy that runs with other parameters in the place of those named.
+
+        All else is shared with this layer. The names are those of `named_parameters`.
+
+        Raises
+        ------
+        ValueError
+            If a name is not that of a parameter of the layer, or of one that it can replace.
+        """
+        unknown = sorted(parameters.keys() - self._parameters.keys())
+        if unknown:
+            raise ValueError(
+                f"{self.path} cannot replace the parameters {unknown}; it can {[*self._parameters]}"
+            )
+        twin = copy.copy(self)
+        twin._parameters = {**self._parameters, **parameters}
+        return twin
 
     def walk(self) -> Iterator[Layer]:
         """Iterate over this layer and those inside it."""

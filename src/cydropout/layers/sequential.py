@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from .base import (
     as_float,
     native_dtype,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Step(NamedTuple):
@@ -138,6 +141,20 @@ class Sequential(Layer):
         for layer in self.layers:
             for name, parameter in layer.named_parameters():
                 yield f"{layer.path}.{name}", parameter
+
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
+        """Return a copy that runs with other parameters in the place of those named."""
+        left = dict(parameters)
+        layers = []
+        for layer in self.layers:
+            first = f"{layer.path}."
+            own = {name: left.pop(name) for name in parameters if name.startswith(first)}
+            inner = {name.removeprefix(first): p for name, p in own.items()}
+            layers.append(layer.with_parameters(inner) if inner else layer)
+        twin = super().with_parameters(left)
+        twin.layers = tuple(layers)
+        twin.steps = tuple(twin._plan())
+        return twin
 
     def walk(self) -> Iterator[Layer]:
         """Iterate over this layer and those inside it."""
