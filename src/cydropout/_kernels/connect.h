@@ -1,5 +1,6 @@
-/* Products of rows with a matrix whose every entry has a keep-bit of its own for each row, 32 columns
- * at a time. The columns are padded to a multiple of 32; what the padding holds does not matter.
+/* Products of rows with a matrix whose every entry has a keep-bit of its own for each row, 32
+ * columns at a time. The columns are padded to a multiple of 32; what the padding holds does not
+ * matter.
  */
 #ifndef CYDROPOUT_CONNECT_H
 #define CYDROPOUT_CONNECT_H
@@ -14,16 +15,21 @@ CYD_INLINE uint32_t cyd_bits_within(const uint32_t *words, uint64_t at, uint64_t
     return cyd_bits_at(words, at, (int)left) & (((uint32_t)1 << left) - 1);
 }
 
-/* cyd_connect: y[j] += the sum over i of x[i] * w[i, j] where kept, i ascending, for `rows` rows of w
- * that are `stride` apart, and whose bits are `units` apart.
+/* Calls with `rows`, CYD_ABREAST or 1, as a constant. */
+#define CYD_EITHER(call, rows, ...)                                                              \
+    if (rows == CYD_ABREAST) call(__VA_ARGS__, CYD_ABREAST);                                     \
+    else call(__VA_ARGS__, 1)
+
+/* cyd_connect: y[j] += the sum over i of x[i] * w[i, j] where kept, i ascending, for `rows` rows of
+ * w that are `stride` apart, and whose bits are `units` apart.
  *
  * cyd_connect_back: for `rows` samples, dy's `stride` apart and x's and dx's `inputs` apart,
  * dw[j] += the sum over n of x[n] * dy[n, j] where kept, n ascending, and, if there is a dx,
  * dx[n] += the sum over j of w[j] * dy[n, j] where kept. That sum has 32 lanes in every build. */
 #define CYD_DEFINE_CONNECT(name, type, vector, lanes, keep)                                      \
-    CYD_INLINE void cyd_connect_##name(type *y, const type *x, const type *w, uint64_t stride,   \
-                                       const uint32_t *words, uint64_t at, uint64_t units,       \
-                                       uint64_t columns, int rows) {                             \
+    CYD_INLINE void cyd_forth_##name(type *y, const type *x, const type *w, uint64_t stride,     \
+                                     const uint32_t *words, uint64_t at, uint64_t units,         \
+                                     uint64_t columns, const int rows) {                         \
         for (uint64_t j = 0; j < columns; j += 32) {                                             \
             uint32_t bits[CYD_ABREAST];                                                          \
             for (int i = 0; i < rows; i++) {                                                     \
@@ -51,10 +57,10 @@ CYD_INLINE uint32_t cyd_bits_within(const uint32_t *words, uint64_t at, uint64_t
         }                                                                                        \
         return part[0];                                                                          \
     }                                                                                            \
-    CYD_INLINE void cyd_connect_back_##name(                                                     \
+    CYD_INLINE void cyd_back_##name(                                                             \
         type *dw, type *dx, const type *dy, const type *x, const type *w, uint64_t stride,       \
-        uint64_t inputs, const uint32_t **words,       const uint64_t *at, uint64_t columns,     \
-        int rows) {                                                                              \
+        uint64_t inputs, const uint32_t **words, const uint64_t *at, uint64_t columns,           \
+        const int rows) {                                                                        \
         vector sum[CYD_ABREAST][32 / lanes] = {{{0}}};                                           \
         type factor[CYD_ABREAST];                                                                \
         for (int n = 0; n < rows; n++) factor[n] = x[n * inputs];                                \
@@ -76,6 +82,17 @@ CYD_INLINE uint32_t cyd_bits_within(const uint32_t *words, uint64_t at, uint64_t
             }                                                                                    \
         }                                                                                        \
         for (int n = 0; dx && n < rows; n++) dx[n * inputs] += cyd_fold_##name(sum[n]);          \
+    }                                                                                            \
+    CYD_INLINE void cyd_connect_##name(type *y, const type *x, const type *w, uint64_t stride,   \
+                                       const uint32_t *words, uint64_t at, uint64_t units,       \
+                                       uint64_t columns, int rows) {                             \
+        CYD_EITHER(cyd_forth_##name, rows, y, x, w, stride, words, at, units, columns);          \
+    }                                                                                            \
+    CYD_INLINE void cyd_connect_back_##name(                                                     \
+        type *dw, type *dx, const type *dy, const type *x, const type *w, uint64_t stride,       \
+        uint64_t inputs, const uint32_t **words, const uint64_t *at, uint64_t columns,           \
+        int rows) {                                                                              \
+        CYD_EITHER(cyd_back_##name, rows, dw, dx, dy, x, w, stride, inputs, words, at, columns); \
     }
 CYD_DEFINE_CONNECT(f32, float, cyd_f32v, CYD_L32, cyd_keep_f32v)
 CYD_DEFINE_CONNECT(f64, double, cyd_f64v, CYD_L64, cyd_keep_f64v)

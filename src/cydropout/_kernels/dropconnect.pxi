@@ -46,6 +46,7 @@ cdef void connect_range(const real *x, real *y, const connect_t *c, uint64_t beg
     cdef const uint32_t *words
     cdef const real *w
     cdef uint64_t top = 0, rows, left, columns, n, i, first, at
+    cdef int abreast
     cursor.has_above = False
     while top < c.inputs:
         rows = min(c.block, c.inputs - top)
@@ -59,16 +60,12 @@ cdef void connect_range(const real *x, real *y, const connect_t *c, uint64_t beg
                 w = <const real*>c.weight + top * c.stride + left
                 at = first % TILE
                 i = 0
-                while i + ABREAST <= rows:
-                    connect_some[real](
-                        y + n * c.stride + left, x + n * c.inputs + top + i, w + i * c.stride,
-                        c.stride, words, at + i * c.units, c.units, columns, ABREAST)
-                    i += ABREAST
                 while i < rows:
+                    abreast = ABREAST if i + ABREAST <= rows else 1
                     connect_some[real](
                         y + n * c.stride + left, x + n * c.inputs + top + i, w + i * c.stride,
-                        c.stride, words, at + i * c.units, c.units, columns, 1)
-                    i += 1
+                        c.stride, words, at + i * c.units, c.units, columns, abreast)
+                    i += abreast
             left += columns
         top += rows
 
@@ -94,16 +91,10 @@ cdef void connect_back_block(const real *dy, real *dweight, const connect_t *c, 
         for i in range(rows):
             place = (top + i) * c.stride + left
             dx = NULL if c.dx == NULL else <real*>c.dx + n * c.inputs + top + i
-            if abreast == ABREAST:
-                connect_back_some[real](
-                    dweight + place, dx, dy + n * c.stride + left,
-                    <const real*>c.x + n * c.inputs + top + i, <const real*>c.weight + place,
-                    c.stride, c.inputs, words, at, columns, ABREAST)
-            else:
-                connect_back_some[real](
-                    dweight + place, dx, dy + n * c.stride + left,
-                    <const real*>c.x + n * c.inputs + top + i, <const real*>c.weight + place,
-                    c.stride, c.inputs, words, at, columns, 1)
+            connect_back_some[real](
+                dweight + place, dx, dy + n * c.stride + left,
+                <const real*>c.x + n * c.inputs + top + i, <const real*>c.weight + place,
+                c.stride, c.inputs, words, at, columns, abreast)
             for k in range(abreast):
                 at[k] += c.units
         n += abreast

@@ -83,7 +83,7 @@ ctypedef struct connect_t:
     uint64_t inputs
     uint64_t units
     uint64_t stride           # of the rows of w, y and dy: units, and padding
-    uint64_t block            # rows of the matrix in one unit of work of the backward pass
+    uint64_t block            # rows of the matrix that all samples pass before the next ones
     const void *x
     const void *weight
     void *dx                  # or NULL: not wanted
