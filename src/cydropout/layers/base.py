@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -243,6 +243,21 @@ class Layer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
+
+
+def in_order(layers: Sequence[Layer], x: Array, ctx: Context) -> tuple[Array, Backward]:
+    """Run layers one after the other; the way back runs them in the other order."""
+    backwards: list[Backward] = []
+    for layer in layers:
+        x, back = layer.forward(x, ctx if not backwards else replace(ctx, input_gradient=True))
+        backwards.append(back)
+
+    def backward(dy: Array) -> Array:
+        for back in reversed(backwards):
+            dy = back(dy)
+        return dy
+
+    return x, backward
 
 
 def as_float(x: Any, name: str) -> Array:

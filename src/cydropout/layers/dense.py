@@ -19,6 +19,7 @@ from .base import (
     Parameter,
     Shape,
     as_float,
+    in_order,
     native_dtype,
 )
 from .dropout import Dropout
@@ -98,15 +99,28 @@ class Dense(Layer):
     def absorb(self, following: Sequence[Layer]) -> Absorbed:
         """Take in an activation and a dropout that come next, where this layer has none."""
         activation, a, dropout, count = self.activation, 1.0, self.dropout, 0
-        silent = isinstance(dropout.rate, float) and dropout.rate == 0
+        silent = _is_silent(dropout)
         unit = following[0] if following else None
         if silent and activation == "linear" and isinstance(unit, Activation):
             activation, a, count = unit.function, unit.a, 1
         noise = following[count] if count < len(following) else None
         if silent and type(noise) is Dropout:
             dropout, count = noise, count + 1
-        run = partial(self._run, activation=activation, a=a, dropout=dropout)
-        return Absorbed(count, run)
+        if not count:
+            return Absorbed(0, self.forward)
+        taken = tuple(following[:count])
+        return Absorbed(
+            count, partial(self._joint, taken=taken, activation=activation, a=a, dropout=dropout)
+        )
+
+    def _joint(
+        self, x: Array, ctx: Context, taken: Sequence[Layer], activation: str, a: float,
+        dropout: Dropout,
+    ) -> tuple[Array, Backward]:
+        # The layer's own dropout may have been given a rate, or a mask, since this was planned.
+        if not _is_silent(self.dropout) or self.dropout in (ctx.masks or ()):
+            return in_order((self, *taken), x, ctx)
+        return self._run(x, ctx, activation, a, dropout)
 
     def _run(
         self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
@@ -121,7 +135,7 @@ class Dense(Layer):
         rows = x.reshape(-1, x.shape[-1])
         shape = (*x.shape[:-1], self.units)
         z = np.matmul(rows, weight.value).reshape(shape)
-        silent = isinstance(dropout.rate, float) and dropout.rate == 0 and ctx.masks is None
+        silent = _is_silent(dropout) and ctx.masks is None
         mask = dropout.used_mask(shape, ctx) if ctx.training and not silent else None
         y, back = bias_activation_dropout(
             z, bias.value if bias is not None else None, activation, mask, ctx, a=a, owned=True
@@ -161,3 +175,7 @@ class Dense(Layer):
             "init": self.init,
             "bias": self.bias,
         }
+
+
+def _is_silent(dropout: Dropout) -> bool:
+    return isinstance(dropout.rate, float) and dropout.rate == 0
