@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -178,11 +178,11 @@ class Trainer:
         x, y = pair(x, y, "x and y")
         positive("batch_size", batch_size)
         self._build(x)
-        mean = Mean()
+        loss, mean = self.loss.one_pass, Mean()
         for rows in _batches(len(x), batch_size, None):
             prediction, target = self._infer(x[rows]), y[rows]
-            value, _ = self.loss(prediction, target)
-            mean.add(len(target), value, self.loss.accuracy(prediction, target))
+            value, _ = loss(prediction, target)
+            mean.add(len(target), value, loss.accuracy(prediction, target))
         return mean.result()
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
@@ -210,7 +210,7 @@ class Trainer:
         for step, rows in enumerate(_batches(len(x), batch_size, order), 1):
             batch, target = self._cast(x[rows]), y[rows]
             draw = self.stream.next_draw
-            prediction, backward = self.model.forward(batch, ctx)
+            prediction, backward = self._forward(batch, ctx)
             value, gradient = self.loss(prediction, target)
             if not math.isfinite(value):
                 raise self._nonfinite(value, epoch, step, batch, ctx, draw)
@@ -226,12 +226,29 @@ class Trainer:
             raise self._nonfinite(math.nan, epoch, step, batch, ctx, draw)
         return mean.result()
 
+    def _forward(self, batch: Array, ctx: Context) -> tuple[Array, Callable[[Array], object]]:
+        """Return the predictions of all passes, below each other, and their way back."""
+        # One pass over the batch repeated would be up to a fifth faster, but there a mask that
+        # the whole batch shares would be the same in both halves.
+        passes = [self.model.forward(batch, ctx) for _ in range(self.loss.passes)]
+        predictions: tuple[Array, ...]
+        predictions, backwards = zip(*passes, strict=True)
+        if len(passes) == 1:
+            return predictions[0], backwards[0]
+
+        def backward(gradient: Array) -> None:
+            for back, part in zip(backwards, np.split(gradient, len(backwards)), strict=True):
+                back(part)
+
+        return np.concatenate(predictions), backward
+
     def _nonfinite(
         self, value: float, epoch: int, step: int, batch: Array, ctx: Context, draw: int
     ) -> NonFiniteLossError:
         """Find the layer, and leave the stream where it was before the step."""
         self.stream.next_draw = draw
-        layer = first_nonfinite(self.model, batch, ctx)
+        layers = (first_nonfinite(self.model, batch, ctx) for _ in range(self.loss.passes))
+        layer = next((layer for layer in layers if layer != "loss"), "loss")
         self.stream.next_draw = draw
         return NonFiniteLossError(value, epoch, step, layer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .base import Loss
 from .classes import NegativeLogLikelihood, SoftmaxCrossEntropy
 from .elements import BinaryCrossEntropy, MeanSquaredError
+from .rdrop import RDropLoss
 
 __all__ = [
     "NAMES",
@@ -12,6 +13,7 @@ __all__ = [
     "Loss",
     "MeanSquaredError",
     "NegativeLogLikelihood",
+    "RDropLoss",
     "SoftmaxCrossEntropy",
     "get",
 ]
@@ -33,4 +35,5 @@ NAMES: dict[str, type[Loss]] = {
     "negative_log_likelihood": NegativeLogLikelihood,
     "binary_cross_entropy": BinaryCrossEntropy,
     "mean_squared_error": MeanSquaredError,
+    "r_drop": RDropLoss,
 }

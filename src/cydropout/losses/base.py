@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,20 @@ class Loss:
     Calling one returns ``(value, gradient)``: the mean over the batch as a float, and its
     derivative with the shape and dtype of the prediction. Every loss raises `TypeError` for a
     dtype it cannot read and `ValueError` for shapes or targets that do not fit.
+
+    Attributes
+    ----------
+    passes : int
+        How often `Trainer` runs each batch, each time with masks of its own. The predictions come
+        below each other: the rows of the first pass, then those of the next.
     """
+
+    passes: ClassVar[int] = 1
+
+    @property
+    def one_pass(self) -> Loss:
+        """The loss of a single pass, which is reported where nothing is dropped."""
+        return self
 
     def __call__(self, prediction: Any, target: Any) -> tuple[float, Array]:
         """Return the mean loss and its gradient with respect to ``prediction``."""

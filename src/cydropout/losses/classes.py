@@ -20,6 +20,13 @@ class ClassLoss(Loss):
         return float((rows.argmax(axis=1) == right).mean())
 
 
+def log_softmax(z: Array) -> Array:
+    """Return ``z - log sum_c exp(z_c)`` along the last axis, stable for large ``|z|``."""
+    z = z - z.max(axis=-1, keepdims=True)
+    logarithms: Array = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    return logarithms
+
+
 class SoftmaxCrossEntropy(ClassLoss):
     """``-sum_c t_c log softmax(z)_c``, from logits ``z``; the gradient is ``softmax(z) - t``.
 
