@@ -159,7 +159,7 @@ class Trainer:
                 for callback in callbacks:
                     callback.on_epoch_begin(self, epoch)
                 record: Record = {"epoch": epoch}
-                record |= self._epoch(x, y, epoch, batch_size, shuffle, bar)
+                record |= self._epoch(x, y, epoch, batch_size, shuffle, bar, callbacks)
                 if held_out:
                     record |= {f"val_{k}": v for k, v in self.evaluate(*held_out).items()}
                 record["seconds"] = time.perf_counter() - started
@@ -201,13 +201,17 @@ class Trainer:
         return y
 
     def _epoch(
-        self, x: Array, y: Array, epoch: int, batch_size: int, shuffle: bool, bar: Progress
+        self, x: Array, y: Array, epoch: int, batch_size: int, shuffle: bool, bar: Progress,
+        callbacks: Sequence[Callback],
     ) -> Record:
         ctx = Context(True, self.stream, self.num_threads, input_gradient=False)
         parameters = self.model.parameters()
         order = self._generator(_SHUFFLE, epoch).permutation(len(x)) if shuffle else None
         mean = Mean()
+        before = (epoch - 1) * -(-len(x) // batch_size)
         for step, rows in enumerate(_batches(len(x), batch_size, order), 1):
+            for callback in callbacks:
+                callback.on_batch_begin(self, epoch, before + step - 1)
             batch, target = self._cast(x[rows]), y[rows]
             draw = self.stream.next_draw
             prediction, backward = self._forward(batch, ctx)

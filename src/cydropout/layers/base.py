@@ -205,6 +205,10 @@ class Layer:
         """Iterate over this layer and those inside it."""
         yield self
 
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Iterate over the layers inside that have paths of their own, each with its path."""
+        yield from ()
+
     def penalty(self) -> float:
         """Return the layer's own term of the loss, and add its gradient to the parameters'."""
         return 0.0

@@ -145,6 +145,13 @@ class Sequential(Layer):
         for layer in self.layers:
             yield from layer.walk()
 
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Iterate over the layers inside under their paths, as in "1.sequential.0.relu"."""
+        for layer in self.layers:
+            yield layer.path, layer
+            for path, inner in layer.named_layers():
+                yield f"{layer.path}.{path}", inner
+
     def penalty(self) -> float:
         """Return the sum of the layers' own terms of the loss; add their gradients."""
         return sum(layer.penalty() for layer in self.layers)
