@@ -32,6 +32,7 @@ from cydropout.layers import (
     StochasticDepth,
     Tanh,
 )
+from cydropout.layers.base import in_order
 
 
 @dataclass(frozen=True)
@@ -297,6 +298,16 @@ def test_copies_are_independent(row: Row, duplicate: Callable[[Layer], Layer]) -
     for parameter in layer.parameters():
         parameter.value[...] = 0
     np.testing.assert_array_equal(twin.forward(x, training())[0], y)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_parts_do_what_the_layer_does(row: Row, train: bool) -> None:
+    layer, x = built(row), draw(row.shape, 1)
+    ctx = training() if train else Context()
+    y, whole = layer.forward(x, training() if train else Context())
+    parts, back = in_order(layer.apart(), layer.convert(x), ctx)
+    np.testing.assert_array_equal(parts, y)
+    np.testing.assert_array_equal(back(y), whole(y))
 
 
 def test_settings(row: Row) -> None:

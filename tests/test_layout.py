@@ -17,7 +17,7 @@ ROWS = [
     ["functional"],
     ["_arguments", "data", "layers", "losses", "optimizers", "progress", "history",
      "schedules"],
-    ["callbacks", "checkpoints", "nonfinite"],
+    ["callbacks", "checkpoints", "monte_carlo", "nonfinite"],
     ["training"],
     ["cli"],
     ["__main__", "__init__"],

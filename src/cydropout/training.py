@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from . import losses, optimizers
-from ._arguments import pair, positive
+from ._arguments import batches, check_samples, pair, positive
 from .callbacks import Callback
 from .checkpoints import (
     check_target,
@@ -179,7 +179,7 @@ class Trainer:
         positive("batch_size", batch_size)
         self._build(x)
         loss, mean = self.loss.one_pass, Mean()
-        for rows in _batches(len(x), batch_size, None):
+        for rows in batches(len(x), batch_size):
             prediction, target = self._infer(x[rows]), y[rows]
             value, _ = loss(prediction, target)
             mean.add(len(target), value, loss.accuracy(prediction, target))
@@ -187,12 +187,10 @@ class Trainer:
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
         """Return the model's output for every sample, without dropout."""
-        x = np.asarray(x)
-        if x.ndim == 0 or len(x) == 0:
-            raise ValueError(f"x must hold at least one sample, got shape {x.shape}")
+        x = check_samples(x)
         positive("batch_size", batch_size)
         self._build(x)
-        parts = [self._infer(x[rows]) for rows in _batches(len(x), batch_size, None)]
+        parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]
         return np.concatenate(parts)
 
     def _infer(self, x: Array) -> Array:
@@ -209,7 +207,7 @@ class Trainer:
         order = self._generator(_SHUFFLE, epoch).permutation(len(x)) if shuffle else None
         mean = Mean()
         before = (epoch - 1) * -(-len(x) // batch_size)
-        for step, rows in enumerate(_batches(len(x), batch_size, order), 1):
+        for step, rows in enumerate(batches(len(x), batch_size, order), 1):
             for callback in callbacks:
                 callback.on_batch_begin(self, epoch, before + step - 1)
             batch, target = self._cast(x[rows]), y[rows]
@@ -266,9 +264,3 @@ class Trainer:
         """Bring floats to the model's dtype: a value too large for it is then the input's fault."""
         dtype = getattr(self.model, "dtype", np.float32)
         return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x
-
-
-def _batches(count: int, size: int, order: Array | None) -> Iterator[Any]:
-    for start in range(0, count, size):
-        rows = slice(start, min(start + size, count))
-        yield rows if order is None else order[rows]

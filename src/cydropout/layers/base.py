@@ -189,6 +189,14 @@ class Layer:
         """Offer to run the first layers of ``following`` in this layer's pass, to the same bit."""
         return Absorbed(0, self.forward)
 
+    def apart(self) -> Sequence[Layer]:
+        """Return layers that, one after the other, do what this one does, to the same bit."""
+        return (self,)
+
+    def convert(self, x: Array) -> Array:
+        """Return an input as the first of the layers of `apart` takes it."""
+        return x
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of ``y`` for an input of ``input_shape``."""
         return tuple(input_shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -112,6 +113,14 @@ class Dense(Layer):
         return Absorbed(
             count, partial(self._joint, taken=taken, activation=activation, a=a, dropout=dropout)
         )
+
+    def apart(self) -> Sequence[Layer]:
+        """Return the layer without its dropout, on the same parameters, and that dropout."""
+        if _is_silent(self.dropout) or type(self).forward is not Dense.forward:
+            return (self,)
+        plain = copy.copy(self)
+        plain.dropout = Dropout(0.0)
+        return plain, self.dropout
 
     def _joint(
         self, x: Array, ctx: Context, taken: Sequence[Layer], activation: str, a: float,

@@ -31,6 +31,16 @@ class Step(NamedTuple):
     forward: Forward
 
 
+def plan(layers: Sequence[Layer], fuse: bool = True) -> Iterator[Step]:
+    """Yield the passes that run ``layers``: as few as can be, or with ``fuse=False`` one each."""
+    place = 0
+    while place < len(layers):
+        layer = layers[place]
+        count, forward = layer.absorb(layers[place + 1 :]) if fuse else (0, layer.forward)
+        yield Step(tuple(layers[place : place + count + 1]), forward)
+        place += count + 1
+
+
 class Sequential(Layer):
     """``y = f_k(... f_2(f_1(x)))``.
 
@@ -74,15 +84,7 @@ class Sequential(Layer):
         self.layers = tuple(layers)
         for place, layer in enumerate(layers):
             layer.path = f"{place}.{layer.name}"
-        self.steps = tuple(self._plan())
-
-    def _plan(self) -> Iterator[Step]:
-        place = 0
-        while place < len(self.layers):
-            layer = self.layers[place]
-            count, forward = layer.absorb(self.layers[place + 1 :]) if self.fuse else (0, None)
-            yield Step(self.layers[place : place + count + 1], forward or layer.forward)
-            place += count + 1
+        self.steps = tuple(plan(self.layers, fuse))
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create all parameters for samples of ``input_shape``.
@@ -110,7 +112,7 @@ class Sequential(Layer):
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Run the layers in order; backward runs them in the other order."""
-        x = as_float(x, self.path).astype(self.dtype, copy=False)
+        x = self.convert(x)
         inner = ctx if ctx.input_gradient else replace(ctx, input_gradient=True)
         backwards: list[Backward] = []
         # Without an input gradient the way back ends at the first step that has parameters.
@@ -128,6 +130,20 @@ class Sequential(Layer):
             return dy if ctx.input_gradient else NO_GRADIENT
 
         return x, backward
+
+    def apart(self) -> Sequence[Layer]:
+        """Return the layers, each in its own parts; a model of another dtype is one part."""
+        if type(self).forward is not Sequential.forward:
+            return (self,)
+        parts: list[Layer] = []
+        for layer in self.layers:
+            alike = getattr(layer, "dtype", self.dtype) == self.dtype
+            parts.extend(layer.apart() if alike else (layer,))
+        return parts
+
+    def convert(self, x: Array) -> Array:
+        """Return the input in the model's dtype."""
+        return as_float(x, self.path).astype(self.dtype, copy=False)
 
     def __call__(self, x: Array) -> Array:
         """Return the output at inference."""
