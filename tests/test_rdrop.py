@@ -116,9 +116,6 @@ def test_errors(act, words):
         act()
 
 
-# The trainer: two passes of each batch.
-
-
 def trainer(loss="r_drop", seed=0, model=None):
     return Trainer(model or network(), loss, "adam", rng=seed)
 

@@ -184,8 +184,8 @@ class RateSchedule(Callback):
         `cydropout.schedules`, or a function such as ``lambda step: min(0.5, step / 1000)``.
     layers : sequence of Layer or str, optional
         The layers, or their paths, as in ``["2.dropout"]``; of one that holds others, all inside.
-        By default every layer of the model whose rate can be set and is one number, except that a
-        layer with a dropout of its own, such as `Dense`, is left alone while that has rate 0.
+        By default every layer of the model whose rate can be set and is one number, but a layer
+        with a dropout of its own, such as `Dense`, only if that begins with a rate above 0.
 
     Raises
     ------
