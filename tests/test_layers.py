@@ -16,8 +16,13 @@ from cydropout.layers import (
     SELU,
     AlphaDropout,
     Context,
+    CutoutDropout,
     Dense,
+    DropBlock1D,
+    DropBlock2D,
+    DropBlock3D,
     Dropout,
+    DropWalk2D,
     FeatureAlphaDropout,
     Flatten,
     GaussianDropout,
@@ -72,6 +77,27 @@ ROWS = {
     "AlphaDropout-0": Row(lambda: AlphaDropout(0.0), (6, 7), True),
     "AlphaDropout-1": Row(lambda: AlphaDropout(1.0), (6, 7), True),
     "FeatureAlphaDropout": Row(lambda: FeatureAlphaDropout(0.4), (6, 7, 3, 3), False, True),
+    "DropBlock1D": Row(lambda: DropBlock1D(0.4, 3), (4, 3, 9), True, True),
+    "DropBlock2D": Row(lambda: DropBlock2D(0.4, 2), (4, 3, 5, 6), True, True),
+    "DropBlock2D-last": Row(
+        lambda: DropBlock2D(0.4, 2, data_format="channels_last", gamma="paper", scaling="batch"),
+        (4, 5, 6, 3), True, True,
+    ),
+    "DropBlock2D-0": Row(lambda: DropBlock2D(0.0), (4, 3, 5, 6), True),
+    "DropBlock2D-1": Row(lambda: DropBlock2D(1.0), (4, 3, 5, 6), True),
+    "DropBlock3D": Row(
+        lambda: DropBlock3D(0.4, 2, scaling="inverted"), (3, 2, 3, 4, 3), True, True
+    ),
+    "DropWalk2D": Row(lambda: DropWalk2D(0.4), (4, 3, 5, 6), True, True),
+    "DropWalk2D-last": Row(
+        lambda: DropWalk2D(0.4, walks=2, data_format="channels_last", shared_channels=True),
+        (4, 5, 6, 3), True, True,
+    ),
+    "CutoutDropout": Row(lambda: CutoutDropout(0.3), (4, 3, 5, 6), True, True),
+    "CutoutDropout-size": Row(
+        lambda: CutoutDropout(size=3, data_format="channels_last", scaling="inverted"),
+        (4, 5, 6, 3), True, True,
+    ),
     "SpatialDropout1D": Row(lambda: SpatialDropout1D(0.4), (6, 7, 5), True, True),
     "SpatialDropout2D": Row(lambda: SpatialDropout2D(0.4), (6, 7, 3, 3), True, True),
     "SpatialDropout2D-last": Row(

@@ -11,7 +11,12 @@ from cydropout import MaskStream
 from cydropout.layers import (
     AlphaDropout,
     Context,
+    CutoutDropout,
+    DropBlock1D,
+    DropBlock2D,
+    DropBlock3D,
     Dropout,
+    DropWalk2D,
     FeatureAlphaDropout,
     GaussianDropout,
     Layer,
@@ -43,6 +48,27 @@ VARIANTS = {
     "GaussianDropout": Variant(GaussianDropout, (40, 30), drops=False, brings_bools=False),
     "AlphaDropout": Variant(AlphaDropout, (40, 30), drops=False),
     "FeatureAlphaDropout": Variant(FeatureAlphaDropout, (9, 8, 5, 5), (2, 3), drops=False),
+    "DropBlock1D": Variant(lambda rate: DropBlock1D(rate, 4), (9, 8, 25), drops=False),
+    "DropBlock2D": Variant(lambda rate: DropBlock2D(rate, 3), (9, 4, 11, 7), drops=False),
+    "DropBlock2D-last": Variant(
+        lambda rate: DropBlock2D(rate, (2, 3), data_format="channels_last"), (9, 11, 7, 4),
+        drops=False,
+    ),
+    "DropBlock2D-paper": Variant(
+        lambda rate: DropBlock2D(rate, 3, gamma="paper", scaling="batch", shared_channels=True),
+        (9, 4, 11, 7), (1,), drops=False,
+    ),
+    "DropBlock3D": Variant(lambda rate: DropBlock3D(rate, 2), (5, 4, 3, 5, 7), drops=False),
+    "DropWalk2D": Variant(DropWalk2D, (9, 4, 11, 7), drops=False),
+    "DropWalk2D-last": Variant(
+        lambda rate: DropWalk2D(rate, walks=3, data_format="channels_last"), (9, 11, 7, 4),
+        drops=False,
+    ),
+    "CutoutDropout": Variant(CutoutDropout, (9, 4, 11, 7), (1,), drops=False),
+    "CutoutDropout-last": Variant(
+        lambda rate: CutoutDropout(rate, data_format="channels_last", holes=2), (9, 11, 7, 4),
+        (3,), drops=False,
+    ),
     "SpatialDropout1D": Variant(SpatialDropout1D, (9, 8, 25), (2,)),
     "SpatialDropout2D": Variant(SpatialDropout2D, (9, 8, 5, 5), (2, 3)),
     "SpatialDropout2D-last": Variant(

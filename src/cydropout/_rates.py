@@ -64,6 +64,31 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     return lengths
 
 
+def check_lengths(lengths: Any, ndim: int, name: str) -> tuple[int, ...]:
+    """Return ``ndim`` lengths of at least 1, from one or from as many."""
+    try:
+        each = lengths if isinstance(lengths, (tuple, list)) else (lengths,) * ndim
+        checked = tuple(map(operator.index, each))
+    except TypeError:
+        raise TypeError(f"{name} must be an int or a tuple of ints, not {lengths!r}") from None
+    if len(checked) != ndim:
+        raise ValueError(f"{name} must be one length or one for each of {ndim} axes, not {lengths}")
+    if min(checked) < 1:
+        raise ValueError(f"{name} must be at least 1, not {lengths}")
+    return checked
+
+
+def check_count(count: Any, name: str) -> int:
+    """Return ``count`` as an int of at least 1."""
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {count!r}") from None
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, not {number}")
+    return number
+
+
 def size_of(shape: tuple[int, ...]) -> int:
     """Return the number of elements, exactly, however large."""
     return math.prod(shape)

@@ -5,6 +5,7 @@ import numpy as np
 OPENMP: int
 TILE_SIZE: int
 CPU_LEVEL: int
+WALKERS: int
 
 class Table:
     period: int
@@ -81,6 +82,39 @@ class Noise:
     ) -> None: ...
     def values(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]: ...
 
+def block_bits(
+    drawn: np.ndarray,
+    count: int,
+    sizes: tuple[int, ...],
+    lengths: tuple[int, ...],
+    inner: int,
+    num_threads: int = 0,
+) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def walk_bits(
+    key: int,
+    draw: int,
+    count: int,
+    height: int,
+    width: int,
+    inner: int,
+    target: int,
+    walkers: int,
+    num_threads: int = 0,
+) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def hole_bits(
+    key: int,
+    draw: int,
+    count: int,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    number: int,
+    num_threads: int = 0,
+) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def count_bits(
+    words: np.ndarray, count: int, bits: int, num_threads: int = 0
+) -> np.ndarray[Any, np.dtype[np.int64]]: ...
 def ready(x: object, out: object) -> int: ...
 def dropout(
     key: int,

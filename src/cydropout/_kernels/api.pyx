@@ -19,6 +19,7 @@ cnp.import_array()
 
 OPENMP = CYD_OPENMP
 TILE_SIZE = TILE
+WALKERS = MAX_WALKERS
 CPU_LEVEL = cyd_cpu_level()
 
 cdef table_t *table = NULL
@@ -29,6 +30,7 @@ include "threads.pxi"
 include "cface.pxi"
 include "plan.pxi"
 include "noise.pxi"
+include "regions.pxi"
 
 
 def use(capsule):

@@ -15,6 +15,10 @@ include "rows.pxi"
 include "gaussian.pxi"
 include "fused.pxi"
 include "steps.pxi"
+include "maps.pxi"
+include "blocks.pxi"
+include "walks.pxi"
+include "holes.pxi"
 
 cdef table_t table
 
@@ -29,6 +33,10 @@ cdef void enter(kernel_fn *row, kernel_fn half, kernel_fn brain, kernel_fn singl
 
 table.digit = digit
 table.draw = <kernel_fn>draw_range
+table.blocks = <kernel_fn>blocks_range
+table.walks = <kernel_fn>walks_range
+table.holes = <kernel_fn>holes_range
+table.count = <kernel_fn>count_range
 enter(table.apply, <kernel_fn>apply_range[f16], <kernel_fn>apply_range[bf16],
       <kernel_fn>apply_range[float], <kernel_fn>apply_range[double])
 enter(table.rows, <kernel_fn>apply_rows[f16], <kernel_fn>apply_rows[bf16],

@@ -2,6 +2,7 @@
 #ifndef CYDROPOUT_LANES_H
 #define CYDROPOUT_LANES_H
 
+#include "bitstrings.h"
 #include "gaussian.h"
 #include "half.h"
 #include "philox.h"

@@ -18,6 +18,9 @@ cdef extern from "lanes.h" nogil:
     void stream_end "cyd_stream_end"() noexcept
     uint32_t bits_at "cyd_bits_at"(const uint32_t *words, uint64_t at, int count) noexcept
 
+    void spread_up "cyd_spread"(uint32_t *words, uint64_t count, uint64_t shift) noexcept
+    uint64_t count_ones "cyd_count"(const uint32_t *words, uint64_t at, uint64_t count) noexcept
+
     void apply_f16 "cyd_apply_f16"(f16 *y, const f16 *x, const float *scale, uint32_t bits) noexcept
     void apply_bf16 "cyd_apply_bf16"(
         bf16 *y, const bf16 *x, const float *scale, uint32_t bits) noexcept

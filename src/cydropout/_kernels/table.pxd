@@ -12,6 +12,7 @@ cdef enum:
     TILE = 2048        # elements; 16 Philox blocks
     TILE_WORDS = 64
     MAX_AXES = 64
+    MAX_WALKERS = 64
     SHORT = 256        # elements; such rows that share a bit are not worth a loop each
 
 cdef enum source_t:
@@ -87,6 +88,42 @@ ctypedef struct step_t:
     double correction
     bint nesterov
 
+# Keep-bits of maps one after another; `unit` maps, a unit of work, are a whole number of words.
+ctypedef struct maps_t:
+    uint64_t count
+    uint64_t bits             # of one map
+    uint64_t unit
+
+# Blocks over three axes, whose seeds lie where a block fits into its map.
+ctypedef struct blocks_t:
+    maps_t maps
+    uint64_t seeds[2]         # rows of seeds along the first two axes
+    uint64_t row              # bits in a row of seeds
+    uint64_t strides[3]       # of the axes, in bits
+    uint64_t lengths[3]       # of a block
+
+# Random walks over the maps of a torus; `inner` of them lie interleaved in one of `maps`.
+ctypedef struct walks_t:
+    maps_t maps
+    uint64_t key
+    uint64_t draw
+    uint64_t height
+    uint64_t width
+    uint64_t inner
+    uint64_t target           # 2**32 times the mean number of cells to visit
+    uint64_t walkers
+
+# Rectangles around random centres, cut off at the border.
+ctypedef struct holes_t:
+    maps_t maps
+    uint64_t key
+    uint64_t draw
+    uint64_t height
+    uint64_t width
+    uint64_t rows             # of a hole
+    uint64_t columns
+    uint64_t holes            # in a map
+
 # Reads x, writes y, for the units of work [begin, end); `settings` is one of the structs above.
 ctypedef void (*kernel_fn)(const void *x, void *y, const void *settings, uint64_t begin,
                            uint64_t end) noexcept nogil
@@ -104,3 +141,7 @@ ctypedef struct table_t:
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]
+    kernel_fn blocks
+    kernel_fn walks
+    kernel_fn holes
+    kernel_fn count

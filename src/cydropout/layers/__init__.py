@@ -3,8 +3,11 @@
 from .activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from .alpha import AlphaDropout, FeatureAlphaDropout
 from .base import Context, Layer, Parameter
+from .cutout import CutoutDropout
 from .dense import Dense
+from .dropblock import DropBlock1D, DropBlock2D, DropBlock3D
 from .dropout import Dropout
+from .dropwalk import DropWalk2D
 from .flatten import Flatten
 from .gaussian import GaussianDropout
 from .sequential import Sequential
@@ -17,7 +20,12 @@ __all__ = [
     "Activation",
     "AlphaDropout",
     "Context",
+    "CutoutDropout",
     "Dense",
+    "DropBlock1D",
+    "DropBlock2D",
+    "DropBlock3D",
+    "DropWalk2D",
     "Dropout",
     "FeatureAlphaDropout",
     "Flatten",

@@ -157,6 +157,26 @@ def packed(keep: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[i
     return octets.view("<u4").astype(np.uint32, copy=False), compact
 
 
+def compacted(keep: ArrayLike, shape: tuple[int, ...], compact: tuple[int, ...]) -> np.ndarray:
+    """Return the bits of ``keep``, laid over ``shape``, at the first place of each shared axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``keep`` is not of dtype bool, does not broadcast to ``shape``, or differs along an
+        axis that ``compact`` shares.
+    """
+    packed(keep, shape)
+    whole = np.broadcast_to(keep, shape)
+    first = whole[tuple(slice(0, n) for n in compact)]
+    if not whole.size:
+        first = np.zeros(compact, np.bool_)
+    elif (whole != first).any():
+        axes = tuple(a for a, n in enumerate(compact) if n != shape[a])
+        raise ValueError(f"keep differs along axes {axes}, which share one decision")
+    return packed(np.broadcast_to(first, compact), compact)[0]
+
+
 def as_shape(mask: Any, shape: tuple[int, ...]) -> Any:
     """Return ``mask`` for arrays of ``shape``, over its shared axes if it can; else raise."""
     if mask.shape == shape:
