@@ -80,16 +80,19 @@ cdef inline void walk_on(walk_t *walk, const rows_t *rows) noexcept nogil:
 
 cdef void apply_short(element *y, const element *x, const mask_t *mask, const rows_t *rows,
                       uint64_t at, uint64_t last) noexcept nogil:
-    """The elements [at, last) of rows that share one bit each: the bits become words again."""
+    """The elements [at, last) of short rows: their bits become words that several of them share."""
     cdef walk_t walk
-    cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept
+    cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept = 0
     cdef bint affine = mask.affine
     walk_to(&walk, rows, at // rows.length)
     while at < last:
-        # All ones or none, without a branch that nobody can predict.
-        kept = 0 - <uint64_t>((mask.bits[walk.bit // 32] >> (walk.bit % 32)) & 1)
+        if rows.shared:
+            # All ones or none, without a branch that nobody can predict.
+            kept = 0 - <uint64_t>((mask.bits[walk.bit // 32] >> (walk.bit % 32)) & 1)
         while left:
             count = min(<uint64_t>32, left)
+            if not rows.shared:
+                kept = bits_at(mask.bits, walk.bit + rows.length - left, <int>count)
             left -= count
             words |= (kept & ((<uint64_t>1 << count) - 1)) << have
             have += count
@@ -128,7 +131,7 @@ cdef void apply_rows(const element *x, element *y, const rows_t *rows, uint64_t 
     cdef uint64_t column = at % rows.length, count
     if rows.scales != NULL:
         scaled.scale32, scaled.scale64 = scale32, scale64
-    elif rows.shared and rows.length < SHORT and not mask.period:
+    elif rows.length < SHORT and not mask.period:
         apply_short[element](y, x, mask, rows, at, last)
         return
     walk_to(&walk, rows, at // rows.length)

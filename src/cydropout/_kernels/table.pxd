@@ -13,7 +13,7 @@ cdef enum:
     TILE_WORDS = 64
     MAX_AXES = 64
     MAX_WALKERS = 64
-    SHORT = 256        # elements; such rows that share a bit are not worth a loop each
+    SHORT = 256        # elements; such rows are not worth a loop each
 
 cdef enum source_t:
     DRAW = 0           # draw the bits, keep none
