@@ -13,10 +13,10 @@ cdef inline uint64_t leave(uint32_t *words, uint64_t bit) noexcept nogil:
 cdef void walk_map(uint32_t *words, uint64_t first, const walks_t *walks, uint64_t m,
                    tape_t *tape) noexcept nogil:
     """Map m, whose cells are the bits first, first + inner, ...: DropWalk2D says how."""
-    cdef int64_t rows[MAX_WALKERS]
-    cdef int64_t columns[MAX_WALKERS]
-    cdef int64_t height = <int64_t>walks.height, width = <int64_t>walks.width
-    cdef int64_t row, column, way
+    cdef uint64_t rows[MAX_WALKERS]
+    cdef uint64_t columns[MAX_WALKERS]
+    cdef uint64_t height = walks.height, width = walks.width
+    cdef uint64_t row, column, back, across
     cdef uint64_t i = m << WALK_BITS, cell, walker
     cdef uint64_t left = (walks.target + tape_word(tape, i)) >> 32
     cdef uint32_t word
@@ -25,9 +25,8 @@ cdef void walk_map(uint32_t *words, uint64_t first, const walks_t *walks, uint64
         if not left:
             return
         i += 1
-        cell = (tape_word(tape, i) * (walks.height * walks.width)) >> 32
-        rows[walker] = <int64_t>(cell // walks.width)
-        columns[walker] = <int64_t>(cell % walks.width)
+        cell = (tape_word(tape, i) * (height * width)) >> 32
+        rows[walker], columns[walker] = cell // width, cell % width
         left -= leave(words, first + cell * walks.inner)
     walker = 0
     row, column = rows[0], columns[0]
@@ -35,16 +34,18 @@ cdef void walk_map(uint32_t *words, uint64_t first, const walks_t *walks, uint64
         i += 1
         word = tape_word(tape, i)
         for step in range(16):
-            # Bit 0 says back or forth, bit 1 along which axis; no branch, nobody could predict it.
-            way = 1 - 2 * <int64_t>(word & 1)
-            column += way & -<int64_t>((word >> 1) & 1)
-            row += way & (<int64_t>((word >> 1) & 1) - 1)
+            # All ones or none: nobody could predict a branch.
+            back = 0 - <uint64_t>(word & 1)
+            across = 0 - <uint64_t>((word >> 1) & 1)
             word >>= 2
-            row += height & (row >> 63)
-            row -= height & -<int64_t>(row >= height)
-            column += width & (column >> 63)
-            column -= width & -<int64_t>(column >= width)
-            left -= leave(words, first + <uint64_t>(row * width + column) * walks.inner)
+            row += (back | 1) & ~across
+            column += (back | 1) & across
+            # Below 0 is far above the end.
+            if row >= height:
+                row = back & (height - 1)
+            if column >= width:
+                column = back & (width - 1)
+            left -= leave(words, first + (row * width + column) * walks.inner)
             if not left:
                 return
             if walks.walkers > 1:
