@@ -58,7 +58,6 @@ def dropped_by_map(mask, axes=(2, 3)):
         ((33, 40, 8, 8), (2, 3), (), 2, 0.4),
         ((3, 2, 6, 7, 9), (2, 3, 4), (), (2, 3, 4), 0.3),
         ((3, 6, 7, 9, 5), (1, 2, 3), (), 3, 0.3),
-        ((8, 9), (0, 1), (), 2, 0.3),
     ],
 )
 def test_blocks_are_those_of_the_seeds(build, shape, axes, shared, block, rate):
@@ -224,6 +223,7 @@ def test_a_long_walk_reads_on():
         ((400, 1, 33, 70), (2, 3), {"size": (8, 65)}, (8, 65)),
         ((9, 13, 17, 3), (1, 2), {"size": 5}, (5, 5)),
         ((9, 3, 5, 6), (2, 3), {"size": 40}, (40, 40)),
+        ((9, 3, 5, 6), (2, 3), {"size": (2**70, 3)}, (99, 3)),
     ],
 )
 def test_holes_are_those_of_the_words(build, shape, axes, options, lengths, holes):
@@ -320,7 +320,8 @@ S, M = stream(), (2, 3, 8, 9)
         (lambda: BlockMask(S, M, 0.1, axes=()), ValueError, r"\(\)"),
         (lambda: BlockMask(S, M, 0.1, axes=(1, 3)), ValueError, r"\(1, 3\)"),
         (lambda: BlockMask(S, M, 0.1, axes=(2, 4)), ValueError, "axis 4"),
-        (lambda: BlockMask(S, M, 0.1, axes=(0, 1, 2, 3)), ValueError, "not 4"),
+        (lambda: BlockMask(S, M, 0.1, axes=(0, 1)), ValueError, r"\(0, 1\)"),
+        (lambda: BlockMask(S, (1, 2, 3, 4, 5), 0.1, axes=(1, 2, 3, 4)), ValueError, "not 4"),
         (lambda: BlockMask(S, M, 0.1, shared_axes=2), ValueError, r"\(2,\)"),
         (lambda: BlockMask(S, M, 0.1, num_threads=-1), ValueError, "-1"),
         (lambda: WalkMask(S, M, np.nan), ValueError, "nan"),
@@ -334,6 +335,7 @@ S, M = stream(), (2, 3, 8, 9)
         (lambda: CutoutMask(S, M, -0.5), ValueError, "-0.5"),
         (lambda: CutoutMask(S, M, size=(3, 0)), ValueError, r"\(3, 0\)"),
         (lambda: CutoutMask(S, M, 0.1, holes=0), ValueError, "not 0"),
+        (lambda: CutoutMask(S, M, 0.1, holes=1025), ValueError, "1025"),
         (lambda: CutoutMask(S, M, 0.1, axes=(1, 2, 3)), ValueError, "not 3"),
         (lambda: CutoutMask(S, (1, 0, 2**32, 1), 0.1), ValueError, "4294967296"),
     ],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._rates import check_count, check_lengths, check_one_rate
+from .._rates import check_lengths, check_one_rate
 from ..masks import CutoutMask
+from ..masks.cutout import check_holes
 from ..masks.regions import Rescale
 from .base import Context, Shape
 from .maps import DataFormat
@@ -29,7 +30,7 @@ class CutoutDropout(RegionLayer):
     size : int or pair of ints, optional
         The lengths of a hole instead, as published.
     holes : int
-        How many holes a sample has.
+        How many holes a sample has, at most 1024.
     data_format : {"channels_first", "channels_last"}
         Whether the channels come right after the batch axis, or last.
     scaling : {"none", "inverted", "sample", "batch"}
@@ -54,7 +55,7 @@ class CutoutDropout(RegionLayer):
         name: str | None = None,
     ) -> None:
         self.size = None if size is None else check_lengths(size, 2, "size")
-        self.holes = check_count(holes, "holes")
+        self.holes = check_holes(holes)
         super().__init__(rate, data_format=data_format, scaling=scaling, name=name)
 
     @property

@@ -18,6 +18,9 @@ from cydropout.masks.blocks import coverage
 from cydropout.masks.regions import RegionMask, Rescale
 from cydropout.random import MaskStream
 
+#: Holes in a sample: the expected share is found in exact arithmetic, whose numbers grow with them.
+_MOST = 1024
+
 
 class CutoutMask(RegionMask):
     """y = keep * x, where one or more rectangles are dropped, the same in all maps of a sample.
@@ -37,7 +40,7 @@ class CutoutMask(RegionMask):
     size : int or pair of ints, optional
         The lengths of a hole instead.
     holes : int
-        How many there are.
+        How many there are, at most 1024.
     axes : tuple of ints
         The two axes of space; all others but the first share the holes.
     stream, shape, scaling, num_threads
@@ -64,7 +67,7 @@ class CutoutMask(RegionMask):
             raise ValueError(f"give either a rate or a size, not {rate=} and {size=}")
         self._wanted = None if rate is None else check_one_rate(rate, "Cutout")
         self.size = None if size is None else check_lengths(size, 2, "size")
-        self.holes = check_count(holes, "holes")
+        self.holes = check_holes(holes)
         shape = check_shape(shape)
         space = check_axes(axes, len(shape))
         shared = tuple(a for a in range(1, len(shape)) if a not in space)
@@ -81,7 +84,10 @@ class CutoutMask(RegionMask):
         if self._wanted == 1.0:
             return 1.0
         if self.size is not None:
-            self._lengths = self.size
+            # Twice the map covers it from anywhere.
+            self._lengths = tuple(
+                min(n, 2 * s + 2) for n, s in zip(self.size, sizes, strict=True)
+            )
         else:
             assert self._wanted is not None
             self._lengths = tuple(round(self._wanted**0.5 * s) for s in sizes)
@@ -93,6 +99,14 @@ class CutoutMask(RegionMask):
             self.key, self.draw, count, sizes[0], sizes[1], self._lengths[0], self._lengths[1],
             self.holes, threads,
         )
+
+
+def check_holes(holes: Any) -> int:
+    """Return the number of holes of a sample."""
+    number = check_count(holes, "holes")
+    if number > _MOST:
+        raise ValueError(f"holes must be at most {_MOST}, not {number}")
+    return number
 
 
 @lru_cache(maxsize=256)

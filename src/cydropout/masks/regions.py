@@ -77,6 +77,8 @@ class RegionMask(KeepMask):
         space, shared = check_axes(axes, len(shape)), check_axes(shared_axes, len(shape))
         if not space or space != tuple(range(space[0], space[0] + len(space))):
             raise ValueError(f"axes of space must be one after another, not {axes}")
+        if space[0] == 0:
+            raise ValueError(f"axis 0 is that of samples; it cannot be one of space, as in {axes}")
         if set(space) & set(shared):
             raise ValueError(f"axes of space {space} cannot be shared, as {shared} asks for")
         self.scaling = check_rescale(scaling)
