@@ -25,6 +25,7 @@ from cydropout.layers import (
     ReLU,
     Sequential,
     Sigmoid,
+    SoftmaxDropout,
     Softplus,
     SpatialDropout1D,
     SpatialDropout2D,
@@ -82,6 +83,12 @@ ROWS = {
     ),
     "StochasticDepth": Row(lambda: StochasticDepth(0.4), (9, 2, 3), True, True),
     "StochasticDepth-batch": Row(lambda: StochasticDepth(0.5, mode="batch"), (3, 4), True, True),
+    "SoftmaxDropout": Row(lambda: SoftmaxDropout(0.3), (2, 3, 4, 5), False, True),
+    "SoftmaxDropout-0": Row(lambda: SoftmaxDropout(0.0), (3, 19)),
+    "SoftmaxDropout-1": Row(lambda: SoftmaxDropout(1.0), (3, 5)),
+    "SoftmaxDropout-causal": Row(
+        lambda: SoftmaxDropout(0.3, causal=True, scale=-0.7), (2, 6, 5), False, True
+    ),
     "Flatten": Row(Flatten, (2, 3, 4), True),
     "Flatten-checked": Row(lambda: Flatten(3, 4), (2, 3, 4), True),
     "ReLU": Row(ReLU, (3, 4), False),

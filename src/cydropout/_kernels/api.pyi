@@ -100,6 +100,33 @@ def repeated(values: np.ndarray, count: int) -> np.ndarray: ...
 def philox_digit(
     key: int, draw: int, tile: int, j: int
 ) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def softmax(
+    scores: np.ndarray,
+    y: np.ndarray,
+    statistics: np.ndarray,
+    keep: np.ndarray | None,
+    allow: np.ndarray | None,
+    which: np.ndarray | None,
+    causal: bool,
+    scale: float,
+    factor: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
+def softmax_backward(
+    dy: np.ndarray,
+    scores: np.ndarray,
+    dscores: np.ndarray,
+    statistics: np.ndarray,
+    keep: np.ndarray | None,
+    allow: np.ndarray | None,
+    which: np.ndarray | None,
+    causal: bool,
+    scale: float,
+    factor: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
 def step(
     kind: str,
     w: np.ndarray,

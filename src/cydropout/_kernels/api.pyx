@@ -29,6 +29,7 @@ include "threads.pxi"
 include "cface.pxi"
 include "plan.pxi"
 include "noise.pxi"
+include "attention.pxi"
 
 
 def use(capsule):

@@ -14,6 +14,7 @@ include "stream.pxi"
 include "rows.pxi"
 include "gaussian.pxi"
 include "fused.pxi"
+include "softmax.pxi"
 include "steps.pxi"
 
 cdef table_t table
@@ -39,6 +40,9 @@ enter(table.forward, NULL, NULL, <kernel_fn>forward_range[float],
       <kernel_fn>forward_range[double])
 enter(table.backward, NULL, NULL, <kernel_fn>backward_range[float],
       <kernel_fn>backward_range[double])
+enter(table.softmax, NULL, NULL, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
+enter(table.softmax_slope, NULL, NULL, <kernel_fn>softmax_slope_rows[float],
+      <kernel_fn>softmax_slope_rows[double])
 enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],

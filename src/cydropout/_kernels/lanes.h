@@ -68,28 +68,31 @@ typedef cyd_i32v cyd_integer_f32;
 #define VECTOR cyd_f32v
 #define LANES CYD_L32
 #define KEEP cyd_keep_f32v
+#define EITHER cyd_either_f32v
+#define GREATER cyd_max_f32v
 #define NAME(x) x##f32
 #define ERF __builtin_erff
 #define SIGN INT32_MIN
 #define MANTISSA 23
 #define ROUNDER 12582912.0f /* 1.5 * 2**23 */
-#define EXP_BIAS 127
 #define EXP_RANGE 87.0f
 #define EXP_TERMS 8
 #define LOG_TERMS 8
 #define LN2_HIGH 0x1.62ep-1f
 #define LN2_LOW 0x1.0bfbe8p-15f
 #include "activations.h"
+#include "softmax.h"
 #undef REAL
 #undef VECTOR
 #undef LANES
 #undef KEEP
+#undef EITHER
+#undef GREATER
 #undef NAME
 #undef ERF
 #undef SIGN
 #undef MANTISSA
 #undef ROUNDER
-#undef EXP_BIAS
 #undef EXP_RANGE
 #undef EXP_TERMS
 #undef LOG_TERMS
@@ -101,17 +104,19 @@ typedef cyd_i64v cyd_integer_f64;
 #define VECTOR cyd_f64v
 #define LANES CYD_L64
 #define KEEP cyd_keep_f64v
+#define EITHER cyd_either_f64v
+#define GREATER cyd_max_f64v
 #define NAME(x) x##f64
 #define ERF __builtin_erf
 #define SIGN INT64_MIN
 #define MANTISSA 52
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2**52 */
-#define EXP_BIAS 1023
 #define EXP_RANGE 708.0
 #define EXP_TERMS 14
 #define LOG_TERMS 17
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #include "activations.h"
+#include "softmax.h"
 
 #endif

@@ -74,6 +74,20 @@ ctypedef struct fused_t:
     uint64_t chunks
     uint64_t chunk_bytes
 
+# Softmax over rows of `keys` elements, with dropout of the result.
+ctypedef struct softmax_t:
+    uint64_t queries          # rows after which the count of a causal row begins again
+    uint64_t keys
+    bint causal               # row i sees keys 0 to i alone
+    double scale              # of the scores
+    double factor             # of what is kept
+    const uint32_t *keep      # one bit for each element, or NULL: all are kept
+    const uint32_t *allow     # rows of `words` words, one bit for each key, or NULL
+    const uint64_t *which     # of the rows of `allow` each row takes
+    uint64_t words
+    void *statistics          # two for each row
+    const void *scores        # of a backward pass alone
+
 # One step of `size` parameters, with what the optimizer remembers of them.
 ctypedef struct step_t:
     void *first
@@ -101,6 +115,8 @@ ctypedef struct table_t:
     kernel_fn noise[4]
     kernel_fn forward[4]       # float32 and float64 alone
     kernel_fn backward[4]
+    kernel_fn softmax[4]
+    kernel_fn softmax_slope[4]
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]

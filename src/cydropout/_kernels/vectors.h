@@ -78,6 +78,59 @@ CYD_INLINE cyd_f64v cyd_keep_f64v(cyd_f64v x, uint32_t bits, int k) {
 #endif
 }
 
+/* The greater, lane by lane; b where one of them is NaN. */
+#if CYD_BYTES == 64
+#define CYD_MAX(type, a, b) _mm512_max_##type(a, b)
+#elif CYD_BYTES == 32
+#define CYD_MAX(type, a, b) _mm256_max_##type(a, b)
+#elif defined(__SSE2__)
+#define CYD_MAX(type, a, b) _mm_max_##type(a, b)
+#endif
+
+CYD_INLINE cyd_f32v cyd_max_f32v(cyd_f32v a, cyd_f32v b) {
+#if defined(CYD_MAX)
+    return CYD_MAX(ps, a, b);
+#else
+    const cyd_i32v where = a > b;
+    return (cyd_f32v)(((cyd_i32v)a & where) | ((cyd_i32v)b & ~where));
+#endif
+}
+
+CYD_INLINE cyd_f64v cyd_max_f64v(cyd_f64v a, cyd_f64v b) {
+#if defined(CYD_MAX)
+    return CYD_MAX(pd, a, b);
+#else
+    const cyd_i64v where = a > b;
+    return (cyd_f64v)(((cyd_i64v)a & where) | ((cyd_i64v)b & ~where));
+#endif
+}
+
+/* The first `size` bytes of 64, a multiple of 4, without a store that a wider load would wait for; the
+ * rest becomes 0. */
+CYD_INLINE void cyd_take_part(void *to, const void *from, uint64_t size) {
+#if CYD_BYTES == 64
+    _mm512_storeu_si512(to, _mm512_maskz_loadu_epi8(((uint64_t)1 << size) - 1, from));
+#elif CYD_BYTES == 32
+    const cyd_i32v lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    for (int i = 0; i < 64; i += 32) {
+        const __m256i inside = (__m256i)(lane + i / 4 < (int)size / 4 - (cyd_i32v){0});
+        const int *const p = (const int *)((const char *)from + i);
+        _mm256_storeu_si256((__m256i *)((char *)to + i), _mm256_maskload_epi32(p, inside));
+    }
+#else
+    memset(to, 0, 64);
+    memcpy(to, from, size);
+#endif
+}
+
+CYD_INLINE void cyd_put_part(void *to, const void *from, uint64_t size) {
+#if CYD_BYTES == 64
+    _mm512_mask_storeu_epi8(to, ((uint64_t)1 << size) - 1, _mm512_loadu_si512(from));
+#else
+    memcpy(to, from, size);
+#endif
+}
+
 /* Elements of `size` bytes from p to where a vector is aligned; p is a multiple of `size`. */
 CYD_INLINE uint64_t cyd_to_aligned(const void *p, uint64_t size) {
     return (-(uintptr_t)p & (CYD_BYTES - 1)) / size;

@@ -2,6 +2,7 @@
 
 from .activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from .alpha import AlphaDropout, FeatureAlphaDropout
+from .attention import SoftmaxDropout
 from .base import Context, Layer, Parameter
 from .dense import Dense
 from .dropout import Dropout
@@ -27,6 +28,7 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Sigmoid",
+    "SoftmaxDropout",
     "Softplus",
     "SpatialDropout1D",
     "SpatialDropout2D",
