@@ -1,4 +1,4 @@
-"""Softmax with dropout and its way back, once more in plain NumPy."""
+"""Softmax with dropout, its way back, and whole heads, once more in plain NumPy."""
 
 import numpy as np
 
@@ -31,3 +31,12 @@ def softmax_dropout_backward(dy, scores, kept, factor, allowed, scale=1.0):
     dot = (p * g).sum(axis=-1, keepdims=True)
     size = abs(p * scale) * (abs(g) + abs(p * g).sum(axis=-1, keepdims=True))
     return np.where(allowed, scale * p * (g - dot), 0), size
+
+
+def drop_head(x, kept):
+    """``kept`` has shape (samples, heads), ``x`` (samples, heads, ...)."""
+    scale = [row.size / row.sum() if row.any() else 0 for row in kept]
+    y = np.zeros_like(x)
+    for n, h in zip(*np.nonzero(kept), strict=True):
+        y[n, h] = x[n, h] * x.dtype.type(scale[n])
+    return y

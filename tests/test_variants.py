@@ -11,6 +11,7 @@ from cydropout import MaskStream
 from cydropout.layers import (
     AlphaDropout,
     Context,
+    DropHead,
     Dropout,
     FeatureAlphaDropout,
     GaussianDropout,
@@ -52,6 +53,10 @@ VARIANTS = {
     "StochasticDepth": Variant(StochasticDepth, (40, 6, 5), (1, 2)),
     "StochasticDepth-batch": Variant(
         lambda rate: StochasticDepth(rate, mode="batch"), (4, 6, 5), (0, 1, 2)
+    ),
+    "DropHead": Variant(DropHead, (9, 8, 5, 4), (2, 3), drops=False),
+    "DropHead-inverted": Variant(
+        lambda rate: DropHead(rate, axis=2, scaling="inverted"), (9, 5, 8, 4), (1, 3)
     ),
 }
 

@@ -5,9 +5,11 @@ from .alpha import AlphaDropout, FeatureAlphaDropout
 from .attention import SoftmaxDropout
 from .base import Context, Layer, Parameter
 from .dense import Dense
+from .drop_head import DropHead
 from .dropout import Dropout
 from .flatten import Flatten
 from .gaussian import GaussianDropout
+from .layer_drop import LayerDrop
 from .sequential import Sequential
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .stochastic_depth import StochasticDepth, depth_rates
@@ -19,11 +21,13 @@ __all__ = [
     "AlphaDropout",
     "Context",
     "Dense",
+    "DropHead",
     "Dropout",
     "FeatureAlphaDropout",
     "Flatten",
     "GaussianDropout",
     "Layer",
+    "LayerDrop",
     "Parameter",
     "ReLU",
     "Sequential",
