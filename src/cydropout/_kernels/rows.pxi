@@ -126,10 +126,19 @@ cdef void apply_rows(const element *x, element *y, const rows_t *rows, uint64_t 
     cdef const mask_t *mask = &scaled
     cdef uint64_t at = begin * rows.span, last = min(end * rows.span, rows.size)
     cdef uint64_t column = at % rows.length, count
+    cdef bint brief = rows.shared and rows.length < SHORT and not mask.period
     if rows.scales != NULL:
         scaled.scale32, scaled.scale64 = scale32, scale64
-    elif rows.shared and rows.length < SHORT and not mask.period:
+    elif brief:
         apply_short[element](y, x, mask, rows, at, last)
+        return
+    while brief and at < last:
+        place = at // (rows.size // rows.sizes[0])
+        count = min(last, (place + 1) * (rows.size // rows.sizes[0])) - at
+        fill_scale(scale32, scale64, rows.scales[place])
+        apply_short[element](y, x, mask, rows, at, at + count)
+        at += count
+    if brief:
         return
     walk_to(&walk, rows, at // rows.length)
     if rows.scales != NULL:

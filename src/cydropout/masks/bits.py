@@ -59,9 +59,7 @@ class BitMask:
     @property
     def keep(self) -> np.ndarray:
         """Which elements are kept: bool, of the mask's shape (a view along shared axes)."""
-        words = self._plan.bits().astype("<u4", copy=False)
-        flat = np.unpackbits(words.view(np.uint8), count=size_of(self._compact), bitorder="little")
-        return np.broadcast_to(flat.view(np.bool_).reshape(self._compact), self.shape)
+        return np.broadcast_to(as_bools(self._plan.bits(), self._compact), self.shape)
 
     def apply(
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
@@ -155,6 +153,13 @@ def packed(keep: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[i
     bits = np.packbits(array, axis=None, bitorder="little")
     octets[: bits.size] = bits
     return octets.view("<u4").astype(np.uint32, copy=False), compact
+
+
+def as_bools(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the packed bits of an array of ``shape`` as bools."""
+    octets = words.astype("<u4", copy=False).view(np.uint8)
+    flat = np.unpackbits(octets, count=size_of(shape), bitorder="little")
+    return flat.view(np.bool_).reshape(shape)
 
 
 def as_shape(mask: Any, shape: tuple[int, ...]) -> Any:

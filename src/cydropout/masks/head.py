@@ -5,6 +5,7 @@ from numpy.typing import ArrayLike
 
 from cydropout._rates import check_one_rate, check_shape
 from cydropout.masks.bernoulli import Mask
+from cydropout.masks.bits import as_bools
 from cydropout.masks.given import KeepMask
 from cydropout.random import MaskStream
 
@@ -50,11 +51,10 @@ class HeadMask(KeepMask):
     def _adopt(self, drawn: Mask) -> None:
         self._drawn = drawn
         self.rate, self.key, self.draw = drawn.rate, drawn.key, drawn.draw
-        heads = drawn.shape[self.axis]
-        each = drawn.over(drawn._compact).keep
-        kept = np.count_nonzero(each, axis=tuple(range(1, each.ndim)))
-        scale = np.divide(heads, kept, out=np.zeros(kept.shape), where=kept > 0)
-        self._take(drawn.shape, drawn._compact, drawn._plan.bits(), scale)
+        samples, heads = drawn.shape[0], drawn.shape[self.axis]
+        words = drawn.bits
+        kept = as_bools(words, (samples, heads)).sum(axis=1)
+        self._take(drawn.shape, drawn._compact, words, heads / np.maximum(kept, 1))
 
     def with_keep(self, keep: ArrayLike) -> "HeadMask":
         """Return the mask that keeps the heads that ``keep``, of bool, says; see `Mask.with_keep`.
