@@ -130,6 +130,17 @@ def test_nan_and_infinity(build, dtype, keys):
     assert np.isfinite(dx[2:]).all() and np.isfinite(y[2:]).all()
 
 
+@pytest.mark.parametrize(
+    "bits", ["7fc00001", "7f800001", "ffffffff", "7ff00000000007a2", "fff8000000000001"]
+)
+def test_a_nan_of_any_payload_stays_one(build, bits):
+    x = np.zeros((2, 20), f"f{len(bits) // 2}")
+    x.view(f"u{len(bits) // 2}")[0, 3] = int(bits, 16)
+    y, _, dx = both(x, np.ones_like(x), None)
+    assert np.isnan(y[0]).all() and np.isnan(dx[0]).all()
+    assert (y[1] == x.dtype.type(0.05)).all()
+
+
 def test_what_is_not_seen_has_no_say():
     scores, dy = arrays((4, 37))
     allowed = some((4, 37))

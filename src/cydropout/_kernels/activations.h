@@ -18,9 +18,8 @@ static const REAL NAME(cyd_inverse_factorials_)[] = {
     1.0 / 87178291200
 };
 
-/* x = n ln 2 + r: returns exp(r) - 1 by its Taylor series, and n where a float has its exponent. NaN
- * goes through. */
-CYD_INLINE VECTOR NAME(cyd_expm1_parts_)(VECTOR x, NAME(cyd_int_) *exponent) {
+/* x = n ln 2 + r, within EXP_RANGE: returns exp(r) - 1 by its Taylor series, and 2**n. NaN goes through. */
+CYD_INLINE VECTOR NAME(cyd_expm1_near_)(VECTOR x, VECTOR *power) {
     const VECTOR zero = {0};
     const VECTOR shifted = x * (REAL)1.4426950408889634 + ROUNDER;
     const VECTOR n = shifted - ROUNDER;
@@ -28,30 +27,26 @@ CYD_INLINE VECTOR NAME(cyd_expm1_parts_)(VECTOR x, NAME(cyd_int_) *exponent) {
     VECTOR p = zero + NAME(cyd_inverse_factorials_)[EXP_TERMS];
 #pragma GCC unroll 16
     for (int k = EXP_TERMS - 1; k > 0; k--) p = p * r + NAME(cyd_inverse_factorials_)[k];
-    *exponent = (NAME(cyd_int_))shifted << MANTISSA;
+    *power = (VECTOR)(((NAME(cyd_int_))shifted + EXP_BIAS) << MANTISSA);
     return p * r;
 }
 
-CYD_INLINE VECTOR NAME(cyd_expm1_power_)(VECTOR x, VECTOR *power) {
+CYD_INLINE VECTOR NAME(cyd_expm1_parts_)(VECTOR x, VECTOR *power) {
     const VECTOR zero = {0};
-    const NAME(cyd_int_) one = (NAME(cyd_int_))(zero + 1);
-    NAME(cyd_int_) exponent;
     x = NAME(cyd_choose_)(x < zero - EXP_RANGE, zero - EXP_RANGE, x);
     x = NAME(cyd_choose_)(x > zero + EXP_RANGE, zero + EXP_RANGE, x);
-    const VECTOR p = NAME(cyd_expm1_parts_)(x, &exponent);
-    *power = (VECTOR)(exponent + one);
-    return p;
+    return NAME(cyd_expm1_near_)(x, power);
 }
 
 CYD_INLINE VECTOR NAME(cyd_exp_)(VECTOR x) {
     VECTOR power;
-    const VECTOR p = NAME(cyd_expm1_power_)(x, &power);
+    const VECTOR p = NAME(cyd_expm1_parts_)(x, &power);
     return power * p + power;
 }
 
 CYD_INLINE VECTOR NAME(cyd_expm1_)(VECTOR x) {
     VECTOR power;
-    const VECTOR p = NAME(cyd_expm1_power_)(x, &power);
+    const VECTOR p = NAME(cyd_expm1_parts_)(x, &power);
     return power * p + (power - 1);
 }
 

@@ -75,6 +75,7 @@ typedef cyd_i32v cyd_integer_f32;
 #define SIGN INT32_MIN
 #define MANTISSA 23
 #define ROUNDER 12582912.0f /* 1.5 * 2**23 */
+#define EXP_BIAS 127
 #define EXP_RANGE 87.0f
 #define EXP_TERMS 8
 #define LOG_TERMS 8
@@ -93,6 +94,7 @@ typedef cyd_i32v cyd_integer_f32;
 #undef SIGN
 #undef MANTISSA
 #undef ROUNDER
+#undef EXP_BIAS
 #undef EXP_RANGE
 #undef EXP_TERMS
 #undef LOG_TERMS
@@ -111,6 +113,7 @@ typedef cyd_i64v cyd_integer_f64;
 #define SIGN INT64_MIN
 #define MANTISSA 52
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2**52 */
+#define EXP_BIAS 1023
 #define EXP_RANGE 708.0
 #define EXP_TERMS 14
 #define LOG_TERMS 17

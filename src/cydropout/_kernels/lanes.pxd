@@ -15,6 +15,7 @@ cdef extern from "lanes.h" nogil:
     uint64_t to_aligned "cyd_to_aligned"(const void *p, uint64_t size) noexcept
     void stream_ahead "cyd_stream_ahead"(const void *x, int size) noexcept
     void stream_store "cyd_stream_store"(void *to, const lines_t *part, int size) noexcept
+    void fetch "cyd_fetch"(const void *x, uint64_t size) noexcept
     void stream_end "cyd_stream_end"() noexcept
     uint32_t bits_at "cyd_bits_at"(const uint32_t *words, uint64_t at, int count) noexcept
 

@@ -11,8 +11,8 @@ typedef struct {
     VECTOR part[PARTS];
 } NAME(cyd_parts_);
 
-/* `count` elements of a row; `keep` (from its bit `bit` on) and `allow` have a bit for each, or are NULL:
- * what is dropped, and what has no part in the softmax. */
+/* `count` elements of a row; `keep`, from its bit `bit` on, and `allow` have a bit for each, or are
+ * NULL: what is not dropped, and what has a part in the softmax. */
 typedef struct {
     uint64_t count;
     const uint32_t *keep, *allow;
@@ -23,9 +23,9 @@ typedef struct {
 /* exp(x) for x <= 0, and 0 where that is below the normal numbers. NaN goes through. */
 CYD_INLINE VECTOR NAME(cyd_exp_down_)(VECTOR x) {
     const VECTOR zero = {0};
-    NAME(cyd_int_) exponent;
-    const VECTOR p = NAME(cyd_expm1_parts_)(x, &exponent) + 1;
-    return (VECTOR)(((NAME(cyd_int_))p + exponent) & ~(NAME(cyd_int_))(x < zero - EXP_RANGE));
+    VECTOR power;
+    const VECTOR p = NAME(cyd_expm1_near_)(x, &power) + 1;
+    return (VECTOR)((NAME(cyd_int_))(power * p) & ~(NAME(cyd_int_))(x < zero - EXP_RANGE));
 }
 
 /* Lane i of the result is lane i ^ apart. */

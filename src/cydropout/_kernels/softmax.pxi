@@ -20,6 +20,8 @@ cdef void softmax_rows(const real *x, real *y, const softmax_t *settings, uint64
     cdef uint64_t row, at, count
     for row in range(begin, end):
         at, count = row * settings.keys, seen(settings, row)
+        fetch(x + at + settings.keys, count * sizeof(real))
+        fetch(y + at + settings.keys, settings.keys * sizeof(real))
         if real is float:
             softmax_f32(y + at, x + at, statistics + 2 * row, count, settings.keep, at,
                         allowed(settings, row), <float>settings.scale, <float>settings.factor)
@@ -37,6 +39,9 @@ cdef void softmax_slope_rows(const real *dy, real *dx, const softmax_t *settings
     cdef uint64_t row, at, count
     for row in range(begin, end):
         at, count = row * settings.keys, seen(settings, row)
+        fetch(x + at + settings.keys, count * sizeof(real))
+        fetch(dy + at + settings.keys, count * sizeof(real))
+        fetch(dx + at + settings.keys, settings.keys * sizeof(real))
         if real is float:
             softmax_slope_f32(
                 dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,

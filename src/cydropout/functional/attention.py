@@ -130,7 +130,7 @@ def softmax_dropout_backward(
     scale: float = 1.0,
     num_threads: int | None = None,
 ) -> np.ndarray:
-    """dscores = scale * p * (g - sum(p * g)), with p the softmax, drawn up again, and g = mask(dy).
+    """dscores = scale * p * (g - sum(p * g)), with p the softmax anew and g = mask(dy).
 
     Parameters are those of `softmax_dropout`, with ``dy`` the gradient of its result and
     ``statistics`` what it returned. Where a key is not seen the gradient is 0.
