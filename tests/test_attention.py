@@ -151,6 +151,19 @@ def test_what_is_not_seen_has_no_say():
     assert not want[0][-1].any() and not want[1][-1].any() and not want[2][-1].any()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_nan_that_is_seen_does_not_reach_what_is_not(build, value):
+    scores, dy = arrays((40, 40))
+    scores[:, 7] = value
+    lower = np.tri(40, dtype=bool)
+    masked = both(scores, dy, None, attention_mask=lower)
+    for one, other in zip(masked, both(scores, dy, None, causal=True), strict=True):
+        assert one.tobytes() == other.tobytes()
+    y, _, dx = masked
+    assert np.isnan(y[7:][lower[7:]]).all() and np.isfinite(y[:7]).all()
+    assert (y[~lower] == 0).all() and (dx[~lower] == 0).all()
+
+
 def test_one_row_alone():
     scores, dy = arrays((2, 37))
     for one, two in zip(both(scores[0], dy[0], None), both(scores, dy, None), strict=True):

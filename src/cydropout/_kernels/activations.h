@@ -18,7 +18,8 @@ static const REAL NAME(cyd_inverse_factorials_)[] = {
     1.0 / 87178291200
 };
 
-/* x = n ln 2 + r, within EXP_RANGE: returns exp(r) - 1 by its Taylor series, and 2**n. NaN goes through. */
+/* x = n ln 2 + r, within EXP_RANGE: returns exp(r) - 1 by its Taylor series, and 2**n. NaN goes
+ * through. */
 CYD_INLINE VECTOR NAME(cyd_expm1_near_)(VECTOR x, VECTOR *power) {
     const VECTOR zero = {0};
     const VECTOR shifted = x * (REAL)1.4426950408889634 + ROUNDER;

@@ -157,10 +157,13 @@ CYD_INLINE void NAME(cyd_softmax_row_)(REAL *y, const REAL *x, REAL *statistics,
     statistics[0] = shift;
     statistics[1] = inverse;
     for (uint64_t at = 0; at < whole; at += GROUP) {
-        NAME(cyd_drop_)(y + at, y + at, factor, NAME(cyd_group_)(row.keep, row.bit + at, GROUP));
+        NAME(cyd_drop_)(y + at, y + at, factor,
+                        NAME(cyd_group_)(row.keep, row.bit + at, GROUP) &
+                            NAME(cyd_group_)(some ? row.allow : NULL, at, GROUP));
     }
     if (left) {
-        NAME(cyd_drop_)(last, last, factor, NAME(cyd_group_)(row.keep, row.bit + whole, left));
+        NAME(cyd_drop_)(last, last, factor,
+                        NAME(cyd_group_)(row.keep, row.bit + whole, left) & rest);
         cyd_put_part(y + whole, last, left * sizeof(REAL));
     }
 }
@@ -218,5 +221,6 @@ static void NAME(cyd_softmax_slope_)(REAL *dx, const REAL *dy, const REAL *x,
     if (allow) NAME(cyd_softmax_slope_row_)(dx, dy, x, statistics, row, 1);
     else NAME(cyd_softmax_slope_row_)(dx, dy, x, statistics, row, 0);
 }
+
 #undef GROUP
 #undef PARTS
