@@ -15,13 +15,19 @@ from cydropout.layers import (
     GELU,
     SELU,
     AlphaDropout,
+    BatchwiseDropout,
     Context,
     Dense,
     Dropout,
+    EmbeddingDropout,
     FeatureAlphaDropout,
+    FeatureDropout,
     Flatten,
     GaussianDropout,
     Layer,
+    LockedDropout,
+    PatchDropout,
+    RecurrentDropout,
     ReLU,
     Sequential,
     Sigmoid,
@@ -31,6 +37,7 @@ from cydropout.layers import (
     SpatialDropout3D,
     StochasticDepth,
     Tanh,
+    Zoneout,
 )
 
 
@@ -43,6 +50,7 @@ class Row:
     linear: bool = False  # the map from x to y, for fixed noise
     random: bool = False  # draws from the stream in training
     keeps_dtype: bool = True  # float16 in, float16 out
+    shortens: bool = False  # its output has another shape in training
 
 
 ROWS = {
@@ -82,6 +90,27 @@ ROWS = {
     ),
     "StochasticDepth": Row(lambda: StochasticDepth(0.4), (9, 2, 3), True, True),
     "StochasticDepth-batch": Row(lambda: StochasticDepth(0.5, mode="batch"), (3, 4), True, True),
+    "BatchwiseDropout": Row(lambda: BatchwiseDropout(0.4), (6, 7), True, True),
+    "EmbeddingDropout": Row(lambda: EmbeddingDropout(0.4), (9, 3), True, True),
+    "FeatureDropout": Row(lambda: FeatureDropout(0.4), (6, 7), True, True),
+    "FeatureDropout-classic": Row(
+        lambda: FeatureDropout(0.4, per="sample", scaling="classic"), (6, 7), True, True
+    ),
+    "FeatureDropout-log2": Row(lambda: FeatureDropout(features="log2"), (6, 7), True, True),
+    "LockedDropout": Row(lambda: LockedDropout(0.4), (3, 4, 5), True, True),
+    "LockedDropout-time-first": Row(lambda: LockedDropout(0.4, axis=0), (4, 3, 5), True, True),
+    "PatchDropout": Row(lambda: PatchDropout(0.4), (3, 7, 2), True, True, shortens=True),
+    "PatchDropout-0": Row(lambda: PatchDropout(0.0), (3, 7, 2), True),
+    "PatchDropout-prefix": Row(
+        lambda: PatchDropout(0.5, prefix=1), (3, 7, 2), True, True, shortens=True
+    ),
+    "RecurrentDropout": Row(lambda: RecurrentDropout(0.4), (6, 7), True, True),
+    "RecurrentDropout-sequence": Row(
+        lambda: RecurrentDropout(0.4, per="sequence"), (3, 4, 5), True, True
+    ),
+    "Zoneout": Row(lambda: Zoneout(0.4), (6, 7), True, True),
+    "Zoneout-0": Row(lambda: Zoneout(0.0), (6, 7), True),
+    "Zoneout-1": Row(lambda: Zoneout(1.0), (6, 7), True),
     "Flatten": Row(Flatten, (2, 3, 4), True),
     "Flatten-checked": Row(lambda: Flatten(3, 4), (2, 3, 4), True),
     "ReLU": Row(ReLU, (3, 4), False),
@@ -256,7 +285,8 @@ def test_empty_batch(row: Row) -> None:
     layer = built(row)
     x = np.empty((0, *row.shape[1:]))
     y, backward = layer.forward(x, training())
-    assert y.shape == (0, *layer.output_shape(row.shape[1:]))
+    assert y.shape == (0, *layer.output_shape(row.shape[1:])) or row.shortens
+    assert layer.forward(x, Context())[0].shape == (0, *layer.output_shape(row.shape[1:]))
     assert backward(y).shape == x.shape
     assert all(not parameter.grad.any() for parameter in layer.parameters())
 

@@ -10,15 +10,21 @@ import reference
 from cydropout import MaskStream
 from cydropout.layers import (
     AlphaDropout,
+    BatchwiseDropout,
     Context,
     Dropout,
+    EmbeddingDropout,
     FeatureAlphaDropout,
+    FeatureDropout,
     GaussianDropout,
     Layer,
+    LockedDropout,
+    RecurrentDropout,
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
     StochasticDepth,
+    Zoneout,
     depth_rates,
 )
 
@@ -32,6 +38,7 @@ class Variant:
     shared_axes: tuple[int, ...] = ()
     drops: bool = True  # to 0: a plain mask, whose map is scale * keep * x
     brings_bools: bool = True
+    scaling: str = "inverted"
 
     @property
     def ndim(self) -> int:
@@ -53,6 +60,18 @@ VARIANTS = {
     "StochasticDepth-batch": Variant(
         lambda rate: StochasticDepth(rate, mode="batch"), (4, 6, 5), (0, 1, 2)
     ),
+    "BatchwiseDropout": Variant(BatchwiseDropout, (9, 40, 30), (0,)),
+    "EmbeddingDropout": Variant(EmbeddingDropout, (400, 9), (1,)),
+    "FeatureDropout": Variant(FeatureDropout, (40, 30), (0,), drops=False),
+    "FeatureDropout-sample": Variant(
+        lambda rate: FeatureDropout(rate, per="sample"), (40, 30), drops=False
+    ),
+    "LockedDropout": Variant(LockedDropout, (9, 25, 8), (1,)),
+    "RecurrentDropout": Variant(RecurrentDropout, (40, 30)),
+    "RecurrentDropout-sequence": Variant(
+        lambda rate: RecurrentDropout(rate, per="sequence"), (9, 25, 8), (1,)
+    ),
+    "Zoneout": Variant(Zoneout, (40, 30), scaling="classic"),
 }
 
 
@@ -87,7 +106,11 @@ def test_rate_1_leaves_zeros(variant):
 def test_inference_returns_the_input(variant):
     stream, x = MaskStream(5), values(variant)
     y, backward = variant.make(0.5).forward(x, Context(training=False, stream=stream))
-    assert y is x and backward(x) is x and stream.next_draw == 0
+    if variant.scaling == "inverted":
+        assert y is x and backward(x) is x
+    else:
+        assert y.tobytes() == (0.5 * x).tobytes() == backward(x).tobytes()
+    assert stream.next_draw == 0
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
@@ -98,7 +121,7 @@ def test_a_mask_is_the_formula_of_its_bits(variant, dtype):
     x = values(variant, dtype)
     y, backward = variant.make(0.3).forward(x, training())
     kept = reference.keep(MaskStream(5).key, 0, x.shape, 0.3, 0, variant.shared_axes)
-    expected = reference.dropout(x, kept, reference.scale(0.3))
+    expected = reference.dropout(x, kept, reference.scale(0.3, variant.scaling))
     assert y.dtype == x.dtype and y.tobytes() == expected.tobytes()
     assert backward(x).tobytes() == expected.tobytes()
 

@@ -148,3 +148,48 @@ def inference_scale(q: Any, scaling: str) -> Any:
     """The mean over masks: 1, k or sqrt(k)."""
     power = _INFERENCE_POWER[check_scaling(scaling)]
     return (q / ONE) ** power
+
+
+def kept_count(rate: float, size: int) -> int:
+    """Return how many of ``size`` items stay at ``rate``: rounded, but not 0 unless all go."""
+    return 0 if rate == 1 or size == 0 else max(1, round((1.0 - rate) * size))
+
+
+def share_scale(kept: int, size: int, scaling: str) -> float:
+    """(size / kept) to the power of 1, 0 or 1/2; 0 where nothing is kept."""
+    power = _TRAINING_POWER[check_scaling(scaling)]
+    return float((size / kept) ** power) if kept else 0.0
+
+
+def feature_count(features: int | str | None, rate: float, size: int) -> int:
+    """Return how many of ``size`` columns stay: ``features``, or where it is None by ``rate``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer columns than ``features``.
+    """
+    if features is None:
+        return kept_count(rate, size)
+    if isinstance(features, str):
+        root = math.isqrt(size) if features == "sqrt" else size.bit_length() - 1
+        return min(size, max(1, root))
+    if features > size:
+        raise ValueError(f"features is {features}, but there are only {size}")
+    return features
+
+
+def check_features(features: Any) -> int | str | None:
+    """Return ``features`` if it is None, "sqrt", "log2", or an integer from 0 on."""
+    if features is None or features in ("sqrt", "log2"):
+        checked: str | None = features
+        return checked
+    try:
+        count = operator.index(features)
+    except TypeError:
+        count = -1
+    if count < 0 or isinstance(features, bool):
+        raise ValueError(
+            f"features must be None, 'sqrt', 'log2' or an integer of at least 0, not {features!r}"
+        )
+    return count

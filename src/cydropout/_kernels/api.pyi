@@ -71,6 +71,14 @@ class Plan:
         columns: int,
         num_threads: int = 0,
     ) -> None: ...
+    def joint(
+        self,
+        kind: str,
+        inputs: list[np.ndarray],
+        outputs: list[np.ndarray],
+        code: int,
+        num_threads: int = 0,
+    ) -> None: ...
 
 class Noise:
     def __init__(
@@ -91,6 +99,33 @@ def dropout(
     code: int,
     num_threads: int = 0,
 ) -> None: ...
+def gather(
+    x: np.ndarray,
+    index: np.ndarray,
+    y: np.ndarray,
+    columns: int,
+    code: int,
+    plan: Plan | None = None,
+    num_threads: int = 0,
+) -> None: ...
+def scatter_add(
+    x: np.ndarray,
+    index: np.ndarray,
+    y: np.ndarray,
+    columns: int,
+    code: int,
+    plan: Plan | None = None,
+    num_threads: int = 0,
+) -> None: ...
+def subset(
+    key: int,
+    draw: int,
+    offset: int,
+    rows: int,
+    size: int,
+    count: int,
+    num_threads: int = 0,
+) -> np.ndarray[Any, np.dtype[np.int64]]: ...
 def use(capsule: object) -> None: ...
 def set_stream_from(nbytes: int) -> int: ...
 def set_default_threads(num_threads: int) -> None: ...

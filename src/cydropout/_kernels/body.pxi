@@ -15,6 +15,9 @@ include "rows.pxi"
 include "gaussian.pxi"
 include "fused.pxi"
 include "steps.pxi"
+include "recurrent.pxi"
+include "gather.pxi"
+include "subset.pxi"
 
 cdef table_t table
 
@@ -29,6 +32,11 @@ cdef void enter(kernel_fn *row, kernel_fn half, kernel_fn brain, kernel_fn singl
 
 table.digit = digit
 table.draw = <kernel_fn>draw_range
+table.blend = <kernel_fn>blend_range
+table.split = <kernel_fn>split_range
+table.gated = <kernel_fn>gated_range
+table.gated_back = <kernel_fn>gated_back_range
+table.subset = <kernel_fn>subset_rows
 enter(table.apply, <kernel_fn>apply_range[f16], <kernel_fn>apply_range[bf16],
       <kernel_fn>apply_range[float], <kernel_fn>apply_range[double])
 enter(table.rows, <kernel_fn>apply_rows[f16], <kernel_fn>apply_rows[bf16],
@@ -43,6 +51,10 @@ enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[d
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],
       <kernel_fn>rmsprop_range[double])
+enter(table.gather, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
+      <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
+enter(table.scatter, NULL, NULL, <kernel_fn>scatter_columns[float],
+      <kernel_fn>scatter_columns[double])
 
 
 def kernels():

@@ -5,6 +5,7 @@
 #include "gaussian.h"
 #include "half.h"
 #include "philox.h"
+#include "recurrent.h"
 #include "vectors.h"
 
 /* y = scale * x where kept, else 0, for the 32 elements of one word. */

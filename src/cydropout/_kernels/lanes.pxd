@@ -46,6 +46,27 @@ cdef extern from "lanes.h" nogil:
     void multiply_f32 "cyd_multiply_f32"(float *y, const float *x, const float *m) noexcept
     void multiply_f64 "cyd_multiply_f64"(double *y, const double *x, const float *m) noexcept
 
+    void blend_16 "cyd_blend_16"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void blend_32 "cyd_blend_32"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void blend_64 "cyd_blend_64"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void split_16 "cyd_split_16"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void split_32 "cyd_split_32"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void split_64 "cyd_split_64"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void gated_f32 "cyd_gated_f32"(
+        float *y, const float *p, const float *f, const float *g, const float *c,
+        const float *scale, uint32_t bits) noexcept
+    void gated_f64 "cyd_gated_f64"(
+        double *y, const double *p, const double *f, const double *g, const double *c,
+        const double *scale, uint32_t bits) noexcept
+    void gated_back_f32 "cyd_gated_back_f32"(
+        float *dp, float *df, float *dg, float *dc, const float *dy, const float *p,
+        const float *f, const float *g, const float *c, const float *scale,
+        uint32_t bits) noexcept
+    void gated_back_f64 "cyd_gated_back_f64"(
+        double *dp, double *df, double *dg, double *dc, const double *dy, const double *p,
+        const double *f, const double *g, const double *c, const double *scale,
+        uint32_t bits) noexcept
+
     void forward_f32 "cyd_forward_f32"(
         float *y, const float *z, const float *bias, const float *scale, uint64_t step,
         const uint32_t *words, uint64_t count, int kind, float a) noexcept

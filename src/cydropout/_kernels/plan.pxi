@@ -281,3 +281,25 @@ cdef class Plan:
         with nogil:
             run(table.backward[code], source, target, &fused, mask.size, fused.chunks, num_threads)
         self.keep_words(&mask)
+
+    def joint(self, str kind, list inputs, list outputs, int code, int num_threads=0):
+        """Run the `kind` over arrays of the mask's size: see recurrent.pxi for what each reads."""
+        cdef joint_t joint
+        cdef mask_t mask = self.ready()
+        cdef kernel_fn kernel
+        cdef int i
+        joint.mask, joint.size = &mask, item_size(code)
+        for i in range(JOINT):
+            joint.inputs[i] = cnp.PyArray_DATA(inputs[i]) if i < len(inputs) else NULL
+            joint.outputs[i] = cnp.PyArray_DATA(outputs[i]) if i < len(outputs) else NULL
+        if kind == "blend":
+            kernel = table.blend
+        elif kind == "split":
+            kernel = table.split
+        elif kind == "gated":
+            kernel = table.gated
+        else:
+            kernel = table.gated_back
+        with nogil:
+            run(kernel, NULL, NULL, &joint, mask.size, tiles(mask.size), num_threads)
+        self.keep_words(&mask)

@@ -12,6 +12,7 @@ cdef enum:
     TILE = 2048        # elements; 16 Philox blocks
     TILE_WORDS = 64
     MAX_AXES = 64
+    JOINT = 5          # arrays that one pass reads, or writes
     SHORT = 256        # elements; such rows that share a bit are not worth a loop each
 
 cdef enum source_t:
@@ -74,6 +75,29 @@ ctypedef struct fused_t:
     uint64_t chunks
     uint64_t chunk_bytes
 
+# One pass over several arrays of one shape and dtype, under one mask.
+ctypedef struct joint_t:
+    const mask_t *mask
+    uint64_t size             # bytes of an element
+    const void *inputs[JOINT]
+    void *outputs[JOINT]
+
+# Rows of a table, picked by their number.
+ctypedef struct gather_t:
+    const int64_t *index      # one for each row outside the table; below 0: a row of zeros
+    uint64_t rows             # outside the table
+    uint64_t columns
+    uint64_t span             # rows, or of a sum columns, in one unit of work
+    const mask_t *mask        # one bit for each row of the table, stored; or NULL: all as they are
+
+# Exactly `count` of `size` items for each row.
+ctypedef struct subset_t:
+    uint64_t key
+    uint64_t draw
+    uint64_t offset
+    uint64_t size
+    uint64_t count
+
 # One step of `size` parameters, with what the optimizer remembers of them.
 ctypedef struct step_t:
     void *first
@@ -96,6 +120,11 @@ ctypedef void (*digit_fn)(uint64_t, uint64_t, uint64_t, uint32_t, uint32_t*) noe
 ctypedef struct table_t:
     digit_fn digit
     kernel_fn draw
+    kernel_fn blend
+    kernel_fn split
+    kernel_fn gated            # float32 and float64 alone
+    kernel_fn gated_back
+    kernel_fn subset
     kernel_fn apply[4]
     kernel_fn rows[4]
     kernel_fn noise[4]
@@ -104,3 +133,5 @@ ctypedef struct table_t:
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]
+    kernel_fn gather[4]
+    kernel_fn scatter[4]

@@ -5,6 +5,8 @@ from cydropout._kernels.threads import get_num_threads, set_num_threads
 from .config import show_config
 from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
+from .gather import gather, scatter_add
+from .recurrent import gated_update, gated_update_backward, zoneout, zoneout_backward
 from .steps import adam_step, rmsprop_step, sgd_step
 
 __all__ = [
@@ -13,9 +15,15 @@ __all__ = [
     "bias_activation_dropout",
     "bias_activation_dropout_backward",
     "dropout",
+    "gated_update",
+    "gated_update_backward",
+    "gather",
     "get_num_threads",
     "rmsprop_step",
+    "scatter_add",
     "set_num_threads",
     "sgd_step",
     "show_config",
+    "zoneout",
+    "zoneout_backward",
 ]

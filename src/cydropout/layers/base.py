@@ -164,6 +164,8 @@ class Layer:
     `build` and `get_config`. Shapes given to `build` and `output_shape` leave out the batch axis.
     """
 
+    takes_integers: bool = False
+
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not name or "." in name):
             raise ValueError(f"layer name {name!r}: use a non-empty name without a dot")

@@ -35,7 +35,8 @@ class Sequential(Layer):
     """``y = f_k(... f_2(f_1(x)))``.
 
     Layers that can share one pass over memory (`Dense`, an activation, `Dropout`) do; the numbers
-    are the same to the bit.
+    are the same to the bit. An input is converted to the model's dtype, unless the first layer
+    takes integers, as `Embedding` does.
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ class Sequential(Layer):
         for place, layer in enumerate(layers):
             layer.path = f"{place}.{layer.name}"
         self.steps = tuple(self._plan())
+        self.takes_integers = bool(layers) and layers[0].takes_integers
 
     def _plan(self) -> Iterator[Step]:
         place = 0
@@ -110,7 +112,8 @@ class Sequential(Layer):
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Run the layers in order; backward runs them in the other order."""
-        x = as_float(x, self.path).astype(self.dtype, copy=False)
+        if not self.takes_integers:
+            x = as_float(x, self.path).astype(self.dtype, copy=False)
         inner = ctx if ctx.input_gradient else replace(ctx, input_gradient=True)
         backwards: list[Backward] = []
         # Without an input gradient the way back ends at the first step that has parameters.

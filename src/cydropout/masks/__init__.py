@@ -5,6 +5,7 @@ from .bernoulli import InferenceMask, Mask, inference_mask
 from .bits import BitMask, as_shape
 from .gaussian import GaussianMask
 from .given import FactorMask, KeepMask
+from .subset import TokenMask, column_mask, subset
 
 __all__ = [
     "AlphaMask",
@@ -14,6 +15,9 @@ __all__ = [
     "InferenceMask",
     "KeepMask",
     "Mask",
+    "TokenMask",
     "as_shape",
+    "column_mask",
     "inference_mask",
+    "subset",
 ]

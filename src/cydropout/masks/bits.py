@@ -40,9 +40,13 @@ class BitMask:
         """What kept elements are multiplied by."""
         raise NotImplementedError
 
-    def fused_plan(self) -> api.Plan | None:
-        """Return what runs within another pass, or None if the mask needs one of its own."""
-        return self._plan if self._compact == self.shape and self._scales is None else None
+    def fused_plan(self, shared_axes: tuple[int, ...] = ()) -> api.Plan | None:
+        """Return what runs within another pass, or None if the mask needs one of its own.
+
+        ``shared_axes`` are those along which that pass asks for one decision.
+        """
+        compact = tuple(1 if a in shared_axes else n for a, n in enumerate(self.shape))
+        return self._plan if self._compact == compact and self._scales is None else None
 
     @property
     def nbytes(self) -> int:
