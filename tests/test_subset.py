@@ -23,14 +23,22 @@ def dtype_named(name):
 )
 def test_selection_sampling(build, rows, size, count, offset):
     expected = reference_sequence.subset(KEY, DRAW, rows, size, count, offset)
+    flags = np.zeros((rows, size), bool)
+    np.put_along_axis(flags, expected, True, axis=1)
     for threads in (1, 2, 3):
-        found = api.subset(KEY, DRAW, offset, rows, size, count, threads)
+        found = api.subset(KEY, DRAW, offset, rows, size, count, False, threads)
         assert found.dtype == np.int64 and found.shape == (rows, count)
         np.testing.assert_array_equal(found, expected)
+        found = api.subset(KEY, DRAW, offset, rows, size, count, True, threads)
+        assert found.dtype == bool and found.shape == (rows, size)
+        np.testing.assert_array_equal(found, flags)
         stream = MaskStream.from_state(KEY, DRAW)
         np.testing.assert_array_equal(
             subset(stream, rows, size, count, offset=offset, num_threads=threads), expected)
         assert stream.next_draw == DRAW + (0 < count < size)
+        stream = MaskStream.from_state(KEY, DRAW)
+        np.testing.assert_array_equal(
+            subset(stream, rows, size, count, offset=offset, flags=True), flags)
 
 
 def test_rows_can_be_drawn_apart():

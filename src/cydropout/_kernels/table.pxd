@@ -97,6 +97,7 @@ ctypedef struct subset_t:
     uint64_t offset
     uint64_t size
     uint64_t count
+    bint flags                # a byte for each item, and not the numbers of those taken
 
 # One step of `size` parameters, with what the optimizer remembers of them.
 ctypedef struct step_t:

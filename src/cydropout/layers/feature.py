@@ -77,7 +77,10 @@ class FeatureDropout(MaskedLayer):
             rate = 1.0 - kept / shape[1] if shape[1] else 0.0
             return ctx.draw(shape, rate, scaling=self.scaling)
         scale = share_scale(kept, shape[1], self.scaling)
-        return ctx.draw_as(column_mask, shape, kept, scale, per_sample=self.per == "sample")
+        apart = self.per == "sample"
+        return ctx.draw_as(
+            column_mask, shape, kept, scale, per_sample=apart, num_threads=ctx.num_threads
+        )
 
     def given(self, array: Any, shape: Shape) -> KeepMask:
         """Return the mask of this scale that keeps what ``array``, of bool, says."""

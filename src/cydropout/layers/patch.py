@@ -52,7 +52,9 @@ class PatchDropout(MaskedLayer):
                 f"tokens, not {shape}"
             )
         count = kept_count(self.rate, shape[1] - self.prefix)
-        return ctx.draw_as(TokenMask.drawn, shape, count, self.prefix)
+        return ctx.draw_as(
+            TokenMask.drawn, shape, count, self.prefix, num_threads=ctx.num_threads
+        )
 
     def given(self, array: Any, shape: Shape) -> TokenMask:
         """Return the mask that keeps the tokens named in ``array``, of int."""

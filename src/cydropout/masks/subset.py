@@ -18,6 +18,7 @@ def subset(
     count: int,
     *,
     offset: int = 0,
+    flags: bool = False,
     num_threads: int | None = None,
 ) -> np.ndarray:
     """Choose ``count`` of ``size`` items for each row, all subsets being equally likely.
@@ -34,13 +35,15 @@ def subset(
         How many rows there are, items in each, and of these taken.
     offset : int
         The first row begins at this element of the draw.
+    flags : bool
+        Return of each item whether it is taken.
     num_threads : int, optional
         By default as many as the work is worth.
 
     Returns
     -------
-    array of int64, of shape (rows, count)
-        The items of each row in ascending order.
+    array of int64, of shape (rows, count), or of bool, of shape (rows, size)
+        The items of each row in ascending order, or, with ``flags``, a bool for each.
 
     Raises
     ------
@@ -57,8 +60,8 @@ def subset(
     if count > size or size > 2**32:
         raise ValueError(f"{count} of {size} items cannot be chosen")
     if count in (0, size):
-        return np.tile(np.arange(count), (rows, 1))
-    return api.subset(stream.key, stream.take(), offset, rows, size, count, threads)
+        return np.full((rows, size), count > 0) if flags else np.tile(np.arange(count), (rows, 1))
+    return api.subset(stream.key, stream.take(), offset, rows, size, count, flags, threads)
 
 
 def column_mask(
@@ -68,12 +71,13 @@ def column_mask(
     scale: float,
     *,
     per_sample: bool = False,
+    num_threads: int | None = None,
 ) -> KeepMask:
     """Return the mask that keeps ``count`` columns of a table, the same or others in each row."""
     rows, columns = shape
-    kept = subset(stream, rows if per_sample else 1, columns, count)
-    keep = np.zeros((len(kept), columns), np.bool_)
-    keep[np.arange(len(kept))[:, np.newaxis], kept] = True
+    keep = subset(
+        stream, rows if per_sample else 1, columns, count, flags=True, num_threads=num_threads
+    )
     return KeepMask(shape, keep, scale)
 
 
@@ -112,13 +116,18 @@ class TokenMask:
 
     @classmethod
     def drawn(
-        cls, stream: MaskStream, shape: tuple[int, ...], count: int, prefix: int = 0
+        cls,
+        stream: MaskStream,
+        shape: tuple[int, ...],
+        count: int,
+        prefix: int = 0,
+        num_threads: int | None = None,
     ) -> "TokenMask":
         """Draw ``count`` of the tokens behind the first ``prefix`` ones, which always stay."""
         batch, tokens = shape[:2]
         mask = cls.__new__(cls)
         mask.shape = tuple(shape)
-        mask.indices = subset(stream, batch, tokens - prefix, count)
+        mask.indices = subset(stream, batch, tokens - prefix, count, num_threads=num_threads)
         if prefix:
             first = np.tile(np.arange(prefix), (batch, 1))
             mask.indices = np.concatenate([first, mask.indices + prefix], axis=1)
