@@ -278,3 +278,15 @@ def test_steps_that_come_one_by_one_share_a_held_mask():
 def test_bad_settings_are_named(call, named):
     with pytest.raises(ValueError, match=named):
         call()
+
+
+def test_states_that_do_not_fit_take_no_draw():
+    stream, x = MaskStream(0), np.ones((3, 4))
+    ctx = Context(training=True, stream=stream)
+    with pytest.raises(ValueError, match=r"\(2, 4\)"):
+        Zoneout(0.5).forward(x, ctx, previous=x[:2])
+    with pytest.raises(ValueError, match="float32"):
+        RecurrentDropout(0.5).update(x, x.astype("f4"), x, x, ctx)
+    with pytest.raises(TypeError, match="float16"):
+        RecurrentDropout(0.5).update(*[x.astype("f2")] * 4, ctx)
+    assert stream.next_draw == 0

@@ -12,7 +12,14 @@ cdef void apply_span(element *y, const element *x, const mask_t *mask, uint64_t 
             y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), affine)
         done += 32
     left = count - done
-    if left:
+    if left and done and x != y:
+        # Once more what was done before, and the rest with it: quicker than a part of a word.
+        done = count - 32
+        if mask.period:
+            phase = (bit + done) % mask.period
+        apply_word[element](
+            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), affine)
+    elif left:
         if mask.period:
             phase = (bit + done) % mask.period
         apply_part[element](
@@ -48,7 +55,9 @@ cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t 
     while count - done >= 32:
         apply_word[element](y + done, x + done, &same, 0, bits, affine)
         done += 32
-    if count > done:
+    if count > done and done and x != y:
+        apply_word[element](y + count - 32, x + count - 32, &same, 0, bits, affine)
+    elif count > done:
         apply_part[element](y + done, x + done, &same, 0, bits, count - done)
 
 

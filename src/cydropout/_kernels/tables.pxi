@@ -1,5 +1,9 @@
 # Rows picked by their number, and exact subsets, over checked arrays.
 
+cdef enum:
+    STRIP = 16         # columns
+
+
 cdef gather_t picked(cnp.ndarray index, uint64_t columns, mask_t *mask, Plan plan, words):
     """The rows that `index`, int64, picks; `plan` has a bit for each row of the table, in `words`.
     """
@@ -44,7 +48,10 @@ def scatter_add(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t column
     cdef void *target = cnp.PyArray_DATA(y)
     if g.rows * columns == 0:
         return
-    g.span = 16
+    # As many columns at once as leave each thread some: how they are split changes no sum.
+    cdef uint64_t strips = (columns + STRIP - 1) // STRIP
+    cdef uint64_t threads = team(g.rows * columns, strips, num_threads)
+    g.span = STRIP * ((strips + threads - 1) // threads)
     with nogil:
         run(table.scatter[code], source, target, &g, g.rows * columns,
             (columns + g.span - 1) // g.span, num_threads)

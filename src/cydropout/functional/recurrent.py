@@ -13,7 +13,7 @@ from cydropout.functional.fused import _fused_plan
 from cydropout.masks import BitMask, InferenceMask, KeepMask
 
 
-def _alike(**inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
+def alike(**inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
     """Return the arrays as the kernels want them, and the number of the one dtype they have."""
     first, arrays, code = next(iter(inputs)), [], -1
     for name, value in inputs.items():
@@ -79,7 +79,7 @@ def zoneout(
     Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR
     2017.
     """
-    (new, previous), code = _alike(new=new, previous=previous)
+    (new, previous), code = alike(new=new, previous=previous)
     _check_mask(mask, new, "new")
     threads = check_num_threads(num_threads)
     if isinstance(mask, InferenceMask):
@@ -102,7 +102,7 @@ def zoneout_backward(
 
     Parameters are those of `zoneout`, with ``dy`` the gradient of its result.
     """
-    (dy,), code = _alike(dy=dy)
+    (dy,), code = alike(dy=dy)
     _check_mask(mask, dy, "dy")
     threads = check_num_threads(num_threads)
     if isinstance(mask, InferenceMask):
@@ -113,8 +113,9 @@ def zoneout_backward(
     return dnew, dprevious
 
 
-def _check_gated(mask: BitMask | None, **inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
-    arrays, code = _alike(**inputs)
+def check_gated(mask: BitMask | None, **inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
+    """Return what `alike` does, for arrays that the gated update can take."""
+    arrays, code = alike(**inputs)
     if code < 2:
         raise TypeError(
             f"{next(iter(inputs))} has dtype {arrays[0].dtype}; the gated update needs float32 or "
@@ -157,7 +158,7 @@ def gated_update(
     ----------
     Semeniuta, Severyn, Barth, "Recurrent dropout without memory loss", COLING 2016.
     """
-    inputs, code = _check_gated(
+    inputs, code = check_gated(
         mask, previous=previous, forget=forget, gate=gate, candidate=candidate
     )
     threads = check_num_threads(num_threads)
@@ -186,7 +187,7 @@ def gated_update_backward(
 
     Parameters are those of `gated_update`, with ``dy`` the gradient of its result.
     """
-    inputs, code = _check_gated(
+    inputs, code = check_gated(
         mask, dy=dy, previous=previous, forget=forget, gate=gate, candidate=candidate
     )
     threads = check_num_threads(num_threads)

@@ -164,6 +164,7 @@ class Layer:
     `build` and `get_config`. Shapes given to `build` and `output_shape` leave out the batch axis.
     """
 
+    #: Whether the input is made of integers, which a `Sequential` then leaves as they are.
     takes_integers: bool = False
 
     def __init__(self, *, name: str | None = None) -> None:

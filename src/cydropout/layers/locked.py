@@ -20,7 +20,7 @@ class LockedDropout(SharedDropout):
     A sequence that is trained in parts keeps its mask by way of the context: the mask stays in
     the dict until it is cleared, and parts may have other lengths.
 
-    >>> masks = {}
+    >>> layer, masks = LockedDropout(0.5), {}
     >>> ctx = Context(training=True, stream=MaskStream(0), masks=masks)
     >>> y1, _ = layer.forward(steps_0_to_34, ctx)
     >>> y2, _ = layer.forward(steps_35_to_61, ctx)  # the same mask

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from .. import functional
 from .._rates import Scaling
+from ..functional.recurrent import check_gated
 from .base import Array, Context, Shape
 from .shared import SharedDropout
 
@@ -81,15 +82,17 @@ class RecurrentDropout(SharedDropout):
         backward : callable
             Takes dy to the tuple of the four gradients, in the order of the arguments.
         """
-        inputs = (previous, forget, gate, candidate)
+        # A draw is taken for arrays that fit, and for no others.
+        (previous, forget, gate, candidate), _ = check_gated(
+            None, previous=previous, forget=forget, gate=gate, candidate=candidate
+        )
         used = self.used_mask(candidate.shape, ctx, mask)
-        y = functional.gated_update(*inputs, used, num_threads=ctx.num_threads)
-
-        def backward(dy: Array) -> tuple[Array, Array, Array, Array]:
-            back = partial(functional.gated_update_backward, num_threads=ctx.num_threads)
-            return back(dy, *inputs, used)
-
-        return y, backward
+        options = {
+            "previous": previous, "forget": forget, "gate": gate, "candidate": candidate,
+            "mask": used, "num_threads": ctx.num_threads,
+        }
+        y = functional.gated_update(**options)
+        return y, partial(functional.gated_update_backward, **options)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

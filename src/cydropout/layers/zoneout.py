@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from .. import functional
+from ..functional.recurrent import alike
 from ..masks import Mask
 from .base import Array, Context, Shape, as_float
 from .masked import MaskedLayer
@@ -64,6 +65,7 @@ class Zoneout(MaskedLayer):
             return x, lambda dy: dy
         if previous is None:
             return super().forward(x, ctx, mask)
+        alike(x=x, previous=previous)
         used = self.used_mask(x.shape, ctx, mask)
         y = functional.zoneout(x, previous, used, num_threads=ctx.num_threads)
         return y, partial(functional.zoneout_backward, mask=used, num_threads=ctx.num_threads)
