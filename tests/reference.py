@@ -80,16 +80,20 @@ def alpha_dropout(x, kept, rate):
     return forward, dropout(x, kept, a)
 
 
-def normals(key, draw, offset, size):
-    """n_i of the elements: the normal quantile of word i % 4 of block i // 4, in float64."""
-    from statistics import NormalDist
-
+def words(key, draw, offset, size):
+    """Word i % 4 of Philox block i // 4."""
     first, last = offset // 4, (offset + size + 3) // 4
     blocks = np.array([split(b) for b in range(first, last)], np.uint64).reshape(-1, 2)
-    words = philox((blocks[:, 0], blocks[:, 1] * np.uint64(32), *split(draw)), split(key))
-    words = words.reshape(-1)[offset - 4 * first :][:size]
+    found = philox((blocks[:, 0], blocks[:, 1] * np.uint64(32), *split(draw)), split(key))
+    return found.reshape(-1)[offset - 4 * first :][:size]
+
+
+def normals(key, draw, offset, size):
+    """n_i of the elements: the normal quantile of their words, in float64."""
+    from statistics import NormalDist
+
     quantile = NormalDist().inv_cdf
-    return np.array([quantile((int(word) + 0.5) / ONE) for word in words])
+    return np.array([quantile((int(word) + 0.5) / ONE) for word in words(key, draw, offset, size)])
 
 
 def packed(kept):

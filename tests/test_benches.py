@@ -58,6 +58,29 @@ def wrong_results(case):
     yield case("forward", shared_axes=(1,)), (x,), x * rows, right
 
 
+def test_the_check_of_blocks_tells_right_from_wrong(load):
+    check = load("suite.check")
+    maps = load("suite.case").Case("blocks", (16, 8, 28, 28), rate=0.1)
+    arrays = [maps.array(seed).astype("f8") for seed in (0, 1)]
+    keep = np.ones(maps.shape, bool)
+    for n, c, i, j in np.argwhere(
+        np.random.default_rng(0).random((16, 8, 22, 22)) < 0.1 * (28 / 7 / 22) ** 2
+    ):
+        keep[n, c, i : i + 7, j : j + 7] = False
+    alone = keep.copy()
+    alone.flat[np.flatnonzero(keep)[5]] = False
+
+    def passes(*keeps):
+        return [x * k * k.size / k.sum() for x, k in zip(arrays, keeps, strict=True)]
+
+    check.check(maps, arrays, passes(keep, keep))
+    none = np.ones_like(keep)
+    for wrong in (passes(alone, alone), passes(keep, alone), passes(none, none),
+                  [x * keep for x in arrays]):
+        with pytest.raises(check.WrongResult):
+            check.check(maps, arrays, wrong)
+
+
 def test_the_check_tells_right_from_wrong(load, case):
     check = load("suite.check")
     for tested, inputs, right, wrong in wrong_results(case):

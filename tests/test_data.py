@@ -242,7 +242,7 @@ def test_unknown_variant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "load"), [("pooch", load_mnist), ("sklearn.datasets", load_digits)]
+    ("module", "load"), [("pooch", load_mnist), ("sklearn", load_digits)]
 )
 def test_missing_extra(monkeypatch: pytest.MonkeyPatch, module: str, load: Callable) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # how Python marks a module as not importable

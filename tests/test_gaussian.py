@@ -31,6 +31,14 @@ def test_factors_are_quantiles_of_the_words(build, offset, size):
     np.testing.assert_allclose(values, expected, rtol=2e-6, atol=2e-6)
 
 
+def test_the_quantile_far_out(build):
+    size = 2**18
+    found = gaussian(size, None, sigma=1.0).variates
+    expected = reference.normals(KEY, DRAW, 0, size)
+    assert np.count_nonzero(np.abs(expected) > 2.9) > 800
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-7)
+
+
 def test_builds_agree_to_the_bit():
     before, found = _kernels.build, set()
     for name in _kernels.available():
@@ -58,7 +66,8 @@ def test_apply_multiplies(build, dtype, num_threads):
     x.flat[::50] = np.nan
     mask = gaussian(x.shape, 0.25, offset=11)
     wide = np.float64 if dtype == np.float64 else np.float32
-    expected = (x.astype(wide) * mask.values.astype(wide)).astype(dtype)
+    factors = 1 + wide(mask.sigma) * mask.variates.astype(wide)
+    expected = (x.astype(wide) * factors).astype(dtype)
     assert mask.apply(x, num_threads=num_threads).tobytes() == expected.tobytes()
     for other in (np.asfortranarray(x), x[::-1].copy()[::-1], x.astype(x.dtype.newbyteorder())):
         np.testing.assert_array_equal(mask.apply(other).astype(wide), expected.astype(wide))

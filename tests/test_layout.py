@@ -11,14 +11,15 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="the sources are not
 # From the bottom up; a module imports only what stands in an earlier row.
 ROWS = [
     ["_optional"],
-    ["_kernels"],
+    ["_kernels", "_sklearn"],
     ["_arrays", "_rates", "random"],
     ["masks"],
     ["functional"],
-    ["_arguments", "data", "layers", "losses", "optimizers", "progress", "history"],
-    ["callbacks", "checkpoints", "nonfinite"],
+    ["_arguments", "data", "layers", "losses", "optimizers", "progress", "history",
+     "schedules"],
+    ["callbacks", "checkpoints", "monte_carlo", "nonfinite"],
     ["training"],
-    ["cli"],
+    ["cli", "estimators"],
     ["__main__", "__init__"],
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}

@@ -122,6 +122,38 @@ def test_rate_may_change_between_passes() -> None:
     np.testing.assert_array_equal(model.forward(x, training())[0], model(x))
 
 
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("rates", [(0.5, 0.0), (0.0, 0.5), (0.3, 0.5), (np.linspace(0, 1, 50), 0)])
+@pytest.mark.parametrize("activation", [ReLU, lambda: Dropout(0.2), Tanh])
+def test_rates_that_change_after_planning_are_those_of_the_pass(activation, rates, train) -> None:
+    def layers() -> list[Layer]:
+        return [Dense(50), activation(), Dropout(0.5), Dense(3)]
+
+    results = []
+    for fuse in (True, False):
+        model = Sequential(layers(), fuse=fuse)
+        model.build((4,), rng=0)
+        model.layers[0].dropout.rate, model.layers[2].rate = rates
+        ctx = training() if train else Context()
+        x = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
+        y, backward = model.forward(x, Context(ctx.training, ctx.stream, input_gradient=fuse))
+        backward(np.ones_like(y))
+        results.append([y, *(p.grad for p in model.parameters())])
+        results[-1].append(np.array(ctx.stream.next_draw if train else 0))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_mask_brought_for_a_silent_dense_is_used() -> None:
+    model = Sequential([Dense(5), ReLU(), Dropout(0.0)])
+    model.build((4,), rng=0)
+    keep = np.array([True, False, True, False, True])
+    masks = {model.layers[0].dropout: np.broadcast_to(keep, (2, 5))}
+    x = np.ones((2, 4), "float32")
+    y, _ = model.forward(x, Context(True, MaskStream(0), masks=masks))
+    np.testing.assert_array_equal(y, model(x) * keep)
+
+
 def test_gradient_is_not_made_for_nobody() -> None:
     x = np.random.default_rng(0).standard_normal((5, 2, 4)).astype("float32")
 

@@ -10,15 +10,29 @@ import reference
 from cydropout import MaskStream
 from cydropout.layers import (
     AlphaDropout,
+    BatchwiseDropout,
+    ConcreteDropout,
     Context,
+    CutoutDropout,
+    DropBlock1D,
+    DropBlock2D,
+    DropBlock3D,
+    DropHead,
     Dropout,
+    DropWalk2D,
+    EmbeddingDropout,
     FeatureAlphaDropout,
+    FeatureDropout,
     GaussianDropout,
     Layer,
+    LockedDropout,
+    RecurrentDropout,
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
     StochasticDepth,
+    VariationalGaussianDropout,
+    Zoneout,
     depth_rates,
 )
 
@@ -32,10 +46,18 @@ class Variant:
     shared_axes: tuple[int, ...] = ()
     drops: bool = True  # to 0: a plain mask, whose map is scale * keep * x
     brings_bools: bool = True
+    learned: bool = False  # a rate that is trained, and is neither 0 nor 1
+    scaling: str = "inverted"
 
     @property
     def ndim(self) -> int:
         return len(self.shape)
+
+
+def learned(layer: Layer) -> Layer:
+    """Return a layer over 30 units, built."""
+    layer.build((30,), 0)
+    return layer
 
 
 VARIANTS = {
@@ -43,6 +65,33 @@ VARIANTS = {
     "GaussianDropout": Variant(GaussianDropout, (40, 30), drops=False, brings_bools=False),
     "AlphaDropout": Variant(AlphaDropout, (40, 30), drops=False),
     "FeatureAlphaDropout": Variant(FeatureAlphaDropout, (9, 8, 5, 5), (2, 3), drops=False),
+    "ConcreteDropout": Variant(
+        lambda rate: learned(ConcreteDropout(None, rate)), (40, 30), (), False, False, True
+    ),
+    "VariationalGaussianDropout": Variant(
+        lambda rate: learned(VariationalGaussianDropout(rate)), (40, 30), (), False, False, True
+    ),
+    "DropBlock1D": Variant(lambda rate: DropBlock1D(rate, 4), (9, 8, 25), drops=False),
+    "DropBlock2D": Variant(lambda rate: DropBlock2D(rate, 3), (9, 4, 11, 7), drops=False),
+    "DropBlock2D-last": Variant(
+        lambda rate: DropBlock2D(rate, (2, 3), data_format="channels_last"), (9, 11, 7, 4),
+        drops=False,
+    ),
+    "DropBlock2D-paper": Variant(
+        lambda rate: DropBlock2D(rate, 3, gamma="paper", scaling="batch", shared_channels=True),
+        (9, 4, 11, 7), (1,), drops=False,
+    ),
+    "DropBlock3D": Variant(lambda rate: DropBlock3D(rate, 2), (5, 4, 3, 5, 7), drops=False),
+    "DropWalk2D": Variant(DropWalk2D, (9, 4, 11, 7), drops=False),
+    "DropWalk2D-last": Variant(
+        lambda rate: DropWalk2D(rate, walks=3, data_format="channels_last"), (9, 11, 7, 4),
+        drops=False,
+    ),
+    "CutoutDropout": Variant(CutoutDropout, (9, 4, 11, 7), (1,), drops=False),
+    "CutoutDropout-last": Variant(
+        lambda rate: CutoutDropout(rate, data_format="channels_last", holes=2), (9, 11, 7, 4),
+        (3,), drops=False,
+    ),
     "SpatialDropout1D": Variant(SpatialDropout1D, (9, 8, 25), (2,)),
     "SpatialDropout2D": Variant(SpatialDropout2D, (9, 8, 5, 5), (2, 3)),
     "SpatialDropout2D-last": Variant(
@@ -53,6 +102,22 @@ VARIANTS = {
     "StochasticDepth-batch": Variant(
         lambda rate: StochasticDepth(rate, mode="batch"), (4, 6, 5), (0, 1, 2)
     ),
+    "DropHead": Variant(DropHead, (9, 8, 5, 4), (2, 3), drops=False),
+    "DropHead-inverted": Variant(
+        lambda rate: DropHead(rate, axis=2, scaling="inverted"), (9, 5, 8, 4), (1, 3)
+    ),
+    "BatchwiseDropout": Variant(BatchwiseDropout, (9, 40, 30), (0,)),
+    "EmbeddingDropout": Variant(EmbeddingDropout, (400, 9), (1,)),
+    "FeatureDropout": Variant(FeatureDropout, (40, 30), (0,), drops=False),
+    "FeatureDropout-sample": Variant(
+        lambda rate: FeatureDropout(rate, per="sample"), (40, 30), drops=False
+    ),
+    "LockedDropout": Variant(LockedDropout, (9, 25, 8), (1,)),
+    "RecurrentDropout": Variant(RecurrentDropout, (40, 30)),
+    "RecurrentDropout-sequence": Variant(
+        lambda rate: RecurrentDropout(rate, per="sequence"), (9, 25, 8), (1,)
+    ),
+    "Zoneout": Variant(Zoneout, (40, 30), scaling="classic"),
 }
 
 
@@ -71,7 +136,15 @@ def training(stream=None):
     return Context(training=True, stream=stream or MaskStream(5))
 
 
+def test_a_learned_rate_is_neither_0_nor_1(variant):
+    for rate in (0.0, 1.0) if variant.learned else (-0.5, 1.5):
+        with pytest.raises(ValueError, match=str(rate)):
+            variant.make(rate)
+
+
 def test_rate_0_changes_nothing_and_draws_nothing(variant):
+    if variant.learned:
+        pytest.skip("no such rate")
     stream, x = MaskStream(5), values(variant)
     y, backward = variant.make(0.0).forward(x, training(stream))
     assert y.tobytes() == x.tobytes() and backward(x).tobytes() == x.tobytes()
@@ -79,6 +152,8 @@ def test_rate_0_changes_nothing_and_draws_nothing(variant):
 
 
 def test_rate_1_leaves_zeros(variant):
+    if variant.learned:
+        pytest.skip("no such rate")
     x = values(variant)
     y, backward = variant.make(1.0).forward(x, training())
     assert (y == 0).all() and (backward(x) == 0).all()
@@ -87,7 +162,11 @@ def test_rate_1_leaves_zeros(variant):
 def test_inference_returns_the_input(variant):
     stream, x = MaskStream(5), values(variant)
     y, backward = variant.make(0.5).forward(x, Context(training=False, stream=stream))
-    assert y is x and backward(x) is x and stream.next_draw == 0
+    if variant.scaling == "inverted":
+        assert y is x and backward(x) is x
+    else:
+        assert y.tobytes() == (0.5 * x).tobytes() == backward(x).tobytes()
+    assert stream.next_draw == 0
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
@@ -98,7 +177,7 @@ def test_a_mask_is_the_formula_of_its_bits(variant, dtype):
     x = values(variant, dtype)
     y, backward = variant.make(0.3).forward(x, training())
     kept = reference.keep(MaskStream(5).key, 0, x.shape, 0.3, 0, variant.shared_axes)
-    expected = reference.dropout(x, kept, reference.scale(0.3))
+    expected = reference.dropout(x, kept, reference.scale(0.3, variant.scaling))
     assert y.dtype == x.dtype and y.tobytes() == expected.tobytes()
     assert backward(x).tobytes() == expected.tobytes()
 
@@ -159,9 +238,10 @@ def test_bad_rates_are_named(variant, rate):
     layer = variant.make(0.25)
     with pytest.raises(ValueError, match=str(rate)):
         layer.rate = rate
-    assert layer.rate == 0.25
-    layer.rate = 1
-    assert (layer.forward(values(variant), training())[0] == 0).all()
+    assert layer.rate == pytest.approx(0.25, rel=1e-6)
+    if not variant.learned:
+        layer.rate = 1
+        assert (layer.forward(values(variant), training())[0] == 0).all()
 
 
 def test_the_realised_rate(variant):

@@ -63,6 +63,8 @@ class Base:
     forward = _cannot
     # (dropout(x), the gradient of it for dy), of x and dy
     forward_backward = _cannot
+    # the same of DropBlock, with the published gamma, scaled over the whole batch
+    blocks = _cannot
     # the keep mask alone, of nothing
     mask = _cannot
     # y = mask(x) for a mask that was drawn before, of x

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from contenders import Base
+from suite.case import BLOCK
 
 
 class Contender(Base):
@@ -14,10 +15,10 @@ class Contender(Base):
             os.environ["CYDROPOUT_ISA"] = variant
         import cydropout
         from cydropout.functional import bias_activation_dropout
-        from cydropout.masks import inference_mask
+        from cydropout.masks import BlockMask, inference_mask
 
         self.package, self.fused_pass = cydropout, bias_activation_dropout
-        self.inference_mask = inference_mask
+        self.inference_mask, self.block_mask = inference_mask, BlockMask
         cydropout.set_num_threads(threads)
         config = cydropout.show_config("dicts")
         self.versions = (("cydropout", config["version"]), ("build", config["build"]))
@@ -45,6 +46,17 @@ class Contender(Base):
         def run():
             mask = stream.draw(x.shape, rate, shared_axes=axes, storage=storage)
             return mask.apply(x, out=y), mask.apply(dy, out=dx)
+
+        return run
+
+    def blocks(self, case, x, dy):
+        stream, y, dx = self.stream, np.empty_like(x), np.empty_like(x)
+
+        def run():
+            mask = self.block_mask(
+                stream, x.shape, case.rate, BLOCK, gamma="paper", scaling="batch"
+            )
+            return mask.apply(x, out=y), mask.backward(dy, out=dx)
 
         return run
 

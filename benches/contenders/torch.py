@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from contenders import Base, refuse
+from suite.case import BLOCK
 
 F = torch.nn.functional
 CHUNK = 2**15  # elements that stay in a second-level cache, with their random numbers
@@ -122,6 +123,27 @@ class Contender(Base):
 
         def run():
             y = dropout(x)
+            return y, torch.autograd.grad(y, x, dy)[0]
+
+        return run
+
+    def blocks(self, case, x, dy):
+        refuse(self.recipe, "autograd is PyTorch's")
+        x, dy = self._tensor(case, x), self._tensor(case, dy)
+        valid = [n - BLOCK + 1 for n in case.shape[2:]]
+        places = case.shape[2] * case.shape[3] / (valid[0] * valid[1])
+        gamma, edges = case.rate * places / BLOCK**2, (BLOCK - 1,) * 4
+
+        def drop_blocks(x):
+            seeds = torch.empty(*case.shape[:2], *valid, dtype=x.dtype).bernoulli_(gamma)
+            keep = 1 - F.max_pool2d(F.pad(seeds, edges), BLOCK, stride=1)
+            return x * (keep * (keep.numel() / keep.sum()))
+
+        dropped = self._function(drop_blocks)
+        x.requires_grad_()
+
+        def run():
+            y = dropped(x)
             return y, torch.autograd.grad(y, x, dy)[0]
 
         return run

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+#: Along an axis, of a block that is dropped as a whole.
+BLOCK = 7
 #: What a figure is, as it is written.
 NS_PER_ELEMENT = "ns/element"
 US_PER_CALL = "µs/call"

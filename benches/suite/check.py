@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from suite.case import BLOCK
+
 SIGMAS = 6
 SAMPLE = 2**22
 TOLERANCE = {"float16": 1e-2, "bfloat16": 2e-2, "float32": 1e-5, "float64": 1e-6}
@@ -21,7 +23,7 @@ def inputs(case):
     x = case.array(0)
     if case.operation == "mask":
         return ()
-    if case.operation == "forward_backward":
+    if case.operation in ("forward_backward", "blocks"):
         return x, case.array(1)
     if case.operation in ("fused", "separate"):
         return x, case.array(1)[0]
@@ -34,6 +36,8 @@ def check(case, arrays, result):
         return _check_copy(case, *arrays, result)
     if case.operation == "mask":
         return _check_rate(case, np.asarray(result) == 0)
+    if case.operation == "blocks":
+        return _check_blocks(case, arrays, result)
     if case.operation == "forward_backward":
         y, dx = result
         _check_scale(case, arrays[0], y)
@@ -57,6 +61,29 @@ def _check_scale(case, x, y):
     expect(np.shape(y) == case.shape, f"its shape is {np.shape(y)}")
     _check_kept(case, x, y)
     _check_rate(case, np.asarray(y) == 0)
+
+
+def _check_blocks(case, arrays, results):
+    """What is dropped is made of whole blocks, and the rest scaled by numel / kept of the batch."""
+    dropped = np.asarray(results[0]) == 0
+    expect(_same(dropped, np.asarray(results[1]) == 0), "the gradient has another mask")
+    scale = dropped.size / (dropped.size - np.count_nonzero(dropped))
+    for x, y in zip(arrays, results, strict=True):
+        expect(np.allclose(_sample(y), _sample(x * scale * ~dropped), rtol=TOLERANCE[case.dtype]),
+               "a kept element is not x numel / kept")
+    whole = dropped
+    for axis in (2, 3):
+        windows = np.lib.stride_tricks.sliding_window_view(whole, BLOCK, axis)
+        whole = windows.all(-1)
+    # Overlaps take some of the rate, the more of them the higher it is.
+    expect(0.7 * case.rate < dropped.mean() < 1.02 * case.rate,
+           f"it drops {dropped.mean():.4f} of the elements")
+    for axis in (2, 3):
+        edge = [(0, 0)] * 4
+        edge[axis] = (BLOCK - 1, BLOCK - 1)
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(whole, edge), BLOCK, axis)
+        whole = windows.any(-1)
+    expect(_same(whole, dropped), "what is dropped is not made of blocks")
 
 
 def _check_kept(case, x, y):

@@ -1,7 +1,8 @@
-"""Checks of the arguments of a training run."""
+"""The arguments of a training run: checked, and cut into batches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,21 @@ def pair(x: Any, y: Any, what: str) -> tuple[Array, Array]:
     if len(x) == 0:
         raise ValueError(f"{what} must hold at least one sample, got none")
     return x, y
+
+
+def check_samples(x: Any) -> Array:
+    """Return samples as an array that is not empty."""
+    array: Array = np.asarray(x)
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(f"x must hold at least one sample, got shape {array.shape}")
+    return array
+
+
+def batches(count: int, size: int, order: Array | None = None) -> Iterator[Any]:
+    """Yield where the samples of each batch are: a slice, or a part of ``order``."""
+    for start in range(0, count, size):
+        rows = slice(start, min(start + size, count))
+        yield rows if order is None else order[rows]
 
 
 def positive(name: str, value: int) -> None:

@@ -63,3 +63,15 @@ def check_out(out: Any, x: np.ndarray, name: str = "x") -> None:
     )
     if not same and np.may_share_memory(out, x) and np.shares_memory(out, x):
         raise ValueError(f"out partly overlaps {name}; pass {name} itself or an array of its own")
+
+
+def as_index_array(index: ArrayLike, length: int, what: str) -> np.ndarray:
+    """Return ``index`` as int64 in C order; raise if it is not of integers, or one is outside."""
+    array = np.asarray(index)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{what} must be integers, not {array.dtype}")
+    if array.size:
+        for value in (int(array.min()), int(array.max())):
+            if not 0 <= value < length:
+                raise ValueError(f"{what} must lie between 0 and {length - 1}, not {value}")
+    return np.ascontiguousarray(array, np.int64)

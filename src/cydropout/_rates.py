@@ -33,6 +33,24 @@ def check_sigma(sigma: ArrayLike) -> float | np.ndarray:
     return float(values) if values.ndim == 0 else values
 
 
+def check_finite(value: ArrayLike, name: str) -> float | np.ndarray:
+    """Return ``value`` as a float or float64 array; raise if one is NaN or infinite."""
+    values = _as_numbers(value, name)
+    wrong = values[~np.isfinite(values)]
+    if wrong.size:
+        raise ValueError(f"{name} must be finite, not {wrong.flat[0]}")
+    return float(values) if values.ndim == 0 else values
+
+
+def check_number(value: ArrayLike, name: str, least: float = -math.inf) -> float:
+    """Return ``value`` as a float; raise if it is not one finite number of at least ``least``."""
+    checked = check_finite(value, name)
+    if not isinstance(checked, float) or checked < least:
+        bound = "" if least == -math.inf else f", at least {least:g}"
+        raise ValueError(f"{name} must be one number{bound}, not {value!r}")
+    return checked
+
+
 def check_rate(rate: ArrayLike) -> float | np.ndarray:
     """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
     if type(rate) is float and 0.0 <= rate <= 1.0:
@@ -62,6 +80,31 @@ def check_shape(shape: Any) -> tuple[int, ...]:
     if lengths and min(lengths) < 0:
         raise ValueError(f"shape must not have a negative length, not {lengths}")
     return lengths
+
+
+def check_lengths(lengths: Any, ndim: int, name: str) -> tuple[int, ...]:
+    """Return ``ndim`` lengths of at least 1, from one or from as many."""
+    try:
+        each = lengths if isinstance(lengths, (tuple, list)) else (lengths,) * ndim
+        checked = tuple(map(operator.index, each))
+    except TypeError:
+        raise TypeError(f"{name} must be an int or a tuple of ints, not {lengths!r}") from None
+    if len(checked) != ndim:
+        raise ValueError(f"{name} must be one length or one for each of {ndim} axes, not {lengths}")
+    if min(checked) < 1:
+        raise ValueError(f"{name} must be at least 1, not {lengths}")
+    return checked
+
+
+def check_count(count: Any, name: str) -> int:
+    """Return ``count`` as an int of at least 1."""
+    try:
+        number = operator.index(count)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {count!r}") from None
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, not {number}")
+    return number
 
 
 def size_of(shape: tuple[int, ...]) -> int:
@@ -148,3 +191,48 @@ def inference_scale(q: Any, scaling: str) -> Any:
     """The mean over masks: 1, k or sqrt(k)."""
     power = _INFERENCE_POWER[check_scaling(scaling)]
     return (q / ONE) ** power
+
+
+def kept_count(rate: float, size: int) -> int:
+    """Return how many of ``size`` items stay at ``rate``: rounded, but not 0 unless all go."""
+    return 0 if rate == 1 or size == 0 else max(1, round((1.0 - rate) * size))
+
+
+def share_scale(kept: int, size: int, scaling: str) -> float:
+    """(size / kept) to the power of 1, 0 or 1/2; 0 where nothing is kept."""
+    power = _TRAINING_POWER[check_scaling(scaling)]
+    return float((size / kept) ** power) if kept else 0.0
+
+
+def feature_count(features: int | str | None, rate: float, size: int) -> int:
+    """Return how many of ``size`` columns stay: ``features``, or where it is None by ``rate``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer columns than ``features``.
+    """
+    if features is None:
+        return kept_count(rate, size)
+    if isinstance(features, str):
+        root = math.isqrt(size) if features == "sqrt" else size.bit_length() - 1
+        return min(size, max(1, root))
+    if features > size:
+        raise ValueError(f"features is {features}, but there are only {size}")
+    return features
+
+
+def check_features(features: Any) -> int | str | None:
+    """Return ``features`` if it is None, "sqrt", "log2", or an integer from 0 on."""
+    if features is None or features in ("sqrt", "log2"):
+        checked: str | None = features
+        return checked
+    try:
+        count = operator.index(features)
+    except TypeError:
+        count = -1
+    if count < 0 or isinstance(features, bool):
+        raise ValueError(
+            f"features must be None, 'sqrt', 'log2' or an integer of at least 0, not {features!r}"
+        )
+    return count

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from cydropout import _sklearn
 from cydropout._optional import require
 
 __all__ = ["Dataset", "Variant", "load_digits", "load_mnist"]
@@ -69,8 +70,8 @@ def load_digits() -> Dataset:
     The images ship inside scikit-learn, so nothing is fetched. The split keeps the share of each
     digit and is always the same. Without scikit-learn, an `ImportError` names the extra.
     """
-    digits = require("sklearn.datasets", "train").load_digits()
-    split = require("sklearn.model_selection", "train").train_test_split
+    digits = _sklearn.part("datasets", "train").load_digits()
+    split = _sklearn.part("model_selection", "train").train_test_split
     x = (digits.images / 16.0).astype(np.float32)  # 17 grey levels, 0 to 16
     y = digits.target.astype(np.int64)
     x_train, x_test, y_train, y_test = split(x, y, test_size=0.25, stratify=y, random_state=0)

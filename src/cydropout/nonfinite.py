@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .layers.base import Context
+from .layers.base import Context, Layer
 
 Array = np.ndarray[Any, Any]
 
@@ -52,21 +52,18 @@ def first_nonfinite(model: Any, x: Array, ctx: Context) -> str:
     if not _finite(x):
         return "input"
     with np.errstate(all="ignore"):
-        for name, layer in _leaves(model, ""):
+        for name, layer in _leaves(model):
             x, _ = layer.forward(x, ctx)
             if not _finite(x):
                 return name
     return "loss"
 
 
-def _leaves(layer: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Yield every layer under its path, the way the names of its parameters begin."""
-    children = getattr(layer, "layers", None)
-    if children is None:
-        yield name or layer.path, layer
-        return
-    for child in children:
-        yield from _leaves(child, f"{name}.{child.path}" if name else child.path)
+def _leaves(model: Layer) -> Iterator[tuple[str, Layer]]:
+    """Yield the layers that hold no others, each with its path."""
+    for path, layer in [(model.path, model), *model.named_layers()]:
+        if not any(True for _ in layer.named_layers()):
+            yield path, layer
 
 
 def _finite(x: Array) -> bool:

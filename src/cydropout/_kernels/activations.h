@@ -12,19 +12,31 @@ CYD_INLINE VECTOR NAME(cyd_choose_)(NAME(cyd_int_) where, VECTOR yes, VECTOR no)
 
 CYD_INLINE VECTOR NAME(cyd_abs_)(VECTOR x) { return (VECTOR)((NAME(cyd_int_))x & ~SIGN); }
 
-/* x = n ln 2 + r: returns exp(r) - 1 by its Taylor series in Horner form, and 2**n. NaN goes through. */
+static const REAL NAME(cyd_inverse_factorials_)[] = {
+    1.0, 1.0, 1.0 / 2, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040, 1.0 / 40320,
+    1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
+    1.0 / 87178291200
+};
+
+/* x = n ln 2 + r, within EXP_RANGE: returns exp(r) - 1 by its Taylor series, and 2**n. NaN goes
+ * through. */
+CYD_INLINE VECTOR NAME(cyd_expm1_near_)(VECTOR x, VECTOR *power) {
+    const VECTOR zero = {0};
+    const VECTOR shifted = x * (REAL)1.4426950408889634 + ROUNDER;
+    const VECTOR n = shifted - ROUNDER;
+    const VECTOR r = (x - n * LN2_HIGH) - n * LN2_LOW;
+    VECTOR p = zero + NAME(cyd_inverse_factorials_)[EXP_TERMS];
+#pragma GCC unroll 16
+    for (int k = EXP_TERMS - 1; k > 0; k--) p = p * r + NAME(cyd_inverse_factorials_)[k];
+    *power = (VECTOR)(((NAME(cyd_int_))shifted + EXP_BIAS) << MANTISSA);
+    return p * r;
+}
+
 CYD_INLINE VECTOR NAME(cyd_expm1_parts_)(VECTOR x, VECTOR *power) {
     const VECTOR zero = {0};
     x = NAME(cyd_choose_)(x < zero - EXP_RANGE, zero - EXP_RANGE, x);
     x = NAME(cyd_choose_)(x > zero + EXP_RANGE, zero + EXP_RANGE, x);
-    const VECTOR shifted = x * (REAL)1.4426950408889634 + ROUNDER;
-    const VECTOR n = shifted - ROUNDER;
-    const VECTOR r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    VECTOR p = zero + 1;
-#pragma GCC unroll 16
-    for (int k = EXP_TERMS; k > 1; k--) p = p * (r * (REAL)(1.0 / k)) + 1;
-    *power = (VECTOR)(((NAME(cyd_int_))shifted + EXP_BIAS) << MANTISSA);
-    return p * r;
+    return NAME(cyd_expm1_near_)(x, power);
 }
 
 CYD_INLINE VECTOR NAME(cyd_exp_)(VECTOR x) {
@@ -183,4 +195,3 @@ static void NAME(cyd_backward_)(REAL *dz, REAL *sum, const REAL *dy, const REAL 
     const NAME(cyd_pass_) p = {bias, scale, step, words, count, a};
     CYD_EACH_KIND(NAME(cyd_backward_words_), dz, sum, dy, z, p)
 }
-#undef CYD_EACH_KIND

@@ -5,6 +5,7 @@ import numpy as np
 OPENMP: int
 TILE_SIZE: int
 CPU_LEVEL: int
+WALKERS: int
 
 class Table:
     period: int
@@ -71,16 +72,119 @@ class Plan:
         columns: int,
         num_threads: int = 0,
     ) -> None: ...
+    def joint(
+        self,
+        kind: str,
+        inputs: list[np.ndarray],
+        outputs: list[np.ndarray],
+        code: int,
+        num_threads: int = 0,
+    ) -> None: ...
 
 class Noise:
     def __init__(
-        self, key: int, draw: int, offset: int, size: int, sigma: float | np.ndarray
+        self,
+        key: int,
+        draw: int,
+        offset: int,
+        size: int,
+        theta: np.ndarray,
+        logistic: bool = False,
+        sharpness: float = 1.0,
     ) -> None: ...
     def apply(
         self, x: np.ndarray, y: np.ndarray, code: int, num_threads: int = 0
     ) -> None: ...
-    def values(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]: ...
+    def backward(
+        self,
+        dy: np.ndarray,
+        x: np.ndarray,
+        dx: np.ndarray,
+        totals: np.ndarray,
+        code: int,
+        columns: int,
+        num_threads: int = 0,
+    ) -> None: ...
+    def variates(self, num_threads: int = 0) -> np.ndarray[Any, np.dtype[np.float32]]: ...
 
+def standout(
+    z: np.ndarray,
+    r: np.ndarray,
+    y: np.ndarray,
+    bits: np.ndarray | None,
+    draw: tuple[int, int] | None,
+    code: int,
+    kind: int,
+    a: float,
+    b: float,
+    num_threads: int = 0,
+) -> None: ...
+def standout_backward(
+    dy: np.ndarray,
+    z: np.ndarray,
+    r: np.ndarray,
+    bits: np.ndarray | None,
+    dz: np.ndarray,
+    dr: np.ndarray | None,
+    code: int,
+    kind: int,
+    a: float,
+    b: float,
+    num_threads: int = 0,
+) -> None: ...
+def connect(
+    plan: Plan,
+    x: np.ndarray,
+    weight: np.ndarray,
+    y: np.ndarray,
+    code: int,
+    units: int,
+    num_threads: int = 0,
+) -> None: ...
+def connect_backward(
+    plan: Plan,
+    dy: np.ndarray,
+    x: np.ndarray,
+    weight: np.ndarray,
+    dx: np.ndarray | None,
+    dweight: np.ndarray,
+    code: int,
+    units: int,
+    num_threads: int = 0,
+) -> None: ...
+def block_bits(
+    drawn: np.ndarray,
+    count: int,
+    sizes: tuple[int, ...],
+    lengths: tuple[int, ...],
+    inner: int,
+    num_threads: int = 0,
+) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def walk_bits(
+    key: int,
+    draw: int,
+    count: int,
+    height: int,
+    width: int,
+    inner: int,
+    target: int,
+    walkers: int,
+    num_threads: int = 0,
+) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def hole_bits(
+    key: int,
+    draw: int,
+    count: int,
+    height: int,
+    width: int,
+    rows: int,
+    columns: int,
+    number: int,
+    num_threads: int = 0,
+) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def count_bits(
+    words: np.ndarray, count: int, bits: int, num_threads: int = 0
+) -> np.ndarray[Any, np.dtype[np.int64]]: ...
 def ready(x: object, out: object) -> int: ...
 def dropout(
     key: int,
@@ -91,6 +195,34 @@ def dropout(
     code: int,
     num_threads: int = 0,
 ) -> None: ...
+def gather(
+    x: np.ndarray,
+    index: np.ndarray,
+    y: np.ndarray,
+    columns: int,
+    code: int,
+    plan: Plan | None = None,
+    num_threads: int = 0,
+) -> None: ...
+def scatter_add(
+    x: np.ndarray,
+    index: np.ndarray,
+    y: np.ndarray,
+    columns: int,
+    code: int,
+    plan: Plan | None = None,
+    num_threads: int = 0,
+) -> None: ...
+def subset(
+    key: int,
+    draw: int,
+    offset: int,
+    rows: int,
+    size: int,
+    count: int,
+    flags: bool = False,
+    num_threads: int = 0,
+) -> np.ndarray: ...
 def use(capsule: object) -> None: ...
 def set_stream_from(nbytes: int) -> int: ...
 def set_default_threads(num_threads: int) -> None: ...
@@ -100,6 +232,33 @@ def repeated(values: np.ndarray, count: int) -> np.ndarray: ...
 def philox_digit(
     key: int, draw: int, tile: int, j: int
 ) -> np.ndarray[Any, np.dtype[np.uint32]]: ...
+def softmax(
+    scores: np.ndarray,
+    y: np.ndarray,
+    statistics: np.ndarray,
+    keep: np.ndarray | None,
+    allow: np.ndarray | None,
+    which: np.ndarray | None,
+    causal: bool,
+    scale: float,
+    factor: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
+def softmax_backward(
+    dy: np.ndarray,
+    scores: np.ndarray,
+    dscores: np.ndarray,
+    statistics: np.ndarray,
+    keep: np.ndarray | None,
+    allow: np.ndarray | None,
+    which: np.ndarray | None,
+    causal: bool,
+    scale: float,
+    factor: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
 def step(
     kind: str,
     w: np.ndarray,

@@ -6,7 +6,7 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport prange
 from libc.math cimport rint
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from cydropout._kernels.table cimport *
@@ -19,6 +19,7 @@ cnp.import_array()
 
 OPENMP = CYD_OPENMP
 TILE_SIZE = TILE
+WALKERS = MAX_WALKERS
 CPU_LEVEL = cyd_cpu_level()
 
 cdef table_t *table = NULL
@@ -29,6 +30,10 @@ include "threads.pxi"
 include "cface.pxi"
 include "plan.pxi"
 include "noise.pxi"
+include "connect.pxi"
+include "regions.pxi"
+include "attention.pxi"
+include "tables.pxi"
 
 
 def use(capsule):

@@ -12,9 +12,20 @@ include "mask.pxi"
 include "apply.pxi"
 include "stream.pxi"
 include "rows.pxi"
-include "gaussian.pxi"
+include "sums.pxi"
+include "variates.pxi"
 include "fused.pxi"
+include "standout.pxi"
+include "dropconnect.pxi"
+include "softmax.pxi"
 include "steps.pxi"
+include "maps.pxi"
+include "blocks.pxi"
+include "walks.pxi"
+include "holes.pxi"
+include "recurrent.pxi"
+include "gather.pxi"
+include "subset.pxi"
 
 cdef table_t table
 
@@ -29,20 +40,47 @@ cdef void enter(kernel_fn *row, kernel_fn half, kernel_fn brain, kernel_fn singl
 
 table.digit = digit
 table.draw = <kernel_fn>draw_range
+table.blocks = <kernel_fn>blocks_range
+table.walks = <kernel_fn>walks_range
+table.holes = <kernel_fn>holes_range
+table.count = <kernel_fn>count_range
+table.blend = <kernel_fn>blend_range
+table.split = <kernel_fn>split_range
+table.gated = <kernel_fn>gated_range
+table.gated_back = <kernel_fn>gated_back_range
+table.subset = <kernel_fn>subset_rows
 enter(table.apply, <kernel_fn>apply_range[f16], <kernel_fn>apply_range[bf16],
       <kernel_fn>apply_range[float], <kernel_fn>apply_range[double])
 enter(table.rows, <kernel_fn>apply_rows[f16], <kernel_fn>apply_rows[bf16],
       <kernel_fn>apply_rows[float], <kernel_fn>apply_rows[double])
 enter(table.noise, <kernel_fn>noise_range[f16], <kernel_fn>noise_range[bf16],
       <kernel_fn>noise_range[float], <kernel_fn>noise_range[double])
+enter(table.noise_back, <kernel_fn>noise_back_range[f16], <kernel_fn>noise_back_range[bf16],
+      <kernel_fn>noise_back_range[float], <kernel_fn>noise_back_range[double])
+table.variates = <kernel_fn>variates_range
 enter(table.forward, NULL, NULL, <kernel_fn>forward_range[float],
       <kernel_fn>forward_range[double])
 enter(table.backward, NULL, NULL, <kernel_fn>backward_range[float],
       <kernel_fn>backward_range[double])
+enter(table.standout, NULL, NULL, <kernel_fn>standout_range[float],
+      <kernel_fn>standout_range[double])
+enter(table.standout_back, NULL, NULL, <kernel_fn>standout_back_range[float],
+      <kernel_fn>standout_back_range[double])
+enter(table.connect, NULL, NULL, <kernel_fn>connect_range[float],
+      <kernel_fn>connect_range[double])
+enter(table.connect_backward, NULL, NULL, <kernel_fn>connect_back_range[float],
+      <kernel_fn>connect_back_range[double])
+enter(table.softmax, NULL, NULL, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
+enter(table.softmax_slope, NULL, NULL, <kernel_fn>softmax_slope_rows[float],
+      <kernel_fn>softmax_slope_rows[double])
 enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],
       <kernel_fn>rmsprop_range[double])
+enter(table.gather, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
+      <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
+enter(table.scatter, NULL, NULL, <kernel_fn>scatter_columns[float],
+      <kernel_fn>scatter_columns[double])
 
 
 def kernels():

@@ -102,5 +102,5 @@ cdef void backward_range(const real *dy, real *dz, const fused_t *fused, uint64_
     cdef uint64_t chunk
     for chunk in range(begin, end):
         backward_tiles[real](
-            dy, dz, <real*>(<char*>fused.totals + chunk * fused.chunk_bytes), fused,
-            fused.tiles * chunk // fused.chunks, fused.tiles * (chunk + 1) // fused.chunks)
+            dy, dz, <real*>chunk_totals(&fused.sums, chunk), fused,
+            chunk_tile(&fused.sums, chunk), chunk_tile(&fused.sums, chunk + 1))

@@ -2,9 +2,12 @@
 #ifndef CYDROPOUT_LANES_H
 #define CYDROPOUT_LANES_H
 
-#include "gaussian.h"
+#include "bitstrings.h"
+#include "connect.h"
 #include "half.h"
 #include "philox.h"
+#include "variates.h"
+#include "recurrent.h"
 #include "vectors.h"
 
 /* y = scale * x where kept, else 0, for the 32 elements of one word. */
@@ -55,7 +58,7 @@ CYD_DEFINE_AFFINE(f16, cyd_f16, float, cyd_f32v, CYD_L32, CYD_LOAD_F16, cyd_to_f
 CYD_DEFINE_AFFINE(bf16, cyd_bf16, float, cyd_f32v, CYD_L32, CYD_LOAD_BF16, cyd_to_bf16,
                   cyd_either_f32v)
 
-/* Activations, written once in activations.h for both float types. */
+/* Activations, noise, softmax and standout, written once for both float types. */
 
 enum {
     CYD_LINEAR, CYD_RELU, CYD_SIGMOID, CYD_TANH, CYD_SOFTPLUS, CYD_SELU, CYD_GELU
@@ -68,6 +71,8 @@ typedef cyd_i32v cyd_integer_f32;
 #define VECTOR cyd_f32v
 #define LANES CYD_L32
 #define KEEP cyd_keep_f32v
+#define EITHER cyd_either_f32v
+#define GREATER cyd_max_f32v
 #define NAME(x) x##f32
 #define ERF __builtin_erff
 #define SIGN INT32_MIN
@@ -79,11 +84,21 @@ typedef cyd_i32v cyd_integer_f32;
 #define LOG_TERMS 8
 #define LN2_HIGH 0x1.62ep-1f
 #define LN2_LOW 0x1.0bfbe8p-15f
+#define FROM_F32 CYD_LOAD
+#define LOAD_F64(v, p) (v) = cyd_f64_from_f32(p)
 #include "activations.h"
+#include "noise.h"
+#include "softmax.h"
+#include "standout.h"
+CYD_DEFINE_NOISE(f16, cyd_f16, CYD_LOAD_F16, cyd_to_f16)
+CYD_DEFINE_NOISE(bf16, cyd_bf16, CYD_LOAD_BF16, cyd_to_bf16)
+CYD_DEFINE_NOISE(f32, float, CYD_LOAD, CYD_STORE)
 #undef REAL
 #undef VECTOR
 #undef LANES
 #undef KEEP
+#undef EITHER
+#undef GREATER
 #undef NAME
 #undef ERF
 #undef SIGN
@@ -95,12 +110,16 @@ typedef cyd_i32v cyd_integer_f32;
 #undef LOG_TERMS
 #undef LN2_HIGH
 #undef LN2_LOW
+#undef FROM_F32
+#undef LOAD_F64
 
 typedef cyd_i64v cyd_integer_f64;
 #define REAL double
 #define VECTOR cyd_f64v
 #define LANES CYD_L64
 #define KEEP cyd_keep_f64v
+#define EITHER cyd_either_f64v
+#define GREATER cyd_max_f64v
 #define NAME(x) x##f64
 #define ERF __builtin_erf
 #define SIGN INT64_MIN
@@ -112,6 +131,12 @@ typedef cyd_i64v cyd_integer_f64;
 #define LOG_TERMS 17
 #define LN2_HIGH 0x1.62e42feep-1
 #define LN2_LOW 0x1.a39ef35793c76p-33
+#define FROM_F32(v, p) (v) = cyd_f64_from_f32(p)
+#define LOAD_F64 CYD_LOAD
 #include "activations.h"
+#include "noise.h"
+#include "softmax.h"
+#include "standout.h"
+CYD_DEFINE_NOISE(f64, double, CYD_LOAD, CYD_STORE)
 
 #endif

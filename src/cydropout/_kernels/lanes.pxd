@@ -15,8 +15,12 @@ cdef extern from "lanes.h" nogil:
     uint64_t to_aligned "cyd_to_aligned"(const void *p, uint64_t size) noexcept
     void stream_ahead "cyd_stream_ahead"(const void *x, int size) noexcept
     void stream_store "cyd_stream_store"(void *to, const lines_t *part, int size) noexcept
+    void fetch "cyd_fetch"(const void *x, uint64_t size) noexcept
     void stream_end "cyd_stream_end"() noexcept
     uint32_t bits_at "cyd_bits_at"(const uint32_t *words, uint64_t at, int count) noexcept
+
+    void spread_up "cyd_spread"(uint32_t *words, uint64_t count, uint64_t shift) noexcept
+    uint64_t count_ones "cyd_count"(const uint32_t *words, uint64_t at, uint64_t count) noexcept
 
     void apply_f16 "cyd_apply_f16"(f16 *y, const f16 *x, const float *scale, uint32_t bits) noexcept
     void apply_bf16 "cyd_apply_bf16"(
@@ -39,12 +43,75 @@ cdef extern from "lanes.h" nogil:
         double *y, const double *x, const double *scale, uint32_t bits, double shift,
         double dropped) noexcept
 
-    void gaussian "cyd_gaussian"(
-        uint64_t key, uint64_t draw, uint64_t chunk, const float *sigma, float *m) noexcept
-    void multiply_f16 "cyd_multiply_f16"(f16 *y, const f16 *x, const float *m) noexcept
-    void multiply_bf16 "cyd_multiply_bf16"(bf16 *y, const bf16 *x, const float *m) noexcept
-    void multiply_f32 "cyd_multiply_f32"(float *y, const float *x, const float *m) noexcept
-    void multiply_f64 "cyd_multiply_f64"(double *y, const double *x, const float *m) noexcept
+    void variates "cyd_variates"(
+        uint64_t key, uint64_t draw, uint64_t first, uint64_t chunks, int logistic,
+        float *v) noexcept
+    void noise_f16 "cyd_noise_f16"(
+        f16 *y, const f16 *x, const float *n, const float *theta, uint64_t stride,
+        uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
+    void noise_bf16 "cyd_noise_bf16"(
+        bf16 *y, const bf16 *x, const float *n, const float *theta, uint64_t stride,
+        uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
+    void noise_f32 "cyd_noise_f32"(
+        float *y, const float *x, const float *n, const float *theta, uint64_t stride,
+        uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
+    void noise_f64 "cyd_noise_f64"(
+        double *y, const double *x, const float *n, const double *theta, uint64_t stride,
+        uint64_t step, double sharpness, uint64_t count, int logistic) noexcept
+    void noise_back_f16 "cyd_noise_back_f16"(
+        f16 *dx, float *total, const f16 *dy, const f16 *x, const float *n,
+        const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
+        int logistic) noexcept
+    void noise_back_bf16 "cyd_noise_back_bf16"(
+        bf16 *dx, float *total, const bf16 *dy, const bf16 *x, const float *n,
+        const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
+        int logistic) noexcept
+    void noise_back_f32 "cyd_noise_back_f32"(
+        float *dx, float *total, const float *dy, const float *x, const float *n,
+        const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
+        int logistic) noexcept
+    void noise_back_f64 "cyd_noise_back_f64"(
+        double *dx, double *total, const double *dy, const double *x, const float *n,
+        const double *theta, uint64_t stride, uint64_t step, double sharpness, uint64_t count,
+        int logistic) noexcept
+
+    enum:
+        ABREAST "CYD_ABREAST"
+    void connect_f32 "cyd_connect_f32"(
+        float *y, const float *x, const float *w, uint64_t stride, const uint32_t *words,
+        uint64_t at, uint64_t units, uint64_t columns, int rows) noexcept
+    void connect_f64 "cyd_connect_f64"(
+        double *y, const double *x, const double *w, uint64_t stride, const uint32_t *words,
+        uint64_t at, uint64_t units, uint64_t columns, int rows) noexcept
+    void connect_back_f32 "cyd_connect_back_f32"(
+        float *dw, float *dx, const float *dy, const float *x, const float *w, uint64_t stride,
+        uint64_t inputs, const uint32_t **words, const uint64_t *at, uint64_t columns,
+        int rows) noexcept
+    void connect_back_f64 "cyd_connect_back_f64"(
+        double *dw, double *dx, const double *dy, const double *x, const double *w,
+        uint64_t stride, uint64_t inputs, const uint32_t **words, const uint64_t *at,
+        uint64_t columns, int rows) noexcept
+
+    void blend_16 "cyd_blend_16"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void blend_32 "cyd_blend_32"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void blend_64 "cyd_blend_64"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void split_16 "cyd_split_16"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void split_32 "cyd_split_32"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void split_64 "cyd_split_64"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void gated_f32 "cyd_gated_f32"(
+        float *y, const float *p, const float *f, const float *g, const float *c,
+        const float *scale, uint32_t bits) noexcept
+    void gated_f64 "cyd_gated_f64"(
+        double *y, const double *p, const double *f, const double *g, const double *c,
+        const double *scale, uint32_t bits) noexcept
+    void gated_back_f32 "cyd_gated_back_f32"(
+        float *dp, float *df, float *dg, float *dc, const float *dy, const float *p,
+        const float *f, const float *g, const float *c, const float *scale,
+        uint32_t bits) noexcept
+    void gated_back_f64 "cyd_gated_back_f64"(
+        double *dp, double *df, double *dg, double *dc, const double *dy, const double *p,
+        const double *f, const double *g, const double *c, const double *scale,
+        uint32_t bits) noexcept
 
     void forward_f32 "cyd_forward_f32"(
         float *y, const float *z, const float *bias, const float *scale, uint64_t step,
@@ -60,3 +127,30 @@ cdef extern from "lanes.h" nogil:
         double *dz, double *total, const double *dy, const double *z, const double *bias,
         const double *scale, uint64_t step, const uint32_t *words, uint64_t count, int kind,
         double a) noexcept
+
+    void standout_f32 "cyd_standout_f32"(
+        float *y, const float *z, const float *r, double a, double b, uint32_t *bits,
+        const uint32_t *draws, uint64_t count, int mean, int kind) noexcept
+    void standout_back_f32 "cyd_standout_back_f32"(
+        float *dz, float *dr, const float *dy, const float *z, const float *r, double a,
+        double b, uint32_t *bits, uint64_t count, int mean, int kind) noexcept
+    void standout_f64 "cyd_standout_f64"(
+        double *y, const double *z, const double *r, double a, double b, uint32_t *bits,
+        const uint32_t *draws, uint64_t count, int mean, int kind) noexcept
+    void standout_back_f64 "cyd_standout_back_f64"(
+        double *dz, double *dr, const double *dy, const double *z, const double *r, double a,
+        double b, uint32_t *bits, uint64_t count, int mean, int kind) noexcept
+    void softmax_f32 "cyd_softmax_f32"(
+        float *y, const float *x, float *statistics, uint64_t count, const uint32_t *keep,
+        uint64_t bit, const uint32_t *allow, float scale, float factor) noexcept
+    void softmax_slope_f32 "cyd_softmax_slope_f32"(
+        float *dx, const float *dy, const float *x, const float *statistics, uint64_t count,
+        const uint32_t *keep, uint64_t bit, const uint32_t *allow, float scale,
+        float factor) noexcept
+    void softmax_f64 "cyd_softmax_f64"(
+        double *y, const double *x, double *statistics, uint64_t count, const uint32_t *keep,
+        uint64_t bit, const uint32_t *allow, double scale, double factor) noexcept
+    void softmax_slope_f64 "cyd_softmax_slope_f64"(
+        double *dx, const double *dy, const double *x, const double *statistics, uint64_t count,
+        const uint32_t *keep, uint64_t bit, const uint32_t *allow, double scale,
+        double factor) noexcept

@@ -1,37 +1,92 @@
-# Gaussian noise over the elements of one draw, ready to run over arrays.
+# Multiplicative noise over the elements of one draw, ready to run over arrays.
 
 cdef class Noise:
-    """The map y = (1 + sigma n) x; `sigma` is a float, or a float32 array repeated by period.
+    """The map y = f x of the variates of one draw; `theta` are the rows that f needs.
 
-    Inputs are checked by the callers: arrays are contiguous, aligned, native, and of `size`
-    elements; `code` is a dtype_t.
+    Each row is of float64 and repeated by period, or of one number that all elements share. Inputs
+    are checked by the callers: arrays are contiguous, aligned, native, and of `size` elements;
+    `code` is a dtype_t.
     """
 
     cdef noise_t noise
-    cdef cnp.ndarray sigma
+    cdef cnp.ndarray wide, narrow
 
-    def __cinit__(self, uint64_t key, uint64_t draw, uint64_t offset, uint64_t size, sigma):
+    def __cinit__(self, uint64_t key, uint64_t draw, uint64_t offset, uint64_t size,
+                  cnp.ndarray theta, bint logistic=False, double sharpness=1.0):
         cdef noise_t *noise = &self.noise
+        cdef uint64_t period = <uint64_t>cnp.PyArray_DIM(theta, 1)
+        memset(noise, 0, sizeof(noise_t))
         noise.key, noise.draw, noise.offset, noise.size = key, draw, offset, size
-        noise.period = 0
-        if isinstance(sigma, np.ndarray):
-            noise.period = <uint64_t>sigma.size
-            self.sigma = repeated(np.ascontiguousarray(sigma, np.float32), noise.period + 64)
-        else:
-            self.sigma = np.full(64, sigma, np.float32)
-        noise.sigma = <const float*>cnp.PyArray_DATA(self.sigma)
+        noise.logistic, noise.sharpness = logistic, sharpness
+        noise.period = period if period > 1 else 0
+        noise.stride = period + TILE if period > 1 else 32
+        self.wide = np.stack([repeated(np.ascontiguousarray(row), noise.stride) for row in theta])
+        largest = np.finfo(np.float32).max
+        self.narrow = np.clip(self.wide, -largest, largest).astype(np.float32)
+        noise.theta32 = <const float*>cnp.PyArray_DATA(self.narrow)
+        noise.theta64 = <const double*>cnp.PyArray_DATA(self.wide)
 
     def apply(self, cnp.ndarray x, cnp.ndarray y, int code, int num_threads=0):
-        """y = (1 + sigma n) x; `y` may be `x`."""
-        self.run(cnp.PyArray_DATA(x), cnp.PyArray_DATA(y), code, num_threads)
+        """y = f x; `y` may be `x`."""
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef void *target = cnp.PyArray_DATA(y)
+        with nogil:
+            run(table.noise[code], source, target, &self.noise, self.noise.size,
+                tiles(self.noise.size), num_threads)
 
-    def values(self, int num_threads=0):
-        """Return the factors 1 + sigma n, float32."""
+    def backward(self, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray totals, int code,
+                 uint64_t columns, int num_threads=0):
+        """dx = f dy; totals[chunk, column] += dy x df/dtheta, of float64 where x is, or float32."""
+        cdef noise_t noise = self.noise
+        cdef const void *source = cnp.PyArray_DATA(dy)
+        cdef void *target = cnp.PyArray_DATA(dx)
+        noise.x, noise.sums = cnp.PyArray_DATA(x), sums_of(totals, noise.size, columns)
+        with nogil:
+            run(table.noise_back[code], source, target, &noise, noise.size, noise.sums.chunks,
+                num_threads)
+
+    def variates(self, int num_threads=0):
+        """Return the standard variates, float32."""
         cdef cnp.ndarray y = np.empty(self.noise.size, np.float32)
-        self.run(NULL, cnp.PyArray_DATA(y), FLOAT32, num_threads)
+        cdef void *target = cnp.PyArray_DATA(y)
+        with nogil:
+            run(table.variates, NULL, target, &self.noise, self.noise.size,
+                tiles(self.noise.size), num_threads)
         return y
 
-    cdef void run(self, const void *x, void *y, int code, int num_threads):
-        with nogil:
-            run(table.noise[code], x, y, &self.noise, self.noise.size, tiles(self.noise.size),
-                num_threads)
+
+cdef standout_t _gate(cnp.ndarray z, cnp.ndarray r, cnp.ndarray bits, int kind, double a,
+                      double b):
+    cdef standout_t s
+    memset(&s, 0, sizeof(s))
+    s.size, s.kind, s.a, s.b = <uint64_t>cnp.PyArray_SIZE(z), kind, a, b
+    s.z, s.r, s.mean = cnp.PyArray_DATA(z), cnp.PyArray_DATA(r), bits is None
+    s.bits = NULL if bits is None else <uint32_t*>cnp.PyArray_DATA(bits)
+    return s
+
+
+def standout(cnp.ndarray z, cnp.ndarray r, cnp.ndarray y, cnp.ndarray bits, draw, int code,
+             int kind, double a, double b, int num_threads=0):
+    """y = act(z) where kept, else 0; `draw` is (key, draw), or None where the bits are given.
+
+    Without bits, y = sigmoid(a r + b) act(z).
+    """
+    cdef standout_t s = _gate(z, r, bits, kind, a, b)
+    cdef const void *source = cnp.PyArray_DATA(z)
+    cdef void *target = cnp.PyArray_DATA(y)
+    if draw is not None:
+        s.key, s.draw, s.drawn = draw[0], draw[1], True
+    with nogil:
+        run(table.standout[code], source, target, &s, s.size, tiles(s.size), num_threads)
+
+
+def standout_backward(cnp.ndarray dy, cnp.ndarray z, cnp.ndarray r, cnp.ndarray bits,
+                      cnp.ndarray dz, cnp.ndarray dr, int code, int kind, double a, double b,
+                      int num_threads=0):
+    """dz and dr; without a dr, r is z and dz has both parts."""
+    cdef standout_t s = _gate(z, r, bits, kind, a, b)
+    cdef const void *source = cnp.PyArray_DATA(dy)
+    cdef void *target = cnp.PyArray_DATA(dz)
+    s.dr = NULL if dr is None else cnp.PyArray_DATA(dr)
+    with nogil:
+        run(table.standout_back[code], source, target, &s, s.size, tiles(s.size), num_threads)

@@ -91,6 +91,15 @@ def repeated(cnp.ndarray values, uint64_t count):
     return out
 
 
+cdef sums_t sums_of(cnp.ndarray totals, uint64_t size, uint64_t columns):
+    """Sums of `size` elements over columns, split by the rows of `totals` alone."""
+    cdef sums_t sums
+    sums.totals, sums.columns, sums.tiles = cnp.PyArray_DATA(totals), columns, tiles(size)
+    sums.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
+    sums.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
+    return sums
+
+
 cdef class Table:
     """Thresholds q and scales that differ between elements, repeated by period, as kernels want.
 
@@ -274,10 +283,30 @@ cdef class Plan:
         cdef void *target = cnp.PyArray_DATA(dz)
         fused.mask, fused.bias = &mask, cnp.PyArray_DATA(bias)
         fused.kind, fused.a, fused.columns = kind, a, columns
-        fused.z, fused.totals = cnp.PyArray_DATA(z), cnp.PyArray_DATA(totals)
-        fused.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
-        fused.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
-        fused.tiles = tiles(mask.size)
+        fused.z, fused.sums = cnp.PyArray_DATA(z), sums_of(totals, mask.size, columns)
         with nogil:
-            run(table.backward[code], source, target, &fused, mask.size, fused.chunks, num_threads)
+            run(table.backward[code], source, target, &fused, mask.size, fused.sums.chunks,
+                num_threads)
+        self.keep_words(&mask)
+
+    def joint(self, str kind, list inputs, list outputs, int code, int num_threads=0):
+        """Run the `kind` over arrays of the mask's size: see recurrent.pxi for what each reads."""
+        cdef joint_t joint
+        cdef mask_t mask = self.ready()
+        cdef kernel_fn kernel
+        cdef int i
+        joint.mask, joint.size = &mask, item_size(code)
+        for i in range(JOINT):
+            joint.inputs[i] = cnp.PyArray_DATA(inputs[i]) if i < len(inputs) else NULL
+            joint.outputs[i] = cnp.PyArray_DATA(outputs[i]) if i < len(outputs) else NULL
+        if kind == "blend":
+            kernel = table.blend
+        elif kind == "split":
+            kernel = table.split
+        elif kind == "gated":
+            kernel = table.gated
+        else:
+            kernel = table.gated_back
+        with nogil:
+            run(kernel, NULL, NULL, &joint, mask.size, tiles(mask.size), num_threads)
         self.keep_words(&mask)

@@ -12,7 +12,14 @@ cdef void apply_span(element *y, const element *x, const mask_t *mask, uint64_t 
             y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), affine)
         done += 32
     left = count - done
-    if left:
+    if left and done and x != y:
+        # Once more what was done before, and the rest with it: quicker than a part of a word.
+        done = count - 32
+        if mask.period:
+            phase = (bit + done) % mask.period
+        apply_word[element](
+            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), affine)
+    elif left:
         if mask.period:
             phase = (bit + done) % mask.period
         apply_part[element](
@@ -48,7 +55,9 @@ cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t 
     while count - done >= 32:
         apply_word[element](y + done, x + done, &same, 0, bits, affine)
         done += 32
-    if count > done:
+    if count > done and done and x != y:
+        apply_word[element](y + count - 32, x + count - 32, &same, 0, bits, affine)
+    elif count > done:
         apply_part[element](y + done, x + done, &same, 0, bits, count - done)
 
 
@@ -80,16 +89,19 @@ cdef inline void walk_on(walk_t *walk, const rows_t *rows) noexcept nogil:
 
 cdef void apply_short(element *y, const element *x, const mask_t *mask, const rows_t *rows,
                       uint64_t at, uint64_t last) noexcept nogil:
-    """The elements [at, last) of rows that share one bit each: the bits become words again."""
+    """The elements [at, last) of short rows: their bits become words that several of them share."""
     cdef walk_t walk
-    cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept
+    cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept = 0
     cdef bint affine = mask.affine
     walk_to(&walk, rows, at // rows.length)
     while at < last:
-        # All ones or none, without a branch that nobody can predict.
-        kept = 0 - <uint64_t>((mask.bits[walk.bit // 32] >> (walk.bit % 32)) & 1)
+        if rows.shared:
+            # All ones or none, without a branch that nobody can predict.
+            kept = 0 - <uint64_t>((mask.bits[walk.bit // 32] >> (walk.bit % 32)) & 1)
         while left:
             count = min(<uint64_t>32, left)
+            if not rows.shared:
+                kept = bits_at(mask.bits, walk.bit + rows.length - left, <int>count)
             left -= count
             words |= (kept & ((<uint64_t>1 << count) - 1)) << have
             have += count
@@ -126,10 +138,19 @@ cdef void apply_rows(const element *x, element *y, const rows_t *rows, uint64_t 
     cdef const mask_t *mask = &scaled
     cdef uint64_t at = begin * rows.span, last = min(end * rows.span, rows.size)
     cdef uint64_t column = at % rows.length, count
+    cdef bint brief = rows.length < SHORT and not mask.period
     if rows.scales != NULL:
         scaled.scale32, scaled.scale64 = scale32, scale64
-    elif rows.shared and rows.length < SHORT and not mask.period:
+    elif brief:
         apply_short[element](y, x, mask, rows, at, last)
+        return
+    while brief and at < last:
+        place = at // (rows.size // rows.sizes[0])
+        count = min(last, (place + 1) * (rows.size // rows.sizes[0])) - at
+        fill_scale(scale32, scale64, rows.scales[place])
+        apply_short[element](y, x, mask, rows, at, at + count)
+        at += count
+    if brief:
         return
     walk_to(&walk, rows, at // rows.length)
     if rows.scales != NULL:

@@ -29,6 +29,9 @@ typedef CYD_VECTOR(uint32_t) cyd_u32v;
 typedef CYD_VECTOR(int32_t) cyd_i32v;
 typedef CYD_VECTOR(float) cyd_f32v;
 typedef CYD_VECTOR(double) cyd_f64v;
+/* Half as wide: with as many elements as a vector of doubles. */
+typedef float cyd_f32h __attribute__((vector_size(CYD_BYTES / 2)));
+typedef int32_t cyd_i32h __attribute__((vector_size(CYD_BYTES / 2)));
 typedef uint16_t cyd_f16;
 typedef uint16_t cyd_bf16;
 
@@ -78,6 +81,88 @@ CYD_INLINE cyd_f64v cyd_keep_f64v(cyd_f64v x, uint32_t bits, int k) {
 #endif
 }
 
+CYD_INLINE cyd_f64v cyd_f64_from_f32(const float *p) {
+    cyd_f32h h;
+    CYD_LOAD(h, p);
+    return __builtin_convertvector(h, cyd_f64v);
+}
+
+/* Words as numbers below 2**32. */
+CYD_INLINE cyd_f64v cyd_f64_from_u32(const uint32_t *p) {
+    cyd_i32h h;
+    CYD_LOAD(h, p);
+    /* The baseline converts signed numbers alone. */
+    return __builtin_convertvector(h ^ INT32_MIN, cyd_f64v) + 0x1p31;
+}
+
+/* Lanes to keep-bits: bit i is set where lane i is all ones. */
+CYD_INLINE uint32_t cyd_bits_f64v(cyd_i64v where) {
+#if CYD_BYTES == 64
+    return (uint32_t)_mm512_movepi64_mask((__m512i)where);
+#elif CYD_BYTES == 32
+    return (uint32_t)_mm256_movemask_pd((__m256d)where);
+#elif defined(__SSE2__)
+    return (uint32_t)_mm_movemask_pd((__m128d)where);
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < CYD_L64; i++) bits |= (uint32_t)(where[i] & 1) << i;
+    return bits;
+#endif
+}
+
+/* The greater, lane by lane; b where one of them is NaN. */
+#if CYD_BYTES == 64
+#define CYD_MAX(type, a, b) _mm512_max_##type(a, b)
+#elif CYD_BYTES == 32
+#define CYD_MAX(type, a, b) _mm256_max_##type(a, b)
+#elif defined(__SSE2__)
+#define CYD_MAX(type, a, b) _mm_max_##type(a, b)
+#endif
+
+CYD_INLINE cyd_f32v cyd_max_f32v(cyd_f32v a, cyd_f32v b) {
+#if defined(CYD_MAX)
+    return CYD_MAX(ps, a, b);
+#else
+    const cyd_i32v where = a > b;
+    return (cyd_f32v)(((cyd_i32v)a & where) | ((cyd_i32v)b & ~where));
+#endif
+}
+
+CYD_INLINE cyd_f64v cyd_max_f64v(cyd_f64v a, cyd_f64v b) {
+#if defined(CYD_MAX)
+    return CYD_MAX(pd, a, b);
+#else
+    const cyd_i64v where = a > b;
+    return (cyd_f64v)(((cyd_i64v)a & where) | ((cyd_i64v)b & ~where));
+#endif
+}
+
+/* The first `size` bytes of 64, a multiple of 4, without a store that a wider load would wait for; the
+ * rest becomes 0. */
+CYD_INLINE void cyd_take_part(void *to, const void *from, uint64_t size) {
+#if CYD_BYTES == 64
+    _mm512_storeu_si512(to, _mm512_maskz_loadu_epi8(((uint64_t)1 << size) - 1, from));
+#elif CYD_BYTES == 32
+    const cyd_i32v lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    for (int i = 0; i < 64; i += 32) {
+        const __m256i inside = (__m256i)(lane + i / 4 < (int)size / 4 - (cyd_i32v){0});
+        const int *const p = (const int *)((const char *)from + i);
+        _mm256_storeu_si256((__m256i *)((char *)to + i), _mm256_maskload_epi32(p, inside));
+    }
+#else
+    memset(to, 0, 64);
+    memcpy(to, from, size);
+#endif
+}
+
+CYD_INLINE void cyd_put_part(void *to, const void *from, uint64_t size) {
+#if CYD_BYTES == 64
+    _mm512_mask_storeu_epi8(to, ((uint64_t)1 << size) - 1, _mm512_loadu_si512(from));
+#else
+    memcpy(to, from, size);
+#endif
+}
+
 /* Elements of `size` bytes from p to where a vector is aligned; p is a multiple of `size`. */
 CYD_INLINE uint64_t cyd_to_aligned(const void *p, uint64_t size) {
     return (-(uintptr_t)p & (CYD_BYTES - 1)) / size;
@@ -114,6 +199,11 @@ CYD_INLINE void cyd_stream_store(void *to, const cyd_lines_t *part, int size) {
 /* Asks for the source of a block some blocks on, to be used once. */
 CYD_INLINE void cyd_stream_ahead(const void *x, int size) {
     for (int i = 0; i < size; i += 64) __builtin_prefetch((const char *)x + CYD_AHEAD + i, 0, 0);
+}
+
+/* Asks for the start of the row that comes next: where rows are cut short the CPU does not. */
+CYD_INLINE void cyd_fetch(const void *x, uint64_t size) {
+    for (uint64_t i = 0; i < size && i < 2048; i += 64) __builtin_prefetch((const char *)x + i);
 }
 
 CYD_INLINE void cyd_stream_end(void) {

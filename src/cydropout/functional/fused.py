@@ -9,6 +9,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout.masks import BitMask
+from cydropout.masks.sums import folded, totals_for
 
 #: The kernels' number of each activation.
 ACTIVATIONS = {
@@ -18,7 +19,6 @@ ACTIVATIONS = {
     )
 }
 _TILE = api.TILE_SIZE
-_CHUNKS = 16
 
 
 def _check_fused(
@@ -155,21 +155,10 @@ def bias_activation_dropout_backward(
     plan, later = _fused_plan(mask, z)
     if later is not None:
         dy = later.backward(dy, num_threads=num_threads)
-    # How the sums are split depends on the size alone.
-    tiles = -(-z.size // _TILE)
-    totals = np.zeros((max(1, min(_CHUNKS, tiles // _CHUNKS)), columns + _TILE), dz.dtype)
+    totals = totals_for(z.size, columns, dz.dtype)
     plan.backward(dy, z, extended, dz, totals, code, kind, a, columns, count)
     if dz is not out:
         out[...] = dz
     if bias is None:
         return out, None
-    return out, _fold(totals.sum(axis=0), columns)[: z.shape[-1]]
-
-
-def _fold(total: np.ndarray, columns: int) -> np.ndarray:
-    """Add what lies past the columns to the column it belongs to."""
-    rows = -(-total.size // columns)
-    padded = np.zeros(rows * columns, total.dtype)
-    padded[: total.size] = total
-    folded: np.ndarray = padded.reshape(rows, columns).sum(axis=0)
-    return folded
+    return out, folded(totals, columns)[: z.shape[-1]]

@@ -2,36 +2,75 @@
 
 from .activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from .alpha import AlphaDropout, FeatureAlphaDropout
+from .attention import SoftmaxDropout
 from .base import Context, Layer, Parameter
+from .batchwise import BatchwiseDropout
+from .concrete import ConcreteDropout
+from .cutout import CutoutDropout
 from .dense import Dense
+from .drop_head import DropHead
+from .dropblock import DropBlock1D, DropBlock2D, DropBlock3D
+from .dropconnect import DropConnect
 from .dropout import Dropout
+from .dropwalk import DropWalk2D
+from .embedding import Embedding, EmbeddingDropout
+from .feature import FeatureDropout
 from .flatten import Flatten
 from .gaussian import GaussianDropout
+from .layer_drop import LayerDrop
+from .locked import LockedDropout
+from .patch import PatchDropout
+from .recurrent import RecurrentDropout
 from .sequential import Sequential
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
+from .standout import Standout
 from .stochastic_depth import StochasticDepth, depth_rates
+from .variational import VariationalGaussianDropout
+from .weight_dropout import WeightDropout
+from .zoneout import Zoneout
 
 __all__ = [
     "GELU",
     "SELU",
     "Activation",
     "AlphaDropout",
+    "BatchwiseDropout",
+    "ConcreteDropout",
     "Context",
+    "CutoutDropout",
     "Dense",
+    "DropBlock1D",
+    "DropBlock2D",
+    "DropBlock3D",
+    "DropConnect",
+    "DropHead",
+    "DropWalk2D",
     "Dropout",
+    "Embedding",
+    "EmbeddingDropout",
     "FeatureAlphaDropout",
+    "FeatureDropout",
     "Flatten",
     "GaussianDropout",
     "Layer",
+    "LayerDrop",
+    "LockedDropout",
     "Parameter",
+    "PatchDropout",
     "ReLU",
+    "RecurrentDropout",
     "Sequential",
     "Sigmoid",
+    "SoftmaxDropout",
     "Softplus",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "Standout",
     "StochasticDepth",
     "Tanh",
+    "VariationalGaussianDropout",
+    "WeightDropout",
+    "Zoneout",
     "depth_rates",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ import numpy.typing as npt
 from .._rates import Scaling
 from ..masks import Mask, inference_mask
 from ..random import MaskStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
@@ -65,16 +69,17 @@ class Context:
         shared = tuple(shared_axes)
         if not self.training:
             return inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
-        stream = self._stream()
+        stream = self.training_stream()
         return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
 
     def draw_as(self, kind: Callable[..., Any], shape: Shape, *args: Any, **options: Any) -> Any:
         """Return ``kind(stream, shape, ...)``, or at inference the identity."""
         if not self.training:
             return inference_mask(shape, 0.0)
-        return kind(self._stream(), shape, *args, **options)
+        return kind(self.training_stream(), shape, *args, **options)
 
-    def _stream(self) -> MaskStream:
+    def training_stream(self) -> MaskStream:
+        """Return the stream, or raise if there is none."""
         if self.stream is None:
             raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
         return self.stream
@@ -164,6 +169,9 @@ class Layer:
     `build` and `get_config`. Shapes given to `build` and `output_shape` leave out the batch axis.
     """
 
+    #: Whether the input is made of integers, which a `Sequential` then leaves as they are.
+    takes_integers: bool = False
+
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not name or "." in name):
             raise ValueError(f"layer name {name!r}: use a non-empty name without a dot")
@@ -189,6 +197,14 @@ class Layer:
         """Offer to run the first layers of ``following`` in this layer's pass, to the same bit."""
         return Absorbed(0, self.forward)
 
+    def apart(self) -> Sequence[Layer]:
+        """Return layers that, one after the other, do what this one does, to the same bit."""
+        return (self,)
+
+    def convert(self, x: Array) -> Array:
+        """Return an input as the first of the layers of `apart` takes it."""
+        return x
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of ``y`` for an input of ``input_shape``."""
         return tuple(input_shape)
@@ -201,9 +217,32 @@ class Layer:
         """Iterate over the parameters in order, each with its name within this layer."""
         yield from self._parameters.items()
 
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
+        """Return a copy that runs with other parameters in the place of those named.
+
+        All else is shared with this layer. The names are those of `named_parameters`.
+
+        Raises
+        ------
+        ValueError
+            If a name is not that of a parameter of the layer, or of one that it can replace.
+        """
+        unknown = sorted(parameters.keys() - self._parameters.keys())
+        if unknown:
+            raise ValueError(
+                f"{self.path} cannot replace the parameters {unknown}; it can {[*self._parameters]}"
+            )
+        twin = copy.copy(self)
+        twin._parameters = {**self._parameters, **parameters}
+        return twin
+
     def walk(self) -> Iterator[Layer]:
         """Iterate over this layer and those inside it."""
         yield self
+
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Iterate over the layers inside that have paths of their own, each with its path."""
+        yield from ()
 
     def penalty(self) -> float:
         """Return the layer's own term of the loss, and add its gradient to the parameters'."""
@@ -243,6 +282,21 @@ class Layer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
+
+
+def in_order(layers: Sequence[Layer], x: Array, ctx: Context) -> tuple[Array, Backward]:
+    """Run layers one after the other; the way back runs them in the other order."""
+    backwards: list[Backward] = []
+    for layer in layers:
+        x, back = layer.forward(x, ctx if not backwards else replace(ctx, input_gradient=True))
+        backwards.append(back)
+
+    def backward(dy: Array) -> Array:
+        for back in reversed(backwards):
+            dy = back(dy)
+        return dy
+
+    return x, backward
 
 
 def as_float(x: Any, name: str) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,24 +10,13 @@ from typing import Any
 import numpy as np
 
 from .activations import Activation
-from .base import (
-    NO_GRADIENT,
-    Absorbed,
-    Array,
-    Backward,
-    Context,
-    Layer,
-    Parameter,
-    Shape,
-    as_float,
-    native_dtype,
-)
+from .affine import Affine
+from .base import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, in_order
 from .dropout import Dropout
-from .fused import ACTIVATIONS, bias_activation_dropout
-from .initializers import check_init, initial
+from .fused import bias_activation_dropout
 
 
-class Dense(Layer):
+class Dense(Affine):
     """``y = mask(act(x W + b))``.
 
     ``x`` is ``(n, ..., in)``, ``W`` is ``(in, units)`` and ``y`` is ``(n, ..., units)``, in the
@@ -66,30 +56,8 @@ class Dense(Layer):
         bias: bool = True,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
-        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"units must be a positive integer, got {units!r}")
-        if activation is not None and activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation {activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}"
-            )
-        check_init(init)
-        self.units = int(units)
-        self.activation = activation or "linear"
+        super().__init__(units, activation=activation, init=init, bias=bias, name=name)
         self.dropout = Dropout(rate)
-        self.init = init
-        self.bias = bool(bias)
-
-    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
-        """Draw the weights from the NumPy generator ``rng``."""
-        self.output_shape(input_shape)
-        if self._parameters:
-            return
-        kind = native_dtype(dtype or "float32")
-        weight = initial(self.init, input_shape[-1], self.units, np.random.default_rng(rng), kind)
-        self._parameters["weight"] = Parameter(weight, "weight")
-        if self.bias:
-            self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""
@@ -98,30 +66,43 @@ class Dense(Layer):
     def absorb(self, following: Sequence[Layer]) -> Absorbed:
         """Take in an activation and a dropout that come next, where this layer has none."""
         activation, a, dropout, count = self.activation, 1.0, self.dropout, 0
-        silent = isinstance(dropout.rate, float) and dropout.rate == 0
+        silent = _is_silent(dropout)
         unit = following[0] if following else None
         if silent and activation == "linear" and isinstance(unit, Activation):
             activation, a, count = unit.function, unit.a, 1
         noise = following[count] if count < len(following) else None
         if silent and type(noise) is Dropout:
             dropout, count = noise, count + 1
-        run = partial(self._run, activation=activation, a=a, dropout=dropout)
-        return Absorbed(count, run)
+        if not count:
+            return Absorbed(0, self.forward)
+        taken = tuple(following[:count])
+        return Absorbed(
+            count, partial(self._joint, taken=taken, activation=activation, a=a, dropout=dropout)
+        )
+
+    def apart(self) -> Sequence[Layer]:
+        """Return the layer without its dropout, on the same parameters, and that dropout."""
+        if _is_silent(self.dropout) or type(self).forward is not Dense.forward:
+            return (self,)
+        plain = copy.copy(self)
+        plain.dropout = Dropout(0.0)
+        return plain, self.dropout
+
+    def _joint(
+        self, x: Array, ctx: Context, taken: Sequence[Layer], activation: str, a: float,
+        dropout: Dropout,
+    ) -> tuple[Array, Backward]:
+        # The layer's own dropout may have been given a rate, or a mask, since this was planned.
+        if not _is_silent(self.dropout) or self.dropout in (ctx.masks or ()):
+            return in_order((self, *taken), x, ctx)
+        return self._run(x, ctx, activation, a, dropout)
 
     def _run(
         self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
     ) -> tuple[Array, Backward]:
-        if not self._parameters:
-            raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
-        weight, bias = self._parameters["weight"], self._parameters.get("bias")
-        x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
-        if x.ndim < 2:
-            raise ValueError(f"{self.path} needs a batch axis and features, got shape {x.shape}")
-        self.output_shape(x.shape[1:])
-        rows = x.reshape(-1, x.shape[-1])
-        shape = (*x.shape[:-1], self.units)
+        weight, bias, rows, shape = self.operands(x)
         z = np.matmul(rows, weight.value).reshape(shape)
-        silent = isinstance(dropout.rate, float) and dropout.rate == 0 and ctx.masks is None
+        silent = _is_silent(dropout) and ctx.masks is None
         mask = dropout.used_mask(shape, ctx) if ctx.training and not silent else None
         y, back = bias_activation_dropout(
             z, bias.value if bias is not None else None, activation, mask, ctx, a=a, owned=True
@@ -138,26 +119,15 @@ class Dense(Layer):
                 bias.accumulate(dbias)
             if not ctx.input_gradient:
                 return NO_GRADIENT
-            dx: Array = np.matmul(columns, weight.value.T).reshape(x.shape)
+            dx: Array = np.matmul(columns, weight.value.T).reshape(*shape[:-1], rows.shape[1])
             return dx
 
         return y, backward
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return ``input_shape`` with its last axis replaced by ``units``."""
-        if not input_shape:
-            raise ValueError(f"{self.path} needs inputs with a feature axis, got shape ()")
-        features = self._parameters["weight"].value.shape[0] if self._parameters else None
-        if features is not None and input_shape[-1] != features:
-            raise ValueError(f"{self.path} has {features} input features, got {input_shape[-1]}")
-        return (*input_shape[:-1], self.units)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {
-            "units": self.units,
-            "activation": self.activation,
-            "rate": self.dropout.get_config()["rate"],
-            "init": self.init,
-            "bias": self.bias,
-        }
+        return super().get_config() | {"rate": self.dropout.get_config()["rate"]}
+
+
+def _is_silent(dropout: Dropout) -> bool:
+    return isinstance(dropout.rate, float) and dropout.rate == 0

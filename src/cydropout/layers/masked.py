@@ -1,4 +1,4 @@
-"""MaskedLayer: what all layers whose noise is one mask share."""
+"""NoisyLayer and MaskedLayer: what all layers whose noise is one mask share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,45 @@ from ..random import MaskStream
 from .base import Array, Backward, Context, Layer, Shape, as_float
 
 
-class MaskedLayer(Layer):
+class NoisyLayer(Layer):
+    """A layer that draws one mask in a pass, or is brought it; `Context.masks` holds what was used.
+
+    A subclass says in `mask` what is drawn, and in `given` what an array stands for.
+    """
+
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the mask of one pass over an input of ``shape``; at inference, its mean."""
+        raise NotImplementedError(f"{type(self).__name__} defines no mask")
+
+    def given(self, array: Any, shape: Shape) -> Any:
+        """Return the mask that ``array`` stands for."""
+        raise NotImplementedError(f"{type(self).__name__} takes no array for a mask")
+
+    def fitted(self, mask: Any, shape: Shape) -> Any:
+        """Return a mask that was brought, or that an array describes, for inputs of ``shape``."""
+        if isinstance(mask, (np.ndarray, list)):
+            return self.given(mask, shape)
+        return masks.as_shape(mask, shape)
+
+    def held_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
+        """Return the mask brought, or the one that ``ctx`` holds, for ``shape``; else None."""
+        if mask is None and ctx.training and ctx.masks is not None:
+            mask = ctx.masks.get(self)
+        return None if mask is None else self.fitted(mask, shape)
+
+    def hold(self, ctx: Context, mask: Any) -> Any:
+        """Have ``ctx`` hold the mask of a training pass, if it holds any; return it."""
+        if ctx.training and ctx.masks is not None:
+            ctx.masks[self] = mask
+        return mask
+
+    def used_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
+        """Return the mask of a pass: the one brought, the one that ``ctx`` holds, or a new one."""
+        used = self.held_mask(shape, ctx, mask)
+        return self.hold(ctx, self.mask(shape, ctx) if used is None else used)
+
+
+class MaskedLayer(NoisyLayer):
     """y = mask(x), with a mask that is drawn, or that the caller brings, and can be had back.
 
     A subclass says in `mask` what is drawn. `Context.masks` holds what was used.
@@ -42,29 +80,10 @@ class MaskedLayer(Layer):
         kind = type(self).__name__
         self._rate = check_one_rate(rate, kind) if self.one_rate else check_rate(rate)
 
-    def mask(self, shape: Shape, ctx: Context) -> Any:
-        """Draw the mask of one pass over an input of ``shape``; at inference, its mean."""
-        raise NotImplementedError(f"{type(self).__name__} defines no mask")
-
     def given(self, array: Any, shape: Shape) -> Any:
         """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
         like = self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
         return like.with_keep(array)
-
-    def used_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
-        """Return the mask of a pass: the one brought, the one that ``ctx`` holds, or a new one."""
-        held = ctx.masks if ctx.training else None
-        if mask is None and held is not None:
-            mask = held.get(self)
-        if mask is None:
-            mask = self.mask(shape, ctx)
-        elif isinstance(mask, (np.ndarray, list)):
-            mask = self.given(mask, shape)
-        else:
-            mask = masks.as_shape(mask, shape)
-        if held is not None:
-            held[self] = mask
-        return mask
 
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return ``mask(x)`` and the mask's way back.

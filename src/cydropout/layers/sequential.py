@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from .base import (
     native_dtype,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class Step(NamedTuple):
     """One pass over memory: the layers it stands for, and their joint forward."""
@@ -31,11 +34,22 @@ class Step(NamedTuple):
     forward: Forward
 
 
+def plan(layers: Sequence[Layer], fuse: bool = True) -> Iterator[Step]:
+    """Yield the passes that run ``layers``: as few as can be, or with ``fuse=False`` one each."""
+    place = 0
+    while place < len(layers):
+        layer = layers[place]
+        count, forward = layer.absorb(layers[place + 1 :]) if fuse else (0, layer.forward)
+        yield Step(tuple(layers[place : place + count + 1]), forward)
+        place += count + 1
+
+
 class Sequential(Layer):
     """``y = f_k(... f_2(f_1(x)))``.
 
     Layers that can share one pass over memory (`Dense`, an activation, `Dropout`) do; the numbers
-    are the same to the bit.
+    are the same to the bit. An input is converted to the model's dtype, unless the first layer
+    takes integers, as `Embedding` does.
 
     Parameters
     ----------
@@ -74,15 +88,8 @@ class Sequential(Layer):
         self.layers = tuple(layers)
         for place, layer in enumerate(layers):
             layer.path = f"{place}.{layer.name}"
-        self.steps = tuple(self._plan())
-
-    def _plan(self) -> Iterator[Step]:
-        place = 0
-        while place < len(self.layers):
-            layer = self.layers[place]
-            count, forward = layer.absorb(self.layers[place + 1 :]) if self.fuse else (0, None)
-            yield Step(self.layers[place : place + count + 1], forward or layer.forward)
-            place += count + 1
+        self.steps = tuple(plan(self.layers, fuse))
+        self.takes_integers = bool(layers) and layers[0].takes_integers
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create all parameters for samples of ``input_shape``.
@@ -110,7 +117,7 @@ class Sequential(Layer):
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Run the layers in order; backward runs them in the other order."""
-        x = as_float(x, self.path).astype(self.dtype, copy=False)
+        x = self.convert(x)
         inner = ctx if ctx.input_gradient else replace(ctx, input_gradient=True)
         backwards: list[Backward] = []
         # Without an input gradient the way back ends at the first step that has parameters.
@@ -129,6 +136,22 @@ class Sequential(Layer):
 
         return x, backward
 
+    def apart(self) -> Sequence[Layer]:
+        """Return the layers, each in its own parts; a model of another dtype is one part."""
+        if type(self).forward is not Sequential.forward:
+            return (self,)
+        parts: list[Layer] = []
+        for layer in self.layers:
+            alike = getattr(layer, "dtype", self.dtype) == self.dtype
+            parts.extend(layer.apart() if alike else (layer,))
+        return parts
+
+    def convert(self, x: Array) -> Array:
+        """Return the input in the model's dtype, unless the first layer takes integers."""
+        if self.takes_integers:
+            return x
+        return as_float(x, self.path).astype(self.dtype, copy=False)
+
     def __call__(self, x: Array) -> Array:
         """Return the output at inference."""
         return self.forward(x, Context())[0]
@@ -139,11 +162,32 @@ class Sequential(Layer):
             for name, parameter in layer.named_parameters():
                 yield f"{layer.path}.{name}", parameter
 
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
+        """Return a copy that runs with other parameters in the place of those named."""
+        left = dict(parameters)
+        layers = []
+        for layer in self.layers:
+            first = f"{layer.path}."
+            own = {name: left.pop(name) for name in parameters if name.startswith(first)}
+            inner = {name.removeprefix(first): p for name, p in own.items()}
+            layers.append(layer.with_parameters(inner) if inner else layer)
+        twin = super().with_parameters(left)
+        twin.layers = tuple(layers)
+        twin.steps = tuple(plan(twin.layers, twin.fuse))
+        return twin
+
     def walk(self) -> Iterator[Layer]:
         """Iterate over this layer and those inside it."""
         yield self
         for layer in self.layers:
             yield from layer.walk()
+
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Iterate over the layers inside under their paths, as in "1.sequential.0.relu"."""
+        for layer in self.layers:
+            yield layer.path, layer
+            for path, inner in layer.named_layers():
+                yield f"{layer.path}.{path}", inner
 
     def penalty(self) -> float:
         """Return the sum of the layers' own terms of the loss; add their gradients."""

@@ -7,8 +7,7 @@ from typing import Any, ClassVar, Literal
 from ..masks import Mask
 from .base import Context, Shape
 from .dropout import Dropout
-
-DATA_FORMATS = ("channels_first", "channels_last")
+from .maps import DataFormat, check_data_format, check_maps, space_axes
 
 
 class _SpatialDropout(Dropout):
@@ -21,27 +20,18 @@ class _SpatialDropout(Dropout):
         self,
         rate: float,
         *,
-        data_format: Literal["channels_first", "channels_last"] = "channels_first",
+        data_format: DataFormat = "channels_first",
         scaling: Any = "inverted",
         storage: Literal["bits", "seed"] = "bits",
         name: str | None = None,
     ) -> None:
         super().__init__(rate, scaling=scaling, storage=storage, name=name)
-        if data_format not in DATA_FORMATS:
-            raise ValueError(
-                f"data_format {data_format!r} is unknown; use one of {', '.join(DATA_FORMATS)}"
-            )
-        self.data_format = data_format
-        first = 2 if data_format == "channels_first" else 1
-        self.shared_axes = tuple(range(first, first + self.spatial))
+        self.data_format = check_data_format(data_format)
+        self.shared_axes = space_axes(self.data_format, self.spatial)
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
-        if len(shape) != self.spatial + 2:
-            raise ValueError(
-                f"{self.path} needs {self.spatial + 2} axes: batch, channels and "
-                f"{self.spatial} of space; the input has shape {shape}"
-            )
+        check_maps(shape, self.spatial, self.path)
         return super().mask(shape, ctx)
 
     def get_config(self) -> dict[str, Any]:

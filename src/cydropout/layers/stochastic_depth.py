@@ -13,17 +13,23 @@ MODES = ("sample", "batch")
 
 
 class StochasticDepth(MaskedLayer):
-    """Zero all of a sample with probability ``rate``, and scale the others by ``1 / (1 - rate)``.
+    """y[n] = b[n] x[n] / (1 - rate), with b[n] = 0 with probability ``rate``, else 1.
 
-    It stands at the end of a residual branch, ``y = x + StochasticDepth(branch(x))``, and is also
-    called DropPath. At inference nothing is drawn, and the input itself is returned.
+    It stands at the end of a residual branch, ``x + StochasticDepth(branch(x))``, and is also
+    called DropPath. With ``mode="sample"`` each sample n, along the first axis, has a b[n] of its
+    own: some samples of a batch take the branch, others the shortcut alone. With ``mode="batch"``
+    one b holds for the whole batch: the block is there in this pass, or it is not. At inference
+    nothing is drawn, and the input itself is returned; the paper's rule, branches unscaled in
+    training and times ``1 - rate`` at inference, is the same network with other weights.
+
+    The branch has been computed when it gets here. `LayerDrop` stands around a block and skips it.
 
     Parameters
     ----------
     rate : float
-        Probability of dropping the branch.
+        Probability of dropping the branch; `depth_rates` gives one for each block.
     mode : {"sample", "batch"}
-        One decision for each sample, the first axis, or one for the whole batch.
+        For what one decision holds.
     name : str, optional
         Name within a `Sequential`.
 

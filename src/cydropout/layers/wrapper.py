@@ -1,11 +1,22 @@
-"""Wrapper: a layer around another one."""
+"""Wrapper: a layer around another one; Identity: where there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from .base import Layer, Parameter, Shape
+from .base import Array, Backward, Context, Layer, Parameter, Shape, as_float
+
+
+class Identity(Layer):
+    """``y = x``: the input itself."""
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``x``, and what returns ``dy``."""
+        return as_float(x, self.path), lambda dy: dy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Wrapper(Layer):
@@ -32,6 +43,14 @@ class Wrapper(Layer):
         """Iterate over the wrapper's own parameters, then over those of the layer inside."""
         yield from self._parameters.items()
         yield from self.layer.named_parameters()
+
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
+        """Return a copy that runs with other parameters in the place of those named."""
+        own = {name: p for name, p in parameters.items() if name in self._parameters}
+        twin = super().with_parameters(own)
+        inner = {name: p for name, p in parameters.items() if name not in own}
+        twin.layer = self.layer.with_parameters(inner) if inner else self.layer
+        return twin
 
     def walk(self) -> Iterator[Layer]:
         """Iterate over this layer and those inside it."""

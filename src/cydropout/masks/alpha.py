@@ -69,7 +69,7 @@ class AlphaMask(Mask):
     def _is_affine(self) -> bool:
         return self.key is not None or self._given is not None
 
-    def fused_plan(self) -> api.Plan | None:
+    def fused_plan(self, shared_axes: tuple[int, ...] = ()) -> api.Plan | None:
         """Return None: an affine map needs a pass of its own."""
         return None
 

@@ -22,7 +22,7 @@ from cydropout._rates import (
     threshold,
     training_scale,
 )
-from cydropout.masks.bits import BitMask, packed
+from cydropout.masks.bits import BitMask, compacted
 from cydropout.random import MaskStream
 
 if TYPE_CHECKING:
@@ -162,14 +162,7 @@ class Mask(BitMask):
             If ``keep`` is not of dtype bool, does not broadcast to the mask's shape, or differs
             along its shared axes.
         """
-        packed(keep, self.shape)
-        whole = np.broadcast_to(keep, self.shape)
-        first = whole[tuple(slice(0, n) for n in self._compact)]
-        if not whole.size:
-            first = np.zeros(self._compact, np.bool_)
-        elif (whole != first).any():
-            raise ValueError(f"keep differs along axes {self._axes}, which share one decision")
-        words, _ = packed(np.broadcast_to(first, self._compact), self._compact)
+        words = compacted(keep, self.shape, self._compact)
         mask = object.__new__(type(self))
         mask.__dict__.update(self.__dict__, key=None, draw=None, _given=words)
         mask._make(*self._state)

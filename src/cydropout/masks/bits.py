@@ -40,9 +40,13 @@ class BitMask:
         """What kept elements are multiplied by."""
         raise NotImplementedError
 
-    def fused_plan(self) -> api.Plan | None:
-        """Return what runs within another pass, or None if the mask needs one of its own."""
-        return self._plan if self._compact == self.shape and self._scales is None else None
+    def fused_plan(self, shared_axes: tuple[int, ...] = ()) -> api.Plan | None:
+        """Return what runs within another pass, or None if the mask needs one of its own.
+
+        ``shared_axes`` are those along which that pass asks for one decision.
+        """
+        compact = tuple(1 if a in shared_axes else n for a, n in enumerate(self.shape))
+        return self._plan if self._compact == compact and self._scales is None else None
 
     @property
     def nbytes(self) -> int:
@@ -59,9 +63,7 @@ class BitMask:
     @property
     def keep(self) -> np.ndarray:
         """Which elements are kept: bool, of the mask's shape (a view along shared axes)."""
-        words = self._plan.bits().astype("<u4", copy=False)
-        flat = np.unpackbits(words.view(np.uint8), count=size_of(self._compact), bitorder="little")
-        return np.broadcast_to(flat.view(np.bool_).reshape(self._compact), self.shape)
+        return np.broadcast_to(as_bools(self._plan.bits(), self._compact), self.shape)
 
     def apply(
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
@@ -155,6 +157,33 @@ def packed(keep: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[i
     bits = np.packbits(array, axis=None, bitorder="little")
     octets[: bits.size] = bits
     return octets.view("<u4").astype(np.uint32, copy=False), compact
+
+
+def compacted(keep: ArrayLike, shape: tuple[int, ...], compact: tuple[int, ...]) -> np.ndarray:
+    """Return the bits of ``keep``, laid over ``shape``, at the first place of each shared axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``keep`` is not of dtype bool, does not broadcast to ``shape``, or differs along an
+        axis that ``compact`` shares.
+    """
+    packed(keep, shape)
+    whole = np.broadcast_to(keep, shape)
+    first = whole[tuple(slice(0, n) for n in compact)]
+    if not whole.size:
+        first = np.zeros(compact, np.bool_)
+    elif (whole != first).any():
+        axes = tuple(a for a, n in enumerate(compact) if n != shape[a])
+        raise ValueError(f"keep differs along axes {axes}, which share one decision")
+    return packed(np.broadcast_to(first, compact), compact)[0]
+
+
+def as_bools(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the packed bits of an array of ``shape`` as bools."""
+    octets = words.astype("<u4", copy=False).view(np.uint8)
+    flat = np.unpackbits(octets, count=size_of(shape), bitorder="little")
+    return flat.view(np.bool_).reshape(shape)
 
 
 def as_shape(mask: Any, shape: tuple[int, ...]) -> Any:

@@ -1,23 +1,17 @@
-"""Multiplicative Gaussian noise: a diagonal linear map like a mask, but with no element at 0."""
-
-from typing import Any
+"""Multiplicative Gaussian noise."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cydropout._kernels import api
-from cydropout._rates import check_offset, check_rate, check_shape, check_sigma, periodic, size_of
-from cydropout.masks.applied import applied
+from cydropout._rates import check_rate, check_sigma, periodic
+from cydropout.masks.noise import NoiseMask
 from cydropout.random import MaskStream
 
 
-class GaussianMask:
+class GaussianMask(NoiseMask):
     """y = (1 + sigma n) x with n standard normal: the same map forward and backward.
 
-    Element ``i`` (flat, in C order) takes its ``n`` from word ``i % 4`` of the Philox block
-    ``i // 4`` of the draw: the quantile of the normal distribution at ``(word + 1/2) / 2**32``, in
-    float32 to about 1e-6. It is the same in every dtype. Nothing is stored: the noise is drawn at
-    each use.
+    How n is drawn is said at `NoiseMask`. `gradients` gives that of sigma.
 
     Parameters
     ----------
@@ -42,11 +36,6 @@ class GaussianMask:
     ----------
     Srivastava et al. 2014, section 10; Kingma, Salimans, Welling, "Variational dropout and the
     local reparameterization trick", NIPS 2015.
-
-    Attributes
-    ----------
-    key, draw : int or None
-        Where on the tape the noise stands; None if there is none and no draw was used.
     """
 
     def __init__(
@@ -58,12 +47,9 @@ class GaussianMask:
         sigma: ArrayLike | None = None,
         offset: int = 0,
     ) -> None:
-        if not isinstance(stream, MaskStream):
-            raise TypeError(f"stream must be a MaskStream, not {stream!r}")
+        super().__init__(stream, shape, offset)
         if (rate is None) == (sigma is None):
             raise ValueError(f"give either a rate or a sigma, not {rate=} and {sigma=}")
-        self.shape = check_shape(shape)
-        self.offset = check_offset(offset, size_of(self.shape))
         self._dropped: np.ndarray | bool = False
         if sigma is None:
             assert rate is not None
@@ -72,63 +58,31 @@ class GaussianMask:
             q = np.where(np.asarray(p) == 1, 1.0, 1.0 - np.asarray(p))
             sigma = np.sqrt(np.where(np.asarray(p) == 1, 0.0, p) / q)
         self.sigma = check_sigma(sigma)
-        spread = periodic(self.sigma, self.shape)
-        self.key: int | None = None
-        self.draw: int | None = None
-        self._noise: api.Noise | None = None
-        if np.any(spread):
-            self.key, self.draw = stream.key, stream.take()
-        self._make()
+        if np.any(periodic(self.sigma, self.shape)):
+            self._take(stream)
 
-    def _make(self) -> None:
-        if self.key is not None and self.draw is not None:
-            spread = periodic(self.sigma, self.shape)
-            self._noise = api.Noise(self.key, self.draw, self.offset, size_of(self.shape), spread)
+    def _theta(self) -> np.ndarray:
+        return np.atleast_2d(periodic(self.sigma, self.shape))
 
     @property
-    def values(self) -> np.ndarray:
-        """The factors ``1 + sigma n``: float32, of the mask's shape."""
-        if self._noise is None:
-            y = np.ones(self.shape, np.float32)
-        else:
-            y = self._noise.values().reshape(self.shape)
-        return self._drop(y)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held from forward to backward: none."""
-        return 0
+    def _parameter(self) -> float | np.ndarray:
+        return self.sigma
 
     def _drop(self, y: np.ndarray) -> np.ndarray:
         if self._dropped is not False:
             np.copyto(y, np.zeros((), y.dtype), where=self._dropped)
         return y
 
-    def apply(
-        self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
-    ) -> np.ndarray:
-        """y = (1 + sigma n) x; forward for activations, backward for gradients.
-
-        Parameters, result and errors are those of `Mask.apply`.
-        """
-        return applied(self._run, self.shape, x, out, num_threads)
-
     def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int) -> None:
-        if self._noise is not None:
-            self._noise.apply(x, y, code, threads)
-        elif y is not x:
-            np.copyto(y, x)
+        super()._run(x, y, code, threads)
         self._drop(y)
 
-    backward = apply
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_noise"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._noise = None
-        self._make()
+    def gradients(
+        self, x: ArrayLike, dy: ArrayLike, num_threads: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """dx = (1 + sigma n) dy, and dsigma: the sums of dy x n; see `NoiseMask.gradients`."""
+        dx, dsigma = super().gradients(x, dy, num_threads)
+        return self._drop(dx), self._drop(dsigma)
 
     def __repr__(self) -> str:
         return (f"GaussianMask(shape={self.shape}, sigma={self.sigma}, key={self.key}, "

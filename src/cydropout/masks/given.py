@@ -86,7 +86,9 @@ class KeepMask(BitMask):
     def effective_rate(self) -> float:
         """The share of dropped elements; 0 of an empty mask."""
         size = size_of(self._compact)
-        return 1.0 - int(np.count_nonzero(self.keep)) / size_of(self.shape) if size else 0.0
+        if not size_of(self.shape):
+            return 0.0
+        return 1.0 - int(api.count_bits(self._words, 1, size)[0]) / size
 
     @property
     def scale(self) -> float | np.ndarray:

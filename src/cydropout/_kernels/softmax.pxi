@@ -1,0 +1,53 @@
+# Softmax with dropout over the rows of the scores, and its backward.
+
+cdef inline uint64_t seen(const softmax_t *settings, uint64_t row) noexcept nogil:
+    """How many keys the row sees; the others give 0."""
+    if not settings.causal:
+        return settings.keys
+    return min(settings.keys, row % settings.queries + 1)
+
+
+cdef inline const uint32_t *allowed(const softmax_t *settings, uint64_t row) noexcept nogil:
+    if settings.allow == NULL:
+        return NULL
+    return settings.allow + settings.which[row] * settings.words
+
+
+cdef void softmax_rows(const real *x, real *y, const softmax_t *settings, uint64_t begin,
+                       uint64_t end) noexcept nogil:
+    """y = factor * softmax(scale * x) where kept, else 0, for the rows [begin, end)."""
+    cdef real *statistics = <real*>settings.statistics
+    cdef uint64_t row, at, count
+    for row in range(begin, end):
+        at, count = row * settings.keys, seen(settings, row)
+        fetch(x + at + settings.keys, count * sizeof(real))
+        fetch(y + at + settings.keys, settings.keys * sizeof(real))
+        if real is float:
+            softmax_f32(y + at, x + at, statistics + 2 * row, count, settings.keep, at,
+                        allowed(settings, row), <float>settings.scale, <float>settings.factor)
+        else:
+            softmax_f64(y + at, x + at, statistics + 2 * row, count, settings.keep, at,
+                        allowed(settings, row), settings.scale, settings.factor)
+        memset(y + at + count, 0, (settings.keys - count) * sizeof(real))
+
+
+cdef void softmax_slope_rows(const real *dy, real *dx, const softmax_t *settings, uint64_t begin,
+                             uint64_t end) noexcept nogil:
+    """dx = scale * p * (g - sum(p * g)), with p the softmax and g = factor * dy where kept."""
+    cdef const real *statistics = <const real*>settings.statistics
+    cdef const real *x = <const real*>settings.scores
+    cdef uint64_t row, at, count
+    for row in range(begin, end):
+        at, count = row * settings.keys, seen(settings, row)
+        fetch(x + at + settings.keys, count * sizeof(real))
+        fetch(dy + at + settings.keys, count * sizeof(real))
+        fetch(dx + at + settings.keys, settings.keys * sizeof(real))
+        if real is float:
+            softmax_slope_f32(
+                dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
+                allowed(settings, row), <float>settings.scale, <float>settings.factor)
+        else:
+            softmax_slope_f64(
+                dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
+                allowed(settings, row), settings.scale, settings.factor)
+        memset(dx + at + count, 0, (settings.keys - count) * sizeof(real))

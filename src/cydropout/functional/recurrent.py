@@ -1,0 +1,201 @@
+"""What happens between two states of a recurrent network, each in one pass."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cydropout import _arrays
+from cydropout._kernels import api
+from cydropout._kernels.threads import check_num_threads
+from cydropout._rates import ONE, threshold
+from cydropout.functional.fused import _fused_plan
+from cydropout.masks import BitMask, InferenceMask, KeepMask
+
+
+def alike(**inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
+    """Return the arrays as the kernels want them, and the number of the one dtype they have."""
+    first, arrays, code = next(iter(inputs)), [], -1
+    for name, value in inputs.items():
+        array, code = _arrays.as_float_array(value, name)
+        arrays.append(_arrays.contiguous(array))
+        if arrays[-1].shape != arrays[0].shape or arrays[-1].dtype != arrays[0].dtype:
+            raise ValueError(
+                f"{name} has shape {array.shape} and dtype {array.dtype}, but {first} has "
+                f"{arrays[0].shape} and {arrays[0].dtype}"
+            )
+    return arrays, code
+
+
+def _check_mask(mask: BitMask | None, x: np.ndarray, name: str) -> None:
+    if mask is not None and mask.shape != x.shape:
+        raise ValueError(f"{name} has shape {x.shape}, but the mask has shape {mask.shape}")
+
+
+def _like(x: np.ndarray, count: int) -> list[np.ndarray]:
+    return [np.empty_like(x) for _ in range(count)]
+
+
+def _choice(mask: BitMask) -> api.Plan:
+    """Return the keep-bits of any mask, one for each element."""
+    plan = mask.fused_plan()
+    if plan is None:
+        plan = KeepMask(mask.shape, mask.keep).fused_plan()
+    assert plan is not None
+    return plan
+
+
+def _weighed(x: np.ndarray, weight: Any) -> Any:
+    """Return ``weight x`` before it is rounded to the dtype; with a weight of 0 nothing enters."""
+    wide = np.float64 if x.dtype == np.float64 else np.float32
+    weight = np.asarray(weight, wide)
+    product = np.zeros(x.shape, wide)
+    return np.multiply(x.astype(wide, copy=False), weight, out=product, where=weight != 0)
+
+
+def zoneout(
+    new: ArrayLike, previous: ArrayLike, mask: BitMask, *, num_threads: int | None = None
+) -> np.ndarray:
+    """y = new where kept, else previous: the state that zoneout leaves.
+
+    Parameters
+    ----------
+    new, previous : array
+        The state after and before the step: float16, bfloat16, float32 or float64, of one shape
+        and dtype. What is not chosen never enters, be it NaN.
+    mask : Mask of their shape
+        Its bits say where ``new`` is taken; its scale plays no part. The mask of inference
+        stands for the mean: ``y = k new + (1 - k) previous`` with k the share kept in training.
+    num_threads : int, optional
+        By default as many as the work is worth.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype or a shape does not fit.
+
+    References
+    ----------
+    Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR
+    2017.
+    """
+    (new, previous), code = alike(new=new, previous=previous)
+    _check_mask(mask, new, "new")
+    threads = check_num_threads(num_threads)
+    if isinstance(mask, InferenceMask):
+        k = threshold(mask.rate) / ONE
+        with np.errstate(invalid="ignore"):
+            y: np.ndarray = (_weighed(new, k) + _weighed(previous, 1 - k)).astype(new.dtype)
+        # The sum of -0.0 and a 0 that stands for nothing is not -0.0.
+        np.copyto(y, new, where=np.equal(k, 1))
+        np.copyto(y, previous, where=np.equal(k, 0))
+        return y
+    (y,) = _like(new, 1)
+    _choice(mask).joint("blend", [new, previous], [y], code, threads)
+    return y
+
+
+def zoneout_backward(
+    dy: ArrayLike, mask: BitMask, *, num_threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """dnew = dy where kept, else 0, and dprevious = dy where not, else 0, in one pass.
+
+    Parameters are those of `zoneout`, with ``dy`` the gradient of its result.
+    """
+    (dy,), code = alike(dy=dy)
+    _check_mask(mask, dy, "dy")
+    threads = check_num_threads(num_threads)
+    if isinstance(mask, InferenceMask):
+        k = threshold(mask.rate) / ONE
+        return _weighed(dy, k).astype(dy.dtype), _weighed(dy, 1 - k).astype(dy.dtype)
+    dnew, dprevious = _like(dy, 2)
+    _choice(mask).joint("split", [dy], [dnew, dprevious], code, threads)
+    return dnew, dprevious
+
+
+def check_gated(mask: BitMask | None, **inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
+    """Return what `alike` does, for arrays that the gated update can take."""
+    arrays, code = alike(**inputs)
+    if code < 2:
+        raise TypeError(
+            f"{next(iter(inputs))} has dtype {arrays[0].dtype}; the gated update needs float32 or "
+            "float64"
+        )
+    _check_mask(mask, arrays[0], next(iter(inputs)))
+    return arrays, code
+
+
+def gated_update(
+    previous: ArrayLike,
+    forget: ArrayLike,
+    gate: ArrayLike,
+    candidate: ArrayLike,
+    mask: BitMask | None,
+    *,
+    num_threads: int | None = None,
+) -> np.ndarray:
+    """y = forget * previous + gate * mask(candidate), in one pass.
+
+    The new cell of an LSTM, with its forget and input gates, or, with ``forget = 1 - gate``, the
+    new state of a GRU; with recurrent dropout of the update alone, so that nothing of what is
+    remembered is lost.
+
+    Parameters
+    ----------
+    previous, forget, gate, candidate : array
+        float32 or float64, of one shape and dtype.
+    mask : Mask of their shape, or None
+        The dropout of the candidate.
+    num_threads : int, optional
+        By default as many as the work is worth.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype or a shape does not fit.
+
+    References
+    ----------
+    Semeniuta, Severyn, Barth, "Recurrent dropout without memory loss", COLING 2016.
+    """
+    inputs, code = check_gated(
+        mask, previous=previous, forget=forget, gate=gate, candidate=candidate
+    )
+    threads = check_num_threads(num_threads)
+    plan, apart = _fused_plan(mask, inputs[0])
+    if apart is not None:
+        inputs[3] = apart.apply(inputs[3], num_threads=num_threads)
+    (y,) = _like(inputs[0], 1)
+    plan.joint("gated", inputs, [y], code, threads)
+    return y
+
+
+def gated_update_backward(
+    dy: ArrayLike,
+    previous: ArrayLike,
+    forget: ArrayLike,
+    gate: ArrayLike,
+    candidate: ArrayLike,
+    mask: BitMask | None,
+    *,
+    num_threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the four gradients of `gated_update`, in the order of its arguments, in one pass.
+
+    dprevious = forget * dy, dforget = previous * dy, dgate = mask(candidate) * dy and
+    dcandidate = mask(gate * dy).
+
+    Parameters are those of `gated_update`, with ``dy`` the gradient of its result.
+    """
+    inputs, code = check_gated(
+        mask, dy=dy, previous=previous, forget=forget, gate=gate, candidate=candidate
+    )
+    threads = check_num_threads(num_threads)
+    plan, apart = _fused_plan(mask, inputs[0])
+    if apart is not None:
+        inputs[4] = apart.apply(inputs[4], num_threads=num_threads)
+    dprevious, dforget, dgate, dcandidate = _like(inputs[0], 4)
+    plan.joint("gated_back", inputs, [dprevious, dforget, dgate, dcandidate], code, threads)
+    if apart is not None:
+        dcandidate = apart.backward(dcandidate, num_threads=num_threads)
+    return dprevious, dforget, dgate, dcandidate

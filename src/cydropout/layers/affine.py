@@ -1,0 +1,90 @@
+"""Affine: what layers share whose weights are a matrix, applied to the last axis."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .base import Array, Layer, Parameter, Shape, as_float, native_dtype
+from .fused import ACTIVATIONS
+from .initializers import check_init, initial
+
+
+class Operands(NamedTuple):
+    """What one pass works on: the parameters, the rows of the input, and the output's shape."""
+
+    weight: Parameter
+    bias: Parameter | None
+    rows: Array
+    shape: Shape
+
+
+class Affine(Layer):
+    """Base of the layers with parameters "weight", ``(in, units)``, and "bias", ``(units,)``.
+
+    A subclass defines `forward`. Parameters and errors are those of `Dense`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        activation: str | None = None,
+        init: str = "glorot",
+        bias: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
+            raise ValueError(f"units must be a positive integer, got {units!r}")
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation {activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}"
+            )
+        check_init(init)
+        self.units = int(units)
+        self.activation = activation or "linear"
+        self.init = init
+        self.bias = bool(bias)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Draw the weights from the NumPy generator ``rng``."""
+        self.output_shape(input_shape)
+        if self._parameters:
+            return
+        kind = native_dtype(dtype or "float32")
+        weight = initial(self.init, input_shape[-1], self.units, np.random.default_rng(rng), kind)
+        self._parameters["weight"] = Parameter(weight, "weight")
+        if self.bias:
+            self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
+
+    def operands(self, x: Array) -> Operands:
+        """Check ``x``, and return what a pass over it works on."""
+        if not self._parameters:
+            raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
+        weight, bias = self._parameters["weight"], self._parameters.get("bias")
+        x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
+        if x.ndim < 2:
+            raise ValueError(f"{self.path} needs a batch axis and features, got shape {x.shape}")
+        self.output_shape(x.shape[1:])
+        rows = x.reshape(-1, x.shape[-1])
+        return Operands(weight, bias, rows, (*x.shape[:-1], self.units))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``input_shape`` with its last axis replaced by ``units``."""
+        if not input_shape:
+            raise ValueError(f"{self.path} needs inputs with a feature axis, got shape ()")
+        features = self._parameters["weight"].value.shape[0] if self._parameters else None
+        if features is not None and input_shape[-1] != features:
+            raise ValueError(f"{self.path} has {features} input features, got {input_shape[-1]}")
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "units": self.units,
+            "activation": self.activation,
+            "init": self.init,
+            "bias": self.bias,
+        }

@@ -1,0 +1,159 @@
+"""Embedding: a vector for each word; EmbeddingDropout: forget some words altogether."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from .._arguments import positive
+from .base import (
+    NO_GRADIENT,
+    Array,
+    Backward,
+    Context,
+    Layer,
+    Parameter,
+    Shape,
+    native_dtype,
+)
+from .initializers import check_init, initial
+from .shared import SharedDropout
+
+
+class EmbeddingDropout(SharedDropout):
+    """Zero each row of a table with probability ``rate``, and scale the rest by ``1/(1 - rate)``.
+
+    The input is the table itself, of shape (vocabulary, units): a word that is dropped is so
+    wherever it occurs. ``Embedding(..., rate=rate)`` runs this on its weight, and reads only the
+    rows that it needs.
+
+    Parameters
+    ----------
+    rate : float or array
+        Probability of dropping; an array of shape (vocabulary, 1) gives one rate per word.
+    scaling, storage, name
+        As for `Dropout`.
+
+    References
+    ----------
+    Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent neural
+    networks", NIPS 2016; Merity, Keskar, Socher, "Regularizing and optimizing LSTM language
+    models", ICLR 2018.
+    """
+
+    def along(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axis of the units."""
+        if len(shape) != 2:
+            raise ValueError(f"{self.path} needs a table (vocabulary, units), not {shape}")
+        return (1,)
+
+
+class Embedding(Layer):
+    """``y = mask(W)[tokens]``: the rows of ``W`` that the tokens name.
+
+    ``tokens`` are integers of any shape (n, ...), ``W`` is (vocabulary, units) and ``y`` is
+    (n, ..., units), in the dtype of ``W``. Tokens have no gradient: ``backward`` returns an empty
+    array.
+
+    Parameters
+    ----------
+    vocabulary : int
+        How many words there are; tokens lie between 0 and ``vocabulary - 1``.
+    units : int
+        Size of a word's vector.
+    init : str
+        As for `Dense`, whose input would be one of ``vocabulary`` features.
+    rate : float or array
+        Rate of the `EmbeddingDropout` of the words; 0 draws nothing. Its mask stands in
+        `Context.masks` under the attribute ``dropout``.
+    name : str, optional
+        Name within a `Sequential`, where it comes first.
+
+    Raises
+    ------
+    TypeError
+        For tokens that are no integers.
+    ValueError
+        For tokens outside the vocabulary.
+    """
+
+    takes_integers = True
+
+    def __init__(
+        self,
+        vocabulary: int,
+        units: int,
+        *,
+        init: str = "glorot",
+        rate: Any = 0.0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        positive("vocabulary", vocabulary)
+        positive("units", units)
+        check_init(init)
+        self.vocabulary, self.units = int(vocabulary), int(units)
+        self.init = init
+        self.dropout = EmbeddingDropout(rate)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Draw the vectors from the NumPy generator ``rng``."""
+        if self._parameters:
+            return
+        kind = native_dtype(dtype or "float32")
+        weight = initial(self.init, self.vocabulary, self.units, np.random.default_rng(rng), kind)
+        self._parameters["weight"] = Parameter(weight, "weight")
+
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return the words' vectors, and the function that adds up ``dW``.
+
+        Parameters
+        ----------
+        x : array of int
+            The tokens.
+        ctx : Context
+            Of the pass.
+        mask : mask or array of bool, of shape (vocabulary, units) or (vocabulary, 1), optional
+            Used instead of one that is drawn.
+        """
+        if not self._parameters:
+            raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
+        weight = self._parameters["weight"]
+        tokens, threads = np.asarray(x), ctx.num_threads
+        if tokens.dtype.kind not in "iu":
+            raise TypeError(f"{self.path} needs tokens that are integers, not {tokens.dtype}")
+        for token in (tokens.min(), tokens.max()) if tokens.size else ():
+            if not 0 <= token < self.vocabulary:
+                raise ValueError(
+                    f"{self.path} has a vocabulary of {self.vocabulary}, but token {token} came"
+                )
+        rate = self.dropout.rate
+        silent = isinstance(rate, float) and rate == 0 and ctx.masks is None and mask is None
+        used = None
+        if ctx.training and not silent:
+            used = self.dropout.used_mask(weight.value.shape, ctx, mask)
+        y = functional.gather(weight.value, tokens, used, num_threads=threads)
+
+        def backward(dy: Array) -> Array:
+            dy = np.asarray(dy, weight.value.dtype)
+            if dy.shape != y.shape:
+                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            functional.scatter_add(dy, tokens, weight.grad, used, num_threads=threads)
+            return NO_GRADIENT
+
+        return y, backward
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``input_shape`` with an axis of ``units`` behind it."""
+        return (*input_shape, self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "vocabulary": self.vocabulary,
+            "units": self.units,
+            "init": self.init,
+            "rate": self.dropout.get_config()["rate"],
+        }

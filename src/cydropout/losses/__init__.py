@@ -1,0 +1,39 @@
+"""Losses: ``loss(prediction, target)`` returns the mean value and its gradient."""
+
+from __future__ import annotations
+
+from .base import Loss
+from .classes import NegativeLogLikelihood, SoftmaxCrossEntropy
+from .elements import BinaryCrossEntropy, MeanSquaredError
+from .rdrop import RDropLoss
+
+__all__ = [
+    "NAMES",
+    "BinaryCrossEntropy",
+    "Loss",
+    "MeanSquaredError",
+    "NegativeLogLikelihood",
+    "RDropLoss",
+    "SoftmaxCrossEntropy",
+    "get",
+]
+
+
+def get(loss: Loss | str) -> Loss:
+    """Return ``loss`` itself, or the one of that name with its default settings."""
+    if isinstance(loss, Loss):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be a Loss or a name, got {loss!r}")
+    if loss not in NAMES:
+        raise ValueError(f"loss {loss!r} is unknown; use one of {', '.join(NAMES)}")
+    return NAMES[loss]()
+
+
+NAMES: dict[str, type[Loss]] = {
+    "softmax_cross_entropy": SoftmaxCrossEntropy,
+    "negative_log_likelihood": NegativeLogLikelihood,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "mean_squared_error": MeanSquaredError,
+    "r_drop": RDropLoss,
+}

@@ -1,0 +1,159 @@
+"""Multiplicative noise: a diagonal linear map like a mask, with a factor for each element."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cydropout import _arrays
+from cydropout._kernels import api
+from cydropout._kernels.threads import check_num_threads
+from cydropout._rates import check_offset, check_shape, size_of
+from cydropout.masks.applied import applied
+from cydropout.masks.sums import spread_axes, summed_to, totals_for
+from cydropout.random import MaskStream
+
+
+class NoiseMask:
+    """y = f x, where f is a function of a standard variate for each element, and of parameters.
+
+    Element ``i`` (flat, in C order) takes its variate from word ``i % 4`` of the Philox block
+    ``i // 4`` of the draw: the quantile of its distribution at ``u = (word + 1/2) / 2**32``, in
+    float32 to about 1e-6, and the same to the bit everywhere. The factor is computed from it in
+    float64 for an array of float64, else in float32. Nothing is stored: the variates are drawn at
+    each use.
+
+    A subclass says in `_theta` what the kernels need, and in `_parameter` what it differs by.
+
+    Attributes
+    ----------
+    shape : tuple of ints
+        The shape of the arrays that the noise is for.
+    offset : int
+        The noise starts at this element of the draw.
+    key, draw : int or None
+        Where on the tape the noise stands; None if there is none and no draw was used.
+    """
+
+    logistic: ClassVar[bool] = False
+    _sharpness: float = 1.0
+
+    def __init__(
+        self, stream: MaskStream, shape: int | tuple[int, ...], offset: int = 0
+    ) -> None:
+        if not isinstance(stream, MaskStream):
+            raise TypeError(f"stream must be a MaskStream, not {stream!r}")
+        self.shape = check_shape(shape)
+        self.offset = check_offset(offset, size_of(self.shape))
+        self.key: int | None = None
+        self.draw: int | None = None
+        self._noise: api.Noise | None = None
+
+    def _take(self, stream: MaskStream) -> None:
+        """Take the next draw, once all arguments are known to be good."""
+        theta = self._theta()
+        self.key, self.draw = stream.key, stream.take()
+        self._make(theta)
+
+    def _make(self, theta: np.ndarray) -> None:
+        assert self.key is not None and self.draw is not None
+        self._noise = api.Noise(
+            self.key, self.draw, self.offset, size_of(self.shape), theta, self.logistic,
+            self._sharpness,
+        )
+
+    def _theta(self) -> np.ndarray:
+        """Return the rows of float64 that the kernels compute factors from, by period."""
+        raise NotImplementedError(f"{type(self).__name__} defines no theta")
+
+    @property
+    def _parameter(self) -> float | np.ndarray:
+        """What `gradients` gives the gradient of."""
+        raise NotImplementedError(f"{type(self).__name__} defines no parameter")
+
+    @property
+    def variates(self) -> np.ndarray:
+        """The standard variates: float32, of the mask's shape; zeros where none were drawn."""
+        if self._noise is None:
+            return np.zeros(self.shape, np.float32)
+        return self._noise.variates().reshape(self.shape)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The factors f: float32, of the mask's shape."""
+        return self.apply(np.ones(self.shape, np.float32))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held from forward to backward: none."""
+        return 0
+
+    def apply(
+        self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
+    ) -> np.ndarray:
+        """y = f x; forward for activations, backward for gradients.
+
+        Parameters, result and errors are those of `Mask.apply`.
+        """
+        return applied(self._run, self.shape, x, out, num_threads)
+
+    def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int) -> None:
+        if self._noise is not None:
+            self._noise.apply(x, y, code, threads)
+        elif y is not x:
+            np.copyto(y, x)
+
+    backward = apply
+
+    def gradients(
+        self, x: ArrayLike, dy: ArrayLike, num_threads: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """dx = f dy, and for the parameter of f the sums of dy x df, in one pass.
+
+        Parameters
+        ----------
+        x, dy : arrays of the mask's shape
+            What `apply` was given, and the gradient of its result, of the same dtype.
+        num_threads : int, optional
+            By default as many as the work is worth.
+
+        Returns
+        -------
+        dx : array of the shape and dtype of dy
+        dparameter : array of the shape of the parameter
+            float64 for arrays of float64, else float32; the same to the bit for any number of
+            threads. Zeros where nothing was drawn.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a dtype or a shape does not fit.
+        """
+        threads = check_num_threads(num_threads)
+        x, code = _arrays.as_float_array(x)
+        dy, same = _arrays.as_float_array(dy, "dy")
+        if x.shape != self.shape or dy.shape != self.shape or code != same:
+            raise ValueError(
+                f"x is {x.dtype} {x.shape} and dy {dy.dtype} {dy.shape}; both must have the mask's "
+                f"shape {self.shape}, and one dtype"
+            )
+        parameter = np.shape(self._parameter)
+        wide = np.float64 if code == 3 else np.float32
+        if self._noise is None:
+            return self.backward(dy, num_threads=num_threads), np.zeros(parameter, wide)
+        columns = max(1, size_of(spread_axes(parameter, self.shape)))
+        totals = totals_for(x.size, columns, wide)
+        dx = np.empty(dy.shape, dy.dtype.newbyteorder("="))
+        self._noise.backward(
+            _arrays.contiguous(dy), _arrays.contiguous(x), dx, totals, code, columns, threads
+        )
+        return dx, summed_to(totals, parameter, self.shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_noise"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._noise = None
+        if self.key is not None:
+            self._make(self._theta())

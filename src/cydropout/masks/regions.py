@@ -1,0 +1,139 @@
+"""Masks that drop regions of maps: what blocks, walks and holes have in common."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cydropout._kernels import api
+from cydropout._kernels.threads import check_num_threads
+from cydropout._rates import check_axes, check_shape, size_of
+from cydropout.masks.bits import compacted
+from cydropout.masks.given import KeepMask
+from cydropout.random import MaskStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Rescale = Literal["sample", "batch", "inverted", "none"]
+RESCALES = ("sample", "batch", "inverted", "none")
+
+
+def check_rescale(scaling: Any) -> Rescale:
+    """Return ``scaling`` if there is one of that name."""
+    if scaling not in RESCALES:
+        raise ValueError(f"scaling {scaling!r} is unknown; use one of {', '.join(RESCALES)}")
+    found: Rescale = scaling
+    return found
+
+
+class RegionMask(KeepMask):
+    """y = scale * keep * x, where regions of maps are dropped; the bits are drawn at once.
+
+    A map is what lies along ``axes``. A subclass says which share of one is dropped, and draws.
+
+    Parameters
+    ----------
+    stream : MaskStream
+        Where the draw is taken from.
+    shape : int or tuple of ints
+        The shape of the arrays that the mask is for. The first axis is that of samples.
+    axes : tuple of ints
+        The axes of space, one after another.
+    shared_axes : int or tuple of ints
+        Axes along which all maps are one, such as the channels.
+    scaling : {"sample", "batch", "inverted", "none"}
+        What is kept is multiplied, in each sample or all of them alike, by the number of elements
+        over the number of kept ones; by one over the expected share of kept ones; or by 1.
+    num_threads : int, optional
+        For drawing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of its range; no draw is taken then.
+
+    Attributes
+    ----------
+    rate : float
+        The expected share of dropped elements; `effective_rate` is that of this mask.
+    key, draw : int or None
+        Where on the tape the mask stands; None if nothing can be dropped and no draw was used.
+    """
+
+    def __init__(
+        self,
+        stream: MaskStream,
+        shape: int | tuple[int, ...],
+        *,
+        axes: int | tuple[int, ...],
+        shared_axes: int | tuple[int, ...] = (),
+        scaling: Rescale = "sample",
+        num_threads: int | None = None,
+    ) -> None:
+        if not isinstance(stream, MaskStream):
+            raise TypeError(f"stream must be a MaskStream, not {stream!r}")
+        shape = check_shape(shape)
+        space, shared = check_axes(axes, len(shape)), check_axes(shared_axes, len(shape))
+        if not space or space != tuple(range(space[0], space[0] + len(space))):
+            raise ValueError(f"axes of space must be one after another, not {axes}")
+        if space[0] == 0:
+            raise ValueError(f"axis 0 is that of samples; it cannot be one of space, as in {axes}")
+        if set(space) & set(shared):
+            raise ValueError(f"axes of space {space} cannot be shared, as {shared} asks for")
+        self.scaling = check_rescale(scaling)
+        threads = check_num_threads(num_threads)
+        compact = tuple(1 if a in shared else n for a, n in enumerate(shape))
+        sizes = tuple(max(1, shape[a]) for a in space)
+        self.rate = self._expected(sizes)
+        self.key: int | None = None
+        self.draw: int | None = None
+        if self.rate > 0.0:
+            self.key, self.draw = stream.key, stream.take()
+        if 0.0 < self.rate < 1.0 and size_of(compact):
+            count, inner = size_of(compact[: space[0]]), size_of(compact[space[-1] + 1 :])
+            words = self._bits(sizes, count, inner, threads)
+        else:
+            words = compacted(np.bool_(self.rate == 0.0), compact, compact)
+        self._take(shape, compact, words, self._rescaled(words, compact, threads))
+
+    def _expected(self, sizes: tuple[int, ...]) -> float:
+        """Return the share of a map that is dropped in the mean."""
+        raise NotImplementedError
+
+    def _bits(self, sizes: tuple[int, ...], count: int, inner: int, threads: int) -> np.ndarray:
+        """Draw the keep-bits of ``count`` arrays of shape (*sizes, inner)."""
+        raise NotImplementedError
+
+    def _rescaled(
+        self, words: np.ndarray, compact: tuple[int, ...], threads: int
+    ) -> float | np.ndarray:
+        size = size_of(compact)
+        if self.scaling == "none" or not size:
+            return 1.0
+        if self.scaling == "inverted":
+            return 1.0 / (1.0 - self.rate) if self.rate < 1.0 else 0.0
+        kept = api.count_bits(words, compact[0], size // compact[0], threads)
+        if self.scaling == "batch":
+            kept = kept.sum(keepdims=True)
+        scale = np.divide(size // kept.size, kept, out=np.zeros(kept.size), where=kept > 0)
+        return float(scale[0]) if kept.size == 1 else scale
+
+    def with_keep(self, keep: ArrayLike) -> "Self":
+        """Return the mask that keeps what ``keep``, of bool, says, and scales as this one does.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``keep`` is not of dtype bool, does not broadcast to the mask's shape, or differs
+            along its shared axes.
+        """
+        words = compacted(keep, self.shape, self._compact)
+        mask = object.__new__(type(self))
+        mask.__dict__.update(self.__dict__, key=None, draw=None)
+        mask._take(self.shape, self._compact, words, self._rescaled(words, self._compact, 0))
+        return mask
+
+    def __repr__(self) -> str:
+        return (f"{type(self).__name__}(shape={self.shape}, rate={self.rate:.4g}, "
+                f"scaling={self.scaling!r}, key={self.key}, draw={self.draw})")

@@ -1,0 +1,187 @@
+"""RateSchedule: the rate of every step, of the right layers, also in a resumed run."""
+
+import numpy as np
+import pytest
+from training_cases import CLASSES, SAMPLES, Crash, Stop, assert_same_bits, network, state
+
+from cydropout import MaskStream, Trainer
+from cydropout.callbacks import Callback, RateSchedule
+from cydropout.layers import (
+    Context,
+    Dense,
+    Dropout,
+    GaussianDropout,
+    Layer,
+    ReLU,
+    Sequential,
+    StochasticDepth,
+)
+from cydropout.schedules import Curriculum, Linear
+
+STEPS = -(-SAMPLES // 32)
+
+
+class Watch(Callback):
+    """Write down the steps, and the rates that ``layers`` then have."""
+
+    def __init__(self, *layers):
+        self.layers, self.steps, self.rates = layers, [], []
+
+    def on_batch_begin(self, trainer, epoch, step):
+        assert (epoch - 1) * STEPS <= step < epoch * STEPS
+        self.steps.append(step)
+        self.rates.append([layer.rate for layer in self.layers])
+
+
+def fit(model, data, *callbacks, epochs=2, rng=0, **options):
+    t = Trainer(model, "softmax_cross_entropy", "adam", rng=rng)
+    t.fit(*data, epochs=epochs, callbacks=callbacks, progress=False, **options)
+    return t
+
+
+@pytest.mark.parametrize(
+    "schedule", [Linear(0.0, 0.6, 10), Curriculum(0.5, steps=14), lambda step: 1 / (step + 2)]
+)
+def test_every_step_has_its_rate(data, schedule):
+    model = network()
+    watch = Watch(model.layers[1])
+    fit(model, data, RateSchedule(schedule), watch)
+    assert watch.steps == list(range(2 * STEPS))
+    assert watch.rates == [[schedule(step)] for step in range(2 * STEPS)]
+    assert model.layers[1].rate == schedule(2 * STEPS - 1), "the last one stays"
+
+
+def test_a_scheduled_rate_is_used_in_a_fused_pass(data):
+    """Against the same steps by hand, with a layer of the fixed rate of each."""
+    rates = [0.0, 0.7, 1.0, 0.2]
+    x, y = data[0][:128], data[1][:128]
+    scheduled = network()
+    assert [len(step.layers) for step in scheduled.steps] == [2, 1]
+    t = fit(scheduled, (x, y), RateSchedule(lambda step: rates[step]), epochs=1, shuffle=False)
+    by_hand = Sequential(network().layers, fuse=False)
+    own = Trainer(by_hand, "softmax_cross_entropy", "adam", rng=0)
+    own._build(x)
+    for step, rate in enumerate(rates):
+        rows = slice(32 * step, 32 * step + 32)
+        by_hand.layers[1].rate = rate
+        prediction, backward = by_hand.forward(x[rows], Context(True, own.stream))
+        for parameter in by_hand.parameters():
+            parameter.zero_grad()
+        backward(own.loss(prediction, y[rows])[1])
+        own.optimizer.step(by_hand.parameters())
+    assert_same_bits(state(t), state(own))
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_resumed_run_goes_on_at_the_right_step(data, tmp_path, at):
+    path, schedule = tmp_path / "run", Linear(0.0, 0.9, 20)
+
+    def run(crash=None, **more):
+        return fit(network(), data, RateSchedule(schedule), Crash(crash), epochs=4, **more)
+
+    whole = run()
+    with pytest.raises(Stop):
+        run(crash=at, checkpoint=path)
+    model = network()
+    watch = Watch(model.layers[1])
+    callbacks = RateSchedule(schedule), Crash()
+    fit(model, data, *callbacks, epochs=at - 1, checkpoint=path, resume=True)
+    with pytest.raises(ValueError, match="callbacks"):
+        fit(model, data, *callbacks, watch, epochs=4, checkpoint=path, resume=True)
+    assert_same_bits(state(whole), state(run(checkpoint=path, resume=True)))
+
+
+def test_the_steps_of_a_resumed_run_count_on(data, tmp_path):
+    for epochs in (1, 3):
+        watch = Watch()
+        fit(network(), data, watch, epochs=epochs, checkpoint=tmp_path / "run", resume=True)
+    assert watch.steps == list(range(STEPS, 3 * STEPS))
+
+
+class Learned(Layer):
+    """A layer whose rate nobody can set."""
+
+    @property
+    def rate(self):
+        return 0.25
+
+    def forward(self, x, ctx):
+        return x, lambda dy: dy
+
+
+class Plain(Layer):
+    """A layer whose rate is a plain attribute."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = 0.1
+
+    def forward(self, x, ctx):
+        return x, lambda dy: dy
+
+
+def layers():
+    inner = Sequential([GaussianDropout(0.1), ReLU(), Dense(9, rate=0.2, name="inside")])
+    return [Dropout(0.0), Dense(9, rate=0.3), Dense(9), inner, StochasticDepth(0.1), Learned(),
+            Dropout(np.full(9, 0.5)), Plain(), Dense(CLASSES)]
+
+
+def rates(model):
+    one, two, three, inner, five, six, seven, eight, nine = model.layers
+    first, _, last = inner.layers
+    every = (one, two.dropout, three.dropout, first, last.dropout, five, six, seven, eight,
+             nine.dropout)
+    return [float(np.mean(layer.rate)) for layer in every]
+
+
+BEFORE = [0.0, 0.3, 0.0, 0.1, 0.2, 0.1, 0.25, 0.5, 0.1, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "places"),
+    [
+        (lambda model: None, {0, 1, 3, 4, 5, 8}),
+        (lambda model: ["0.dropout", "6.dropout"], {0, 7}),
+        (lambda model: "2.dense", {2}),
+        (lambda model: "3.sequential", {3, 4}),
+        (lambda model: ["3.sequential.2.inside"], {4}),
+        (lambda model: [model.layers[4], model.layers[1]], {1, 5}),
+        (lambda model: model.layers[8].dropout, {9}),
+        (lambda model: [model], {0, 1, 2, 3, 4, 5, 7, 8, 9}),
+    ],
+)
+def test_which_layers(data, chosen, places):
+    model = Sequential(layers())
+    assert rates(model) == BEFORE
+    fit(model, data, RateSchedule(lambda step: 0.75, chosen(model)), epochs=1)
+    assert rates(model) == [0.75 if i in places else rate for i, rate in enumerate(BEFORE)]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ("9.dropout", r"'9\.dropout'.*0\.dropout.*3\.sequential\.2\.inside"),
+        ("3.sequential.1.relu", "'1.relu' has no rate"),
+        (["5.learned"], "'5.learned' has no rate"),
+        ([Dropout(0.5, name="other")], r"Dropout.*'other'.*no layer of this model"),
+    ],
+)
+def test_layers_that_are_not_there(data, chosen, words):
+    model = Sequential(layers())
+    stream = MaskStream(0)
+    with pytest.raises(ValueError, match=words):
+        fit(model, data, RateSchedule(Linear(0.5, 0.0, 10), chosen), rng=stream)
+    assert rates(model) == BEFORE and stream.next_draw == 0
+
+
+def test_nonsense_is_refused(data):
+    with pytest.raises(TypeError, match=r"0\.5"):
+        RateSchedule(0.5)
+    with pytest.raises(TypeError, match="layers.*3"):
+        RateSchedule(Linear(0.0, 0.5, 3), [3])
+    with pytest.raises(ValueError, match="no layer with a rate"):
+        fit(Sequential([Dense(CLASSES)]), data, RateSchedule(lambda step: 0.5))
+    model = network()
+    with pytest.raises(ValueError, match=r"rate.*1\.5"):
+        fit(model, data, RateSchedule(lambda step: 1.5))
+    assert model.layers[1].rate == 0.5
