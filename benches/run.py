@@ -18,7 +18,7 @@ from suite.machine import cores
 from suite.pool import Pool
 
 BENCHES = ("rates", "sizes", "backward", "mask", "ready", "fused", "dtypes", "shared_axes",
-           "blocks", "threads", "builds", "overhead", "memory")
+           "variants", "steps", "threads", "builds", "overhead", "memory")
 EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(24, 0.4, least=5)}
 
 

@@ -58,29 +58,6 @@ def wrong_results(case):
     yield case("forward", shared_axes=(1,)), (x,), x * rows, right
 
 
-def test_the_check_of_blocks_tells_right_from_wrong(load):
-    check = load("suite.check")
-    maps = load("suite.case").Case("blocks", (16, 8, 28, 28), rate=0.1)
-    arrays = [maps.array(seed).astype("f8") for seed in (0, 1)]
-    keep = np.ones(maps.shape, bool)
-    for n, c, i, j in np.argwhere(
-        np.random.default_rng(0).random((16, 8, 22, 22)) < 0.1 * (28 / 7 / 22) ** 2
-    ):
-        keep[n, c, i : i + 7, j : j + 7] = False
-    alone = keep.copy()
-    alone.flat[np.flatnonzero(keep)[5]] = False
-
-    def passes(*keeps):
-        return [x * k * k.size / k.sum() for x, k in zip(arrays, keeps, strict=True)]
-
-    check.check(maps, arrays, passes(keep, keep))
-    none = np.ones_like(keep)
-    for wrong in (passes(alone, alone), passes(keep, alone), passes(none, none),
-                  [x * keep for x in arrays]):
-        with pytest.raises(check.WrongResult):
-            check.check(maps, arrays, wrong)
-
-
 def test_the_check_tells_right_from_wrong(load, case):
     check = load("suite.check")
     for tested, inputs, right, wrong in wrong_results(case):
@@ -101,6 +78,65 @@ def test_every_bench_is_run_and_described(load):
         for full in (False, True):
             for tested in bench.cases(full):
                 assert tested.operation in vars(contender)
+
+
+def test_every_variant_is_a_layer_and_has_a_peer_or_says_so(load):
+    import cydropout
+    from cydropout import estimators, layers, losses, schedules
+
+    catalogue, ours = load("suite.catalogue"), load("contenders.variants.cydropout")
+    for name, variant in catalogue.VARIANTS.items():
+        home = layers if variant.kind != "training" else losses
+        assert hasattr(home, name.split()[0]) or hasattr(cydropout, name)
+        assert hasattr(ours, name.replace(" ", "_")) or variant.check == "monte_carlo"
+    for name in catalogue.SETTINGS:
+        assert hasattr(schedules, name) or hasattr(estimators, name)
+
+
+def small(load, name):
+    """Return the case of a variant with fewer samples."""
+    variant = load("suite.catalogue").VARIANTS[name]
+    shape = (max(8, variant.shape[0] // 8), *variant.shape[1:])
+    operation = "monte_carlo" if variant.check == "monte_carlo" else "variant"
+    return load("suite.case").Case(operation, shape, rate=variant.rate, variant=name)
+
+
+def test_the_check_of_each_variant_tells_right_from_wrong(load):
+    check, contender = load("suite.check"), load("contenders.cydropout").Contender("", 1)
+    for name in load("suite.catalogue").VARIANTS:
+        tested = small(load, name)
+        arrays = check.inputs(tested)
+        run = getattr(contender, tested.operation)(tested, *arrays)
+        y, *slopes = (np.array(part) for part in run())
+        check.check(tested, arrays, (y, *slopes))
+        for wrong in ((1.5 * y, *slopes), (y, -1.5 * slopes[0], *slopes[1:])):
+            with pytest.raises(check.WrongResult):
+                check.check(tested, arrays, wrong)
+
+
+def test_the_page_of_variants_has_a_row_for_each(load):
+    catalogue, race = load("suite.catalogue"), load("suite.race")
+    case = small(load, "AlphaDropout")
+    entries = [race.Entry("cydropout", "variant", 1, [1.0]), race.Entry("NumPy", "copy", 1, [0.5]),
+               race.Entry("PyTorch", "variant", 1, [7.0])]
+    fields = {"cpu": "a CPU", "threads": 1, "date": "today"}
+    page = load("suite.family").page([race.Outcome(case, entries, {})], fields)
+    for name in catalogue.VARIANTS:
+        assert f"| {name} |" in page
+    assert "| 2.00 | 7.0 x PyTorch (at least 8) | **no** |" in page
+
+
+def test_an_epoch_that_learns_nothing_is_refused(load):
+    check, case = load("suite.check"), load("suite.case").Case
+    case = case("epoch", (256, 20), unit="s/epoch", hidden=(8,), batch=32, limit=False)
+    x, labels = check.inputs(case)
+    run = load("contenders.cydropout").Contender("", 1).epoch(case, x, labels)
+    for _ in range(30):
+        loss = run()
+    check.check(case, (x, labels), loss)
+    for wrong in (np.nan, 2.3):
+        with pytest.raises(check.WrongResult):
+            check.check(case, (x, labels), wrong)
 
 
 def test_targets_name_cases_that_are_run(load):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -36,3 +37,19 @@ def test_the_numpy_example_is_short():
         lines.index("rng, stream = np.random.default_rng(options.seed), MaskStream(options.seed)") :
     ]
     assert len([line for line in body if line.strip()]) <= 20
+
+
+def test_the_gallery_shows_every_variant(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    for directory in (EXAMPLES, EXAMPLES.parent / "benches"):
+        monkeypatch.syspath_prepend(str(directory))
+    import gallery
+
+    from suite.catalogue import VARIANTS
+
+    assert set(gallery.PICTURES) == {n for n, v in VARIANTS.items() if v.kind != "training"}
+    for name, picture in gallery.PICTURES.items():
+        values = np.asarray(picture(), float)
+        assert values.ndim == 2 and len(np.unique(values[~np.isnan(values)])) > 1, name
+    gallery.draw(tmp_path / "gallery.png")
+    assert (tmp_path / "gallery.png").stat().st_size > 10_000

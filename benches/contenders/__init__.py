@@ -25,9 +25,10 @@ CONTENDERS = {
     "TensorFlow": ("tensorflow", ""),
     "Numba": ("numba", ""),
     "thinc": ("thinc", ""),
+    "scikit-learn": ("sklearn", ""),
 }
 #: These run only where a case names them.
-ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline")
+ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline", "scikit-learn")
 DEFAULT = tuple(name for name in CONTENDERS if name not in ON_REQUEST)
 
 
@@ -63,8 +64,6 @@ class Base:
     forward = _cannot
     # (dropout(x), the gradient of it for dy), of x and dy
     forward_backward = _cannot
-    # the same of DropBlock, with the published gamma, scaled over the whole batch
-    blocks = _cannot
     # the keep mask alone, of nothing
     mask = _cannot
     # y = mask(x) for a mask that was drawn before, of x
@@ -73,6 +72,22 @@ class Base:
     fused = _cannot
     # the same in separate operations
     separate = _cannot
+    # (mean, standard deviation) over 50 noisy passes of the probabilities of a network, of x
+    monte_carlo = _cannot
+    # the mean loss of one training epoch, of x and labels
+    epoch = _cannot
+    # the matrix products and the optimizer's pass of that epoch alone
+    products = _cannot
+    # (y, the gradients of the floating inputs) of the variant that the case names
+    variant = _cannot
+
+
+def variant_of(module, case):
+    """Return the function of a module that stands for the variant of a case."""
+    name = case.variant.replace(" ", "_")
+    found = getattr(module, name, None)
+    refuse(found is None, f"{case.variant} is not written")
+    return found
 
 
 def refuse(condition, why):

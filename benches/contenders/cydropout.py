@@ -4,8 +4,7 @@ import os
 
 import numpy as np
 
-from contenders import Base
-from suite.case import BLOCK
+from contenders import Base, variant_of
 
 
 class Contender(Base):
@@ -15,10 +14,10 @@ class Contender(Base):
             os.environ["CYDROPOUT_ISA"] = variant
         import cydropout
         from cydropout.functional import bias_activation_dropout
-        from cydropout.masks import BlockMask, inference_mask
+        from cydropout.masks import inference_mask
 
         self.package, self.fused_pass = cydropout, bias_activation_dropout
-        self.inference_mask, self.block_mask = inference_mask, BlockMask
+        self.inference_mask = inference_mask
         cydropout.set_num_threads(threads)
         config = cydropout.show_config("dicts")
         self.versions = (("cydropout", config["version"]), ("build", config["build"]))
@@ -46,17 +45,6 @@ class Contender(Base):
         def run():
             mask = stream.draw(x.shape, rate, shared_axes=axes, storage=storage)
             return mask.apply(x, out=y), mask.apply(dy, out=dx)
-
-        return run
-
-    def blocks(self, case, x, dy):
-        stream, y, dx = self.stream, np.empty_like(x), np.empty_like(x)
-
-        def run():
-            mask = self.block_mask(
-                stream, x.shape, case.rate, BLOCK, gamma="paper", scaling="batch"
-            )
-            return mask.apply(x, out=y), mask.backward(dy, out=dx)
 
         return run
 
@@ -93,3 +81,23 @@ class Contender(Base):
             return dropout(y, rate, rng=stream, out=y)
 
         return run
+
+    def variant(self, case, *inputs):
+        from contenders.variants import cydropout as variants
+
+        return variant_of(variants, case)(case, self.stream, *inputs)
+
+    def epoch(self, case, x, labels):
+        from contenders.training import cydropout as training
+
+        return training.epoch(case, x, labels)
+
+    def products(self, case, x, labels):
+        from contenders.training import cydropout as training
+
+        return training.products(case, x, labels)
+
+    def monte_carlo(self, case, x):
+        from contenders.training import cydropout as training
+
+        return training.monte_carlo(case, self.stream, x)

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from contenders import Base, refuse
+from contenders import Base, refuse, variant_of
+from contenders.training import jax as training
+from contenders.variants import jax as variants
 
 
 class Contender(Base):
@@ -63,3 +65,23 @@ class Contender(Base):
     def fused(self, case, z, b):
         dropout = self._dropout(case)
         return self._run(lambda key, z, b: dropout(key, jax.nn.relu(z + b)), z, b)
+
+    def variant(self, case, *inputs):
+        layer = variant_of(variants, case)(case)
+        floats = [i for i, x in enumerate(inputs[:-1]) if x.dtype.kind == "f"]
+
+        def both(key, *inputs):
+            *inputs, dy = inputs
+
+            def of(*wanted):
+                for i, x in zip(floats, wanted, strict=True):
+                    inputs[i] = x
+                return layer(key, *inputs)
+
+            y, back = jax.vjp(of, *(inputs[i] for i in floats))
+            return y, *back(dy)
+
+        return self._run(both, *inputs)
+
+    def epoch(self, case, x, labels):
+        return training.epoch(case, self.key, x, labels)

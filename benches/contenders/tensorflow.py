@@ -5,7 +5,9 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
-from contenders import Base, refuse
+from contenders import Base, refuse, variant_of
+from contenders.training import tensorflow as training
+from contenders.variants import tensorflow as variants
 
 
 class Contender(Base):
@@ -57,3 +59,18 @@ class Contender(Base):
     def fused(self, case, z, b):
         dropout = self._dropout(case)
         return self._run(lambda z, b: dropout(tf.nn.relu(z + b)), z, b)
+
+    def variant(self, case, *inputs):
+        layer = variant_of(variants, case)(case)
+        x, dy = inputs
+
+        def both(x, dy):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x)
+            return y, tape.gradient(y, x, dy)
+
+        return self._run(both, x, dy)
+
+    def epoch(self, case, x, labels):
+        return training.epoch(case, x, labels)

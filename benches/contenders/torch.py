@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from contenders import Base, refuse
-from suite.case import BLOCK
+from contenders import Base, refuse, variant_of
+from contenders.training import torch as training
+from contenders.variants import torch as variants
 
 F = torch.nn.functional
 CHUNK = 2**15  # elements that stay in a second-level cache, with their random numbers
@@ -36,7 +37,7 @@ class Contender(Base):
 
     def numpy(self, result):
         if isinstance(result, tuple):
-            return tuple(map(self.numpy, result))
+            return tuple(self.numpy(part) for part in result if part is not None)
         return (result.float() if result.dtype == torch.bfloat16 else result).detach().numpy()
 
     def _function(self, function):
@@ -127,27 +128,6 @@ class Contender(Base):
 
         return run
 
-    def blocks(self, case, x, dy):
-        refuse(self.recipe, "autograd is PyTorch's")
-        x, dy = self._tensor(case, x), self._tensor(case, dy)
-        valid = [n - BLOCK + 1 for n in case.shape[2:]]
-        places = case.shape[2] * case.shape[3] / (valid[0] * valid[1])
-        gamma, edges = case.rate * places / BLOCK**2, (BLOCK - 1,) * 4
-
-        def drop_blocks(x):
-            seeds = torch.empty(*case.shape[:2], *valid, dtype=x.dtype).bernoulli_(gamma)
-            keep = 1 - F.max_pool2d(F.pad(seeds, edges), BLOCK, stride=1)
-            return x * (keep * (keep.numel() / keep.sum()))
-
-        dropped = self._function(drop_blocks)
-        x.requires_grad_()
-
-        def run():
-            y = dropped(x)
-            return y, torch.autograd.grad(y, x, dy)[0]
-
-        return run
-
     def mask(self, case):
         refuse(self.compiled, "the eager form is PyTorch's")
         keep = torch.empty(case.size, dtype=torch.bool)
@@ -177,3 +157,23 @@ class Contender(Base):
         refuse(self.compiled or self.recipe, "the eager form is PyTorch's")
         z, b = self._tensor(case, z), self._tensor(case, b)
         return lambda: relu_dropout(z, b, case.rate)
+
+    def variant(self, case, *inputs):
+        refuse(self.recipe, "autograd is PyTorch's")
+        layer = self._function(variant_of(variants, case)(case))
+        *inputs, dy = (torch.from_numpy(x) for x in inputs)
+        wanted = [x.requires_grad_() for x in inputs if x.is_floating_point()]
+
+        def run():
+            y = layer(*inputs)
+            return y, *torch.autograd.grad(y, wanted, dy, allow_unused=True)
+
+        return run
+
+    def epoch(self, case, x, labels):
+        refuse(self.recipe, "the eager form is PyTorch's")
+        return training.epoch(case, self.compiled, x, labels)
+
+    def monte_carlo(self, case, x):
+        refuse(self.recipe, "the eager form is PyTorch's")
+        return training.monte_carlo(case, self._function, x)

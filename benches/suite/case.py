@@ -5,12 +5,13 @@ import math
 
 import numpy as np
 
-#: Along an axis, of a block that is dropped as a whole.
-BLOCK = 7
 #: What a figure is, as it is written.
 NS_PER_ELEMENT = "ns/element"
 US_PER_CALL = "µs/call"
 BYTES_PER_ELEMENT = "bytes/element"
+SECONDS_PER_EPOCH = "s/epoch"
+#: The samples of an epoch, however many a run takes.
+EPOCH = 60_000
 _PATTERN = 2**20
 
 
@@ -29,6 +30,8 @@ class Case:
     threads : the numbers of threads to race, each contender with each; 0 stands for all
     contenders : which take part; all if empty
     limit : whether the scale copies run beside it
+    variant : which one, of the operation "variant"
+    hidden, batch : units of the hidden layers and samples of a step, of the operation "epoch"
     """
 
     operation: str
@@ -41,6 +44,9 @@ class Case:
     unit: str = NS_PER_ELEMENT
     contenders: tuple[str, ...] = ()
     limit: bool = True
+    variant: str = ""
+    hidden: tuple[int, ...] = ()
+    batch: int = 0
 
     @classmethod
     def from_json(cls, fields):
@@ -50,6 +56,13 @@ class Case:
     @property
     def size(self):
         return math.prod(self.shape)
+
+    @property
+    def per_second(self):
+        """What a run of one second means in the unit of the case."""
+        if self.unit == SECONDS_PER_EPOCH:
+            return EPOCH / self.shape[0]
+        return 1e6 if self.unit == US_PER_CALL else 1e9 / self.size
 
     @property
     def nbytes(self):
@@ -107,8 +120,11 @@ class Case:
         if self.per_neuron:
             rate = f"a rate per neuron, mean {self.rate / 2:g}"
         axes = f"axes {', '.join(map(str, self.shared_axes))} shared" if self.shared_axes else ""
-        return (self.operation.replace("_", " + " if "forward_" in self.operation else " "),
-                shape, self.dtype, rate, axes)
+        operation = self.operation.replace("_", " + " if "forward_" in self.operation else " ")
+        if self.hidden:
+            shape = "-".join(map(str, [self.shape[1], *self.hidden, 10]))
+            return operation, shape, f"batch {self.batch}", rate
+        return (self.variant or operation, shape, self.dtype, rate, axes)
 
 
 def amount(size):

@@ -2,28 +2,26 @@
 
 import numpy as np
 
-from suite.case import BLOCK
+from suite import steps, variants
+from suite.expect import WrongResult, expect
+
+__all__ = ["WrongResult", "check", "differ", "inputs"]
 
 SIGMAS = 6
 SAMPLE = 2**22
 TOLERANCE = {"float16": 1e-2, "bfloat16": 2e-2, "float32": 1e-5, "float64": 1e-6}
 
 
-class WrongResult(Exception):
-    """A contender computes something else."""
-
-
-def expect(condition, what):
-    if not condition:
-        raise WrongResult(what)
-
-
 def inputs(case):
     """Return the arrays that the operation gets."""
+    if case.operation in ("variant", "monte_carlo"):
+        return variants.inputs(case)
+    if case.operation in ("epoch", "products"):
+        return steps.inputs(case)
     x = case.array(0)
     if case.operation == "mask":
         return ()
-    if case.operation in ("forward_backward", "blocks"):
+    if case.operation == "forward_backward":
         return x, case.array(1)
     if case.operation in ("fused", "separate"):
         return x, case.array(1)[0]
@@ -32,12 +30,14 @@ def inputs(case):
 
 def check(case, arrays, result):
     """Raise WrongResult unless the result of the operation on the arrays is right."""
+    if case.operation in ("variant", "monte_carlo"):
+        return variants.check(case, arrays, result)
+    if case.operation in ("epoch", "products"):
+        return steps.check(case, result)
     if case.operation == "copy":
         return _check_copy(case, *arrays, result)
     if case.operation == "mask":
         return _check_rate(case, np.asarray(result) == 0)
-    if case.operation == "blocks":
-        return _check_blocks(case, arrays, result)
     if case.operation == "forward_backward":
         y, dx = result
         _check_scale(case, arrays[0], y)
@@ -61,29 +61,6 @@ def _check_scale(case, x, y):
     expect(np.shape(y) == case.shape, f"its shape is {np.shape(y)}")
     _check_kept(case, x, y)
     _check_rate(case, np.asarray(y) == 0)
-
-
-def _check_blocks(case, arrays, results):
-    """What is dropped is made of whole blocks, and the rest scaled by numel / kept of the batch."""
-    dropped = np.asarray(results[0]) == 0
-    expect(_same(dropped, np.asarray(results[1]) == 0), "the gradient has another mask")
-    scale = dropped.size / (dropped.size - np.count_nonzero(dropped))
-    for x, y in zip(arrays, results, strict=True):
-        expect(np.allclose(_sample(y), _sample(x * scale * ~dropped), rtol=TOLERANCE[case.dtype]),
-               "a kept element is not x numel / kept")
-    whole = dropped
-    for axis in (2, 3):
-        windows = np.lib.stride_tricks.sliding_window_view(whole, BLOCK, axis)
-        whole = windows.all(-1)
-    # Overlaps take some of the rate, the more of them the higher it is.
-    expect(0.7 * case.rate < dropped.mean() < 1.02 * case.rate,
-           f"it drops {dropped.mean():.4f} of the elements")
-    for axis in (2, 3):
-        edge = [(0, 0)] * 4
-        edge[axis] = (BLOCK - 1, BLOCK - 1)
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(whole, edge), BLOCK, axis)
-        whole = windows.any(-1)
-    expect(_same(whole, dropped), "what is dropped is not made of blocks")
 
 
 def _check_kept(case, x, y):
@@ -116,9 +93,12 @@ def _check_share(case, dropped):
 
 def differ(case, first, second):
     """Raise WrongResult if two runs that draw dropped the same elements of a large input."""
-    if case.operation in ("copy", "ready_mask") or case.size < 1024:
+    if case.operation in ("copy", "ready_mask", "epoch", "products") or case.size < 1024:
         return
     first, second = (r[0] if isinstance(r, tuple) else r for r in (first, second))
+    if case.operation in ("variant", "monte_carlo"):
+        quiet = case.variant in ("LayerDrop", "RDropLoss")  # one decision for all, or none
+        return expect(quiet or not _same(first, second), "two runs have the same noise")
     expect(not _same(np.asarray(first) == 0, np.asarray(second) == 0), "two runs drop the same")
 
 

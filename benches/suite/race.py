@@ -136,7 +136,6 @@ def race(case, pool, effort, tell=lambda text: None):
                     runners.append(runner)
                 elif operation != "copy":
                     left_out[process.name] = _reason(process.name, answer)
-    per = 1e6 if case.unit.startswith("µs") else 1e9 / case.size
     for turn in range(effort.rounds):
         for runner in runners:
             if turn % runner.stride == 0:
@@ -145,7 +144,7 @@ def race(case, pool, effort, tell=lambda text: None):
                 if "seconds" not in answer:
                     left_out[runner.entry.contender] = _reason(runner.entry.contender, answer)
                     continue
-                runner.entry.samples.append(answer["seconds"] * per)
+                runner.entry.samples.append(answer["seconds"] * case.per_second)
     for runner in runners:
         runner.process.ask("release")
     return Outcome(case, [r.entry for r in runners if r.entry.samples], left_out)

@@ -5,7 +5,7 @@ import json
 from datetime import date
 
 from contenders import CONTENDERS
-from suite import plots, tables, targets
+from suite import family, plots, tables, targets
 from suite.machine import describe
 
 FILL = (
@@ -81,4 +81,8 @@ def write_pages(directory):
             reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
             parts.append(f"Where a cell is empty: {reasons}.")
     (directory / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
-    return ["RESULTS.md", *(name for name, _ in pictures)]
+    pages = ["RESULTS.md"]
+    if "variants" in results:
+        (directory / "VARIANTS.md").write_text(family.page(results["variants"], fields))
+        pages.append("VARIANTS.md")
+    return [*pages, *(name for name, _ in pictures)]

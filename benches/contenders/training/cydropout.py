@@ -1,0 +1,66 @@
+"""This library: `Trainer.fit`."""
+
+import itertools
+
+import numpy as np
+
+from cydropout import Trainer, predict_mc
+from cydropout.functional import adam_step
+from cydropout.layers import Dense, Dropout, ReLU, Sequential
+
+
+def network(hidden, rate):
+    layers = []
+    for units in hidden:
+        layers += [Dense(units, init="he"), ReLU()]
+        layers += [Dropout(rate)] if rate else []
+    return Sequential([*layers, Dense(10)])
+
+
+def monte_carlo(case, stream, x):
+    model = network((512, 512), case.rate)
+    model.build(x.shape[1:], 0)
+
+    def run():
+        found = predict_mc(
+            model, x, 50, rng=stream, batch_size=len(x), outputs="logits", num_threads=None)
+        return found.mean, found.std
+
+    return run
+
+
+def epoch(case, x, labels):
+    model = network(case.hidden, case.rate)
+    trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
+
+    def run():
+        history = trainer.fit(x, labels, epochs=1, batch_size=case.batch, progress=False)
+        return history.records[-1]["loss"]
+
+    return run
+
+
+def products(case, x, labels):
+    """Return a run of what a step cannot do without: the products, and Adam's pass."""
+    sizes = [case.shape[1], *case.hidden, 10]
+    rng = np.random.default_rng(0)
+    weights = [rng.standard_normal((m, n), "f4") for m, n in itertools.pairwise(sizes)]
+    states = [[np.zeros_like(w) for _ in range(3)] for w in weights]
+    units = [np.empty((case.batch, n), "f4") for n in sizes]
+    slopes = [np.empty_like(u) for u in units]
+    settings = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "step": 1}
+
+    def run():
+        for start in range(0, len(x) - case.batch + 1, case.batch):
+            units[0] = x[start : start + case.batch]
+            for i, w in enumerate(weights):
+                np.matmul(units[i], w, out=units[i + 1])
+            for i in range(len(weights) - 1, -1, -1):
+                np.matmul(units[i].T, slopes[i + 1], out=states[i][0])
+                if i:
+                    np.matmul(slopes[i + 1], weights[i].T, out=slopes[i])
+            for w, state in zip(weights, states, strict=True):
+                adam_step(w, *state, **settings, num_threads=1)
+        return 0.0
+
+    return run
