@@ -7,7 +7,9 @@ from training_cases import CLASSES, SAMPLES, Crash, Stop, assert_same_bits, netw
 from cydropout import MaskStream, Trainer
 from cydropout.callbacks import Callback, RateSchedule
 from cydropout.layers import (
+    ConcreteDropout,
     Context,
+    CutoutDropout,
     Dense,
     Dropout,
     GaussianDropout,
@@ -16,6 +18,7 @@ from cydropout.layers import (
     Sequential,
     StochasticDepth,
 )
+from cydropout.optimizers import SGD
 from cydropout.schedules import Curriculum, Linear
 
 STEPS = -(-SAMPLES // 32)
@@ -185,3 +188,18 @@ def test_nonsense_is_refused(data):
     with pytest.raises(ValueError, match=r"rate.*1\.5"):
         fit(model, data, RateSchedule(lambda step: 1.5))
     assert model.layers[1].rate == 0.5
+
+
+def test_rates_that_are_learned_or_given_otherwise_are_left_alone(data):
+    cut = CutoutDropout(size=1)
+    concrete = ConcreteDropout(Dense(CLASSES), 0.3)
+    reshaped = Sequential([Dropout(0.2), concrete])
+    schedule = RateSchedule(lambda step: 0.6)
+    t = Trainer(reshaped, "softmax_cross_entropy", SGD(0.0), rng=0)
+    t.fit(*data, epochs=1, callbacks=[schedule], progress=False)
+    assert reshaped.layers[0].rate == 0.6 and concrete.rate == pytest.approx(0.3)
+    with pytest.raises(ValueError, match="found no layer"):
+        schedule.on_train_begin(Trainer(Sequential([cut]), "mean_squared_error", "sgd"), ())
+    named = RateSchedule(lambda step: 0.6, [concrete])
+    t.fit(*data, epochs=1, callbacks=[named], progress=False)
+    assert concrete.rate == pytest.approx(0.6)

@@ -184,8 +184,9 @@ class RateSchedule(Callback):
         `cydropout.schedules`, or a function such as ``lambda step: min(0.5, step / 1000)``.
     layers : sequence of Layer or str, optional
         The layers, or their paths, as in ``["2.dropout"]``; of one that holds others, all inside.
-        By default every layer of the model whose rate can be set and is one number, but a layer
-        with a dropout of its own, such as `Dense`, only if that begins with a rate above 0.
+        By default every layer of the model whose rate can be set, is one number, and is not
+        learned; a layer with a dropout of its own, such as `Dense`, only if that begins with a
+        rate above 0.
 
     Raises
     ------
@@ -218,7 +219,9 @@ class RateSchedule(Callback):
             found = [
                 holder
                 for owner, holder in _rates(model)
-                if np.ndim(holder.rate) == 0 and (owner is holder or holder.rate > 0)
+                if isinstance(holder.rate, float)
+                and not holder.learns_rate
+                and (owner is holder or holder.rate > 0)
             ]
             if not found:
                 raise ValueError("RateSchedule found no layer with a rate that can be set")
@@ -262,6 +265,5 @@ def _rates(model: Layer) -> Iterator[tuple[Layer, Any]]:
 
 
 def _can_set(layer: Layer) -> bool:
-    # A rate that is learned can be read only.
     kind = getattr(type(layer), "rate", None)
     return kind.fset is not None if isinstance(kind, property) else "rate" in vars(layer)

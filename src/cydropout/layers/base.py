@@ -171,6 +171,8 @@ class Layer:
 
     #: Whether the input is made of integers, which a `Sequential` then leaves as they are.
     takes_integers: bool = False
+    #: Whether the rate is a parameter, which schedules then leave alone.
+    learns_rate: bool = False
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not name or "." in name):

@@ -23,6 +23,7 @@ class LearnedNoise(NoisyLayer):
     parameter_name: ClassVar[str]
     noise: ClassVar[type[NoiseMask]]
 
+    learns_rate = True
     per_unit: bool
 
     @property
