@@ -46,9 +46,10 @@ def openmp():
 def extensions():
     compile_flags, link_flags = openmp()
     common = {
-        "include_dirs": [numpy.get_include(), str(KERNELS)],
+        "include_dirs": [numpy.get_include(), str(KERNELS / "lanes")],
         "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
-        "depends": [str(p) for pattern in ("*.pxi", "*.pxd", "*.h") for p in KERNELS.glob(pattern)],
+        "depends": [str(path) for suffix in ("pxi", "pxd", "h")
+                    for path in KERNELS.rglob(f"*.{suffix}")],
     }
     yield Extension("cydropout._kernels.api", [str(KERNELS / "api.pyx")], **common,
                     extra_compile_args=FLAGS + compile_flags, extra_link_args=link_flags)

@@ -142,16 +142,14 @@ PICTURES = {
 
 def draw(path):
     """Draw all of them into one file."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
 
     columns = 6
     rows = -(-len(PICTURES) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(1.7 * columns, 1.85 * rows), layout="constrained")
-    colors = matplotlib.colormaps["magma"].with_extremes(bad="white")
+    figure = Figure(figsize=(1.7 * columns, 1.85 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns)
+    colors = colormaps["magma"].with_extremes(bad="white")
     for place in axes.flat:
         place.set_axis_off()
     for place, (name, picture) in zip(axes.flat, PICTURES.items(), strict=False):

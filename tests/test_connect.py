@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import reference
-import reference_dropconnect as formula
+import reference_drop_connect as formula
 
 from cydropout import MaskStream, _kernels
 from cydropout.functional import dropconnect, dropconnect_backward

@@ -26,14 +26,14 @@ cdef table_t *table = NULL
 cdef int default_threads = 1
 cdef bint serial_child = False
 
-include "threads.pxi"
-include "cface.pxi"
-include "plan.pxi"
-include "noise.pxi"
-include "connect.pxi"
-include "regions.pxi"
-include "attention.pxi"
-include "tables.pxi"
+include "parts/threads.pxi"
+include "parts/cface.pxi"
+include "parts/plan.pxi"
+include "parts/noise.pxi"
+include "parts/connect.pxi"
+include "parts/regions.pxi"
+include "parts/softmax.pxi"
+include "parts/gather.pxi"
 
 
 def use(capsule):

@@ -4,7 +4,7 @@ from cydropout._kernels.threads import get_num_threads, set_num_threads
 
 from .attention import AttentionMask, softmax_dropout, softmax_dropout_backward
 from .config import show_config
-from .dropconnect import dropconnect, dropconnect_backward
+from .drop_connect import dropconnect, dropconnect_backward
 from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
 from .gather import gather, scatter_add

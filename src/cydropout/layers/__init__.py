@@ -8,11 +8,11 @@ from .batchwise import BatchwiseDropout
 from .concrete import ConcreteDropout
 from .cutout import CutoutDropout
 from .dense import Dense
+from .drop_block import DropBlock1D, DropBlock2D, DropBlock3D
+from .drop_connect import DropConnect
 from .drop_head import DropHead
-from .dropblock import DropBlock1D, DropBlock2D, DropBlock3D
-from .dropconnect import DropConnect
+from .drop_walk import DropWalk2D
 from .dropout import Dropout
-from .dropwalk import DropWalk2D
 from .embedding import Embedding, EmbeddingDropout
 from .feature import FeatureDropout
 from .flatten import Flatten
