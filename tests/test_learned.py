@@ -11,6 +11,7 @@ from cydropout.layers import (
     Context,
     Dense,
     Flatten,
+    GaussianDropout,
     Sequential,
     VariationalGaussianDropout,
 )
@@ -263,3 +264,29 @@ def test_settings_before_and_after_build():
     assert layer.units == 3 and layer.parameter.value.dtype == np.float32
     assert concrete(layer=False).get_config()["layer"] is None
     assert concrete().get_config()["layer"]["kind"] == "dense"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [
+    lambda **settings: GaussianDropout(0.4, **settings),
+    lambda **settings: ConcreteDropout(None, 0.3, per_unit=True, **settings),
+    lambda **settings: VariationalGaussianDropout(0.3, **settings),
+])
+def test_layers_hold_their_noise_for_the_way_back(make, dtype):
+    x, dy = np.random.default_rng(0).standard_normal((2, 50, 40)).astype(dtype)
+    found = set()
+    for settings, backward, holds in [
+        ({}, True, True), ({}, False, False), ({"storage": "seed"}, True, False),
+    ]:
+        layer = make(**settings)
+        assert layer.get_config()["storage"] == settings.get("storage", "values")
+        layer.build(x.shape[-1:], dtype=dtype)
+        masks = {}
+        y, back = layer.forward(x, Context(True, MaskStream(3), masks=masks, backward=backward))
+        assert (masks[layer].nbytes > 0) is holds
+        results = [y, back(dy), *(p.grad for p in layer.parameters())]
+        assert (masks[layer].nbytes > 0) is holds
+        found.add(b"".join(a.tobytes() for a in results))
+    assert len(found) == 1
+    with pytest.raises(ValueError, match="'bits'"):
+        make(storage="bits")

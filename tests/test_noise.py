@@ -163,10 +163,50 @@ def test_the_mean_of_concrete_noise(logit, temperature):
     assert abs((f**2).mean() - (exact**2).mean()) < 5 * (exact**2).std() / np.sqrt(size)
 
 
+@EITHER
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("offset", [0, 11, 64, 2**33 + 77])
+@pytest.mark.parametrize("size", [1, 31, 32, 65, 2047, 2048, 5003])
+def test_what_is_held_is_what_was_drawn(build, make, parameters, formula, size, offset, dtype):
+    dtype = dtype_named(dtype)
+    x, dy = np.random.default_rng(0).standard_normal((2, size)).astype(dtype)
+    for value in (0.5, np.resize(parameters, size)):
+        held, drawn = (
+            make(size, value, offset=offset, storage=storage) for storage in ("values", "seed"))
+        assert held.nbytes == drawn.nbytes == 0
+        y, expected = drawn.apply(x), drawn.gradients(x, dy)
+        # The first use holds, of whatever kind it is; the later ones read.
+        for _ in range(2):
+            assert held.apply(x).tobytes() == y.tobytes()
+        other = make(size, value, offset=offset)
+        for mask in (held, other, other):
+            found = mask.gradients(x, dy)
+            assert [a.tobytes() for a in found] == [a.tobytes() for a in expected]
+        item = 8 if make is concrete and dtype == np.float64 else 4
+        assert held.nbytes == other.nbytes == (size + 31) // 32 * 32 * item
+        assert drawn.nbytes == 0
+
+
+@EITHER
+def test_what_is_held_serves_any_threads_and_dtypes(build, make, parameters, formula):
+    x = np.random.default_rng(0).standard_normal((140_001, 5))
+    arrays = [x.astype(dtype) for dtype in ("f8", "f4", "f2", "f4", "f8")]
+    drawn = [make(x.shape, parameters, storage="seed").apply(a).tobytes() for a in arrays]
+    # Whichever precision comes first is the one that Concrete noise holds.
+    for order in (slice(None), slice(1, None)):
+        for threads in (1, 2, 3):
+            mask = make(x.shape, parameters)
+            found = [mask.apply(a, num_threads=threads).tobytes() for a in arrays[order]]
+            assert found == drawn[order]
+            assert mask.variates.tobytes() == make(x.shape, parameters).variates.tobytes()
+
+
 def test_slices_and_pickles_are_the_same_noise():
     whole = concrete(5000)
     np.testing.assert_array_equal(concrete(1000, offset=1234).values, whole.values[1234:2234])
+    assert whole.nbytes == 5024 * 4
     twin = pickle.loads(pickle.dumps(whole))
+    assert twin.nbytes == 0
     np.testing.assert_array_equal(twin.values, whole.values)
     assert repr(twin) == repr(whole) and "temperature=0.1" in repr(whole)
 
@@ -214,6 +254,7 @@ def test_autograd_of_the_published_formula_agrees(dtype):
         ({"logit": 0.0, "temperature": np.nan}, ValueError, "nan"),
         ({"logit": 0.0, "temperature": [1.0]}, ValueError, "temperature"),
         ({"logit": 0.0, "offset": -1}, ValueError, "-1"),
+        ({"logit": 0.0, "storage": "bits"}, ValueError, "'bits'"),
     ],
 )
 def test_bad_arguments_take_no_draw(arguments, error, message):

@@ -91,7 +91,10 @@ class Noise:
         theta: np.ndarray,
         logistic: bool = False,
         sharpness: float = 1.0,
+        store: bool = False,
     ) -> None: ...
+    @property
+    def nbytes(self) -> int: ...
     def apply(
         self, x: np.ndarray, y: np.ndarray, code: int, num_threads: int = 0
     ) -> None: ...

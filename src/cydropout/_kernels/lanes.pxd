@@ -46,32 +46,38 @@ cdef extern from "lanes.h" nogil:
     void variates "cyd_variates"(
         uint64_t key, uint64_t draw, uint64_t first, uint64_t chunks, int logistic,
         float *v) noexcept
+    void noise_parts_f32 "cyd_noise_parts_f32"(
+        float *part, const float *n, const float *theta, uint64_t step, float sharpness,
+        uint64_t count) noexcept
+    void noise_parts_f64 "cyd_noise_parts_f64"(
+        double *part, const float *n, const double *theta, uint64_t step, double sharpness,
+        uint64_t count) noexcept
     void noise_f16 "cyd_noise_f16"(
-        f16 *y, const f16 *x, const float *n, const float *theta, uint64_t stride,
+        f16 *y, const f16 *x, const void *parts, const float *theta, uint64_t stride,
         uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
     void noise_bf16 "cyd_noise_bf16"(
-        bf16 *y, const bf16 *x, const float *n, const float *theta, uint64_t stride,
+        bf16 *y, const bf16 *x, const void *parts, const float *theta, uint64_t stride,
         uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
     void noise_f32 "cyd_noise_f32"(
-        float *y, const float *x, const float *n, const float *theta, uint64_t stride,
+        float *y, const float *x, const void *parts, const float *theta, uint64_t stride,
         uint64_t step, float sharpness, uint64_t count, int logistic) noexcept
     void noise_f64 "cyd_noise_f64"(
-        double *y, const double *x, const float *n, const double *theta, uint64_t stride,
+        double *y, const double *x, const void *parts, const double *theta, uint64_t stride,
         uint64_t step, double sharpness, uint64_t count, int logistic) noexcept
     void noise_back_f16 "cyd_noise_back_f16"(
-        f16 *dx, float *total, const f16 *dy, const f16 *x, const float *n,
+        f16 *dx, float *total, const f16 *dy, const f16 *x, const void *parts,
         const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
         int logistic) noexcept
     void noise_back_bf16 "cyd_noise_back_bf16"(
-        bf16 *dx, float *total, const bf16 *dy, const bf16 *x, const float *n,
+        bf16 *dx, float *total, const bf16 *dy, const bf16 *x, const void *parts,
         const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
         int logistic) noexcept
     void noise_back_f32 "cyd_noise_back_f32"(
-        float *dx, float *total, const float *dy, const float *x, const float *n,
+        float *dx, float *total, const float *dy, const float *x, const void *parts,
         const float *theta, uint64_t stride, uint64_t step, float sharpness, uint64_t count,
         int logistic) noexcept
     void noise_back_f64 "cyd_noise_back_f64"(
-        double *dx, double *total, const double *dy, const double *x, const float *n,
+        double *dx, double *total, const double *dy, const double *x, const void *parts,
         const double *theta, uint64_t stride, uint64_t step, double sharpness, uint64_t count,
         int logistic) noexcept
 

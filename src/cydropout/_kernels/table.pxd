@@ -75,6 +75,8 @@ ctypedef struct noise_t:
     uint64_t stride           # from one row of theta to the next
     const float *theta32      # rows of a period and a tile, or of 32 times the same
     const double *theta64
+    void *held                # the parts of noise.h, up to a multiple of 32 elements
+    source_t source
     # Of a backward pass alone.
     const void *x
     sums_t sums

@@ -48,6 +48,8 @@ class Context:
         The masks of a training pass by layer. A layer that finds its mask there uses it; one that
         does not draws a mask and puts it there. So a dict that starts empty tells which masks were
         used, passed again it has them used again, and cleared it ends that.
+    backward : bool
+        False where nobody goes back, as in Monte Carlo dropout: noise then holds nothing for it.
     """
 
     training: bool = False
@@ -55,6 +57,7 @@ class Context:
     num_threads: int | None = 1
     input_gradient: bool = True
     masks: dict[Layer, Any] | None = None
+    backward: bool = True
 
     def draw(
         self,
@@ -76,6 +79,8 @@ class Context:
         """Return ``kind(stream, shape, ...)``, or at inference the identity."""
         if not self.training:
             return inference_mask(shape, 0.0)
+        if "storage" in options and not self.backward:
+            options["storage"] = "seed"
         return kind(self.training_stream(), shape, *args, **options)
 
     def training_stream(self) -> MaskStream:

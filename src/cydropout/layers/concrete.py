@@ -10,6 +10,7 @@ import numpy as np
 from .._rates import check_number
 from ..masks import ConcreteMask
 from ..masks.concrete import check_temperature
+from ..masks.noise import Storage, check_storage
 from .base import Array, Backward, Context, Layer, Shape
 from .learned import LearnedNoise
 from .wrapper import Identity, Wrapper
@@ -44,6 +45,9 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         t; the lower, the closer to dropout.
     weight_regularizer, dropout_regularizer : float
         w_r and d_r.
+    storage : {"values", "seed"}
+        Hold what was drawn for the backward pass, 4 bytes an element (8 of float64),
+        or draw it again.
     name : str, optional
         Name within a `Sequential`.
 
@@ -69,6 +73,7 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         temperature: float = 0.1,
         weight_regularizer: float = 1e-6,
         dropout_regularizer: float = 1e-5,
+        storage: Storage = "values",
         name: str | None = None,
     ) -> None:
         Wrapper.__init__(self, Identity() if layer is None else layer, name=name)
@@ -76,6 +81,7 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         self.temperature = check_temperature(temperature)
         self.weight_regularizer = check_number(weight_regularizer, "weight_regularizer", 0)
         self.dropout_regularizer = check_number(dropout_regularizer, "dropout_regularizer", 0)
+        self.storage = check_storage(storage)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters: the logit, and those of the layer inside."""
@@ -97,7 +103,8 @@ class ConcreteDropout(LearnedNoise, Wrapper):
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the noise of one pass."""
         logit = self.parameter.value
-        return ctx.draw_as(ConcreteMask, shape, logit, temperature=self.temperature)
+        return ctx.draw_as(
+            ConcreteMask, shape, logit, temperature=self.temperature, storage=self.storage)
 
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return the layer's output of noisy ``x``, and the way back; see `LearnedNoise`."""
@@ -138,4 +145,5 @@ class ConcreteDropout(LearnedNoise, Wrapper):
             "temperature": self.temperature,
             "weight_regularizer": self.weight_regularizer,
             "dropout_regularizer": self.dropout_regularizer,
+            "storage": self.storage,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..masks import FactorMask, GaussianMask
+from ..masks.noise import Storage, check_storage
 from .base import Context, Shape
 from .masked import MaskedLayer
 
@@ -20,6 +21,8 @@ class GaussianDropout(MaskedLayer):
     rate : float or array
         The dropout rate whose variance the noise has; an array gives one rate per element of the
         trailing axes. At rate 1, whose variance is infinite, all is 0.
+    storage : {"values", "seed"}
+        Hold what was drawn for the backward pass, 4 bytes an element, or draw it again.
     name : str, optional
         Name within a `Sequential`.
 
@@ -31,10 +34,20 @@ class GaussianDropout(MaskedLayer):
 
     one_rate = False
 
+    def __init__(
+        self, rate: Any, *, storage: Storage = "values", name: str | None = None
+    ) -> None:
+        super().__init__(rate, name=name)
+        self.storage = check_storage(storage)
+
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the noise of one pass."""
-        return ctx.draw_as(GaussianMask, shape, self.rate)
+        return ctx.draw_as(GaussianMask, shape, self.rate, storage=self.storage)
 
     def given(self, array: Any, shape: Shape) -> FactorMask:
         """Return the noise whose factors are ``array``."""
         return FactorMask(shape, array)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "storage": self.storage}

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._rates import check_one_rate
 from ..masks import FactorMask, NoiseMask
+from ..masks.noise import Storage
 from .base import Array, Backward, Context, Parameter, Shape, as_float, native_dtype
 from .masked import NoisyLayer
 
@@ -17,7 +18,7 @@ class LearnedNoise(NoisyLayer):
 
     It is one number or, with ``per_unit``, one for each place of the last axis, and is called
     `parameter_name`; noise of the class `noise` gives its gradient. Between forward and backward
-    only the input is held.
+    the input is held and, unless ``storage="seed"``, what was drawn.
     """
 
     parameter_name: ClassVar[str]
@@ -25,6 +26,7 @@ class LearnedNoise(NoisyLayer):
 
     learns_rate = True
     per_unit: bool
+    storage: Storage
 
     @property
     def units(self) -> int:

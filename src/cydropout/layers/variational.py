@@ -8,6 +8,7 @@ import numpy as np
 
 from .._rates import check_number
 from ..masks import GaussianMask
+from ..masks.noise import Storage, check_storage
 from .base import Array, Context, Shape
 from .learned import LearnedNoise
 
@@ -59,6 +60,8 @@ class VariationalGaussianDropout(LearnedNoise):
     kl_weight : float
         ``1 / N`` for a loss that is a mean over N samples, times the number of weights that a unit
         goes to where these are meant to be noisy.
+    storage : {"values", "seed"}
+        Hold what was drawn for the backward pass, 4 bytes an element, or draw it again.
     name : str, optional
         Name within a `Sequential`.
 
@@ -79,6 +82,7 @@ class VariationalGaussianDropout(LearnedNoise):
         per_unit: bool = False,
         kl: Literal["molchanov", "kingma"] = "molchanov",
         kl_weight: float = 1e-4,
+        storage: Storage = "values",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -87,6 +91,7 @@ class VariationalGaussianDropout(LearnedNoise):
             raise ValueError(f"kl {kl!r} is unknown; use one of {', '.join(DIVERGENCES)}")
         self.kl = kl
         self.kl_weight = check_number(kl_weight, "kl_weight", 0)
+        self.storage = check_storage(storage)
 
     @property
     def alpha(self) -> Any:
@@ -98,7 +103,8 @@ class VariationalGaussianDropout(LearnedNoise):
 
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the noise of one pass."""
-        return ctx.draw_as(GaussianMask, shape, sigma=np.exp(self._log_alpha / 2))
+        sigma = np.exp(self._log_alpha / 2)
+        return ctx.draw_as(GaussianMask, shape, sigma=sigma, storage=self.storage)
 
     def slope(self, used: GaussianMask, gradient: Array) -> Array:
         """Return the gradient of log alpha: ``sqrt(alpha) / 2`` times that of sqrt(alpha)."""
@@ -122,4 +128,5 @@ class VariationalGaussianDropout(LearnedNoise):
             "per_unit": self.per_unit,
             "kl": self.kl,
             "kl_weight": self.kl_weight,
+            "storage": self.storage,
         }

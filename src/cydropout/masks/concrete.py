@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout._rates import check_finite, check_number, periodic
-from cydropout.masks.noise import NoiseMask
+from cydropout.masks.noise import NoiseMask, Storage
 from cydropout.random import MaskStream
 
 
@@ -25,6 +25,9 @@ class ConcreteMask(NoiseMask):
         ``log(p / (1 - p))``; an array broadcasts against the trailing axes.
     temperature : float
         Above 0.
+    storage : {"values", "seed"}
+        Hold what was drawn from the first use on, or draw again at each use. The numbers are the
+        same.
     offset : int
         The noise starts at this element of the draw.
 
@@ -47,9 +50,10 @@ class ConcreteMask(NoiseMask):
         logit: ArrayLike,
         *,
         temperature: float = 0.1,
+        storage: Storage = "values",
         offset: int = 0,
     ) -> None:
-        super().__init__(stream, shape, offset)
+        super().__init__(stream, shape, offset, storage)
         self.logit = check_finite(logit, "logit")
         self.temperature = check_temperature(temperature)
         self._sharpness = 1 / self.temperature

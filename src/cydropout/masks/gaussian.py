@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout._rates import check_rate, check_sigma, periodic
-from cydropout.masks.noise import NoiseMask
+from cydropout.masks.noise import NoiseMask, Storage
 from cydropout.random import MaskStream
 
 
@@ -24,6 +24,9 @@ class GaussianMask(NoiseMask):
         at that rate. An array broadcasts against the trailing axes. Where it is 1, all is 0.
     sigma : float or array, optional
         The standard deviation itself, instead of ``rate``.
+    storage : {"values", "seed"}
+        Hold what was drawn from the first use on, or draw again at each use. The numbers are the
+        same.
     offset : int
         The noise starts at this element of the draw.
 
@@ -45,9 +48,10 @@ class GaussianMask(NoiseMask):
         rate: ArrayLike | None = None,
         *,
         sigma: ArrayLike | None = None,
+        storage: Storage = "values",
         offset: int = 0,
     ) -> None:
-        super().__init__(stream, shape, offset)
+        super().__init__(stream, shape, offset, storage)
         if (rate is None) == (sigma is None):
             raise ValueError(f"give either a rate or a sigma, not {rate=} and {sigma=}")
         self._dropped: np.ndarray | bool = False

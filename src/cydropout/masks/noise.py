@@ -1,6 +1,6 @@
 """Multiplicative noise: a diagonal linear map like a mask, with a factor for each element."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,8 @@ from cydropout.masks.applied import applied
 from cydropout.masks.sums import spread_axes, summed_to, totals_for
 from cydropout.random import MaskStream
 
+Storage: TypeAlias = Literal["values", "seed"]
+
 
 class NoiseMask:
     """y = f x, where f is a function of a standard variate for each element, and of parameters.
@@ -20,8 +22,11 @@ class NoiseMask:
     Element ``i`` (flat, in C order) takes its variate from word ``i % 4`` of the Philox block
     ``i // 4`` of the draw: the quantile of its distribution at ``u = (word + 1/2) / 2**32``, in
     float32 to about 1e-6, and the same to the bit everywhere. The factor is computed from it in
-    float64 for an array of float64, else in float32. Nothing is stored: the variates are drawn at
-    each use.
+    float64 for an array of float64, else in float32.
+
+    With ``storage="values"`` what was drawn is held from the first use on, since to read it costs
+    less than to draw it again: the variates, or of Concrete noise 1 - z in the precision of that
+    use. With "seed" nothing is held. The numbers are the same.
 
     A subclass says in `_theta` what the kernels need, and in `_parameter` what it differs by.
 
@@ -31,6 +36,8 @@ class NoiseMask:
         The shape of the arrays that the noise is for.
     offset : int
         The noise starts at this element of the draw.
+    storage : {"values", "seed"}
+        What is held between uses.
     key, draw : int or None
         Where on the tape the noise stands; None if there is none and no draw was used.
     """
@@ -39,12 +46,17 @@ class NoiseMask:
     _sharpness: float = 1.0
 
     def __init__(
-        self, stream: MaskStream, shape: int | tuple[int, ...], offset: int = 0
+        self,
+        stream: MaskStream,
+        shape: int | tuple[int, ...],
+        offset: int = 0,
+        storage: Storage = "values",
     ) -> None:
         if not isinstance(stream, MaskStream):
             raise TypeError(f"stream must be a MaskStream, not {stream!r}")
         self.shape = check_shape(shape)
         self.offset = check_offset(offset, size_of(self.shape))
+        self.storage = check_storage(storage)
         self.key: int | None = None
         self.draw: int | None = None
         self._noise: api.Noise | None = None
@@ -59,7 +71,7 @@ class NoiseMask:
         assert self.key is not None and self.draw is not None
         self._noise = api.Noise(
             self.key, self.draw, self.offset, size_of(self.shape), theta, self.logistic,
-            self._sharpness,
+            self._sharpness, self.storage == "values",
         )
 
     def _theta(self) -> np.ndarray:
@@ -85,8 +97,8 @@ class NoiseMask:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held from forward to backward: none."""
-        return 0
+        """Bytes held from forward to backward: 0 before the first use, or with "seed"."""
+        return 0 if self._noise is None else self._noise.nbytes
 
     def apply(
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
@@ -157,3 +169,10 @@ class NoiseMask:
         self._noise = None
         if self.key is not None:
             self._make(self._theta())
+
+
+def check_storage(storage: Storage) -> Storage:
+    """Return ``storage``; raise if noise knows no such one."""
+    if storage not in ("values", "seed"):
+        raise ValueError(f"storage must be 'values' or 'seed', not {storage!r}")
+    return storage

@@ -6,11 +6,11 @@ cdef enum:
 
 cdef const float *draw_variates(const noise_t *noise, uint64_t tile, uint64_t left,
                                 float *v) noexcept nogil:
-    """The variates of a tile of the slice, within the chunks that hold it."""
+    """The variates of the words of a tile of the slice, within the chunks that hold them."""
     cdef uint64_t first = noise.offset + tile * TILE
     cdef uint64_t shift = first % CHUNK
-    variates(noise.key, noise.draw, first // CHUNK, (shift + left + CHUNK - 1) // CHUNK,
-             noise.logistic, v)
+    variates(noise.key, noise.draw, first // CHUNK,
+             (shift + (left + 31) // 32 * 32 + CHUNK - 1) // CHUNK, noise.logistic, v)
     return v + shift
 
 
@@ -25,62 +25,100 @@ cdef void variates_range(const void *x, float *y, const noise_t *noise, uint64_t
         memcpy(y + at, draw_variates(noise, tile, left, v), left * sizeof(float))
 
 
-cdef void noise_words(element *y, const element *x, const float *v, const noise_t *noise,
+# What the factors of a tile are made of, where it is not held.
+ctypedef struct parts_t:
+    float variates[TILE + CHUNK]
+    double made[TILE]
+
+
+cdef inline uint64_t part_size(const noise_t *noise, bint wide) noexcept nogil:
+    return 8 if wide and noise.logistic else 4
+
+
+cdef const char *tile_parts(const noise_t *noise, uint64_t tile, uint64_t left, uint64_t phase,
+                            bint wide, parts_t *parts) noexcept nogil:
+    """The parts of a tile: as they are held, or from its variates, to be held where wanted."""
+    cdef uint64_t count = (left + 31) // 32, step = 32 if noise.period else 0
+    cdef char *held = <char*>noise.held + tile * TILE * part_size(noise, wide)
+    cdef const float *v
+    if noise.source == STORED:
+        return held
+    if not noise.logistic and noise.source == DRAW_AND_STORE:
+        if left == TILE and noise.offset % CHUNK == 0:
+            return <const char*>draw_variates(noise, tile, left, <float*>held)
+        v = draw_variates(noise, tile, left, parts.variates)
+        memcpy(held, v, 32 * count * sizeof(float))
+        return held
+    v = draw_variates(noise, tile, left, parts.variates)
+    if not noise.logistic:
+        return <const char*>v
+    if noise.source == DRAW:
+        held = <char*>parts.made
+    if wide:
+        noise_parts_f64(<double*>held, v, noise.theta64 + phase, step, noise.sharpness, count)
+    else:
+        noise_parts_f32(<float*>held, v, noise.theta32 + phase, step, <float>noise.sharpness, count)
+    return held
+
+
+cdef void noise_words(element *y, const element *x, const char *parts, const noise_t *noise,
                       uint64_t phase, uint64_t count) noexcept nogil:
     cdef uint64_t step = 32 if noise.period else 0
     if element is f16:
-        noise_f16(y, x, v, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
+        noise_f16(y, x, parts, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
                   count, noise.logistic)
     elif element is bf16:
-        noise_bf16(y, x, v, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
+        noise_bf16(y, x, parts, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
                    count, noise.logistic)
     elif element is float:
-        noise_f32(y, x, v, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
+        noise_f32(y, x, parts, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
                   count, noise.logistic)
     else:
-        noise_f64(y, x, v, noise.theta64 + phase, noise.stride, step, noise.sharpness, count,
+        noise_f64(y, x, parts, noise.theta64 + phase, noise.stride, step, noise.sharpness, count,
                   noise.logistic)
 
 
 cdef void back_words(element *dx, void *total, uint64_t column, const element *dy,
-                     const element *x, const float *v, const noise_t *noise, uint64_t phase,
+                     const element *x, const char *parts, const noise_t *noise, uint64_t phase,
                      uint64_t count) noexcept nogil:
     cdef uint64_t step = 32 if noise.period else 0
     if element is f16:
-        noise_back_f16(dx, <float*>total + column, dy, x, v, noise.theta32 + phase, noise.stride,
-                       step, <float>noise.sharpness, count, noise.logistic)
+        noise_back_f16(dx, <float*>total + column, dy, x, parts, noise.theta32 + phase,
+                       noise.stride, step, <float>noise.sharpness, count, noise.logistic)
     elif element is bf16:
-        noise_back_bf16(dx, <float*>total + column, dy, x, v, noise.theta32 + phase,
+        noise_back_bf16(dx, <float*>total + column, dy, x, parts, noise.theta32 + phase,
                         noise.stride, step, <float>noise.sharpness, count, noise.logistic)
     elif element is float:
-        noise_back_f32(dx, <float*>total + column, dy, x, v, noise.theta32 + phase, noise.stride,
-                       step, <float>noise.sharpness, count, noise.logistic)
+        noise_back_f32(dx, <float*>total + column, dy, x, parts, noise.theta32 + phase,
+                       noise.stride, step, <float>noise.sharpness, count, noise.logistic)
     else:
-        noise_back_f64(dx, <double*>total + column, dy, x, v, noise.theta64 + phase,
+        noise_back_f64(dx, <double*>total + column, dy, x, parts, noise.theta64 + phase,
                        noise.stride, step, noise.sharpness, count, noise.logistic)
 
 
 cdef void noise_range(const element *x, element *y, const noise_t *noise, uint64_t begin,
                       uint64_t end) noexcept nogil:
     """The tiles [begin, end)."""
-    cdef float buffer[TILE + CHUNK]
-    cdef const float *v
+    cdef parts_t buffer
+    cdef const char *parts
+    cdef bint wide = element is double
+    cdef uint64_t size = part_size(noise, wide)
     cdef element part[32]
     cdef uint64_t tile, at, left, whole, phase = 0
     for tile in range(begin, end):
         at = tile * TILE
         left = min(<uint64_t>TILE, noise.size - at)
-        v = draw_variates(noise, tile, left, buffer)
         if noise.period:
             phase = at % noise.period
-        noise_words[element](y + at, x + at, v, noise, phase, left // 32)
+        parts = tile_parts(noise, tile, left, phase, wide, &buffer)
+        noise_words[element](y + at, x + at, parts, noise, phase, left // 32)
         whole = left // 32 * 32
         left %= 32
         if left:
             memset(part, 0, sizeof(part))
             memcpy(part, x + at + whole, left * sizeof(element))
             noise_words[element](
-                part, part, v + whole, noise, phase + (whole if noise.period else 0), 1)
+                part, part, parts + whole * size, noise, phase + (whole if noise.period else 0), 1)
             memcpy(y + at + whole, part, left * sizeof(element))
 
 
@@ -88,20 +126,22 @@ cdef void noise_back_tiles(const element *dy, element *dx, void *total, const no
                            uint64_t begin, uint64_t end) noexcept nogil:
     """dx = f dy; total[column] += dy x df/dtheta, folded by the caller as that of a bias is."""
     cdef const element *x = <const element*>noise.x
-    cdef float buffer[TILE + CHUNK]
-    cdef const float *v
+    cdef parts_t buffer
+    cdef const char *parts
+    cdef bint wide = element is double
+    cdef uint64_t size = part_size(noise, wide)
     cdef element part_x[32]
     cdef element part_g[32]
     cdef uint64_t tile, at, left, whole, column, phase = 0
     for tile in range(begin, end):
         at = tile * TILE
         left = min(<uint64_t>TILE, noise.size - at)
-        v = draw_variates(noise, tile, left, buffer)
         column = at % noise.sums.columns
         if noise.period:
             phase = at % noise.period
+        parts = tile_parts(noise, tile, left, phase, wide, &buffer)
         back_words[element](
-            dx + at, total, column, dy + at, x + at, v, noise, phase, left // 32)
+            dx + at, total, column, dy + at, x + at, parts, noise, phase, left // 32)
         whole = left // 32 * 32
         left %= 32
         if left:
@@ -110,7 +150,7 @@ cdef void noise_back_tiles(const element *dy, element *dx, void *total, const no
             memcpy(part_x, x + at + whole, left * sizeof(element))
             memcpy(part_g, dy + at + whole, left * sizeof(element))
             back_words[element](
-                part_g, total, column + whole, part_g, part_x, v + whole, noise,
+                part_g, total, column + whole, part_g, part_x, parts + whole * size, noise,
                 phase + (whole if noise.period else 0), 1)
             memcpy(dx + at + whole, part_g, left * sizeof(element))
 

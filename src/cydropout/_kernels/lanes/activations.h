@@ -34,8 +34,7 @@ CYD_INLINE VECTOR NAME(cyd_expm1_near_)(VECTOR x, VECTOR *power) {
 
 CYD_INLINE VECTOR NAME(cyd_expm1_parts_)(VECTOR x, VECTOR *power) {
     const VECTOR zero = {0};
-    x = NAME(cyd_choose_)(x < zero - EXP_RANGE, zero - EXP_RANGE, x);
-    x = NAME(cyd_choose_)(x > zero + EXP_RANGE, zero + EXP_RANGE, x);
+    x = LESSER(zero + EXP_RANGE, GREATER(zero - EXP_RANGE, x));
     return NAME(cyd_expm1_near_)(x, power);
 }
 

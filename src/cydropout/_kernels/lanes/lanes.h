@@ -73,6 +73,7 @@ typedef cyd_i32v cyd_integer_f32;
 #define KEEP cyd_keep_f32v
 #define EITHER cyd_either_f32v
 #define GREATER cyd_max_f32v
+#define LESSER cyd_min_f32v
 #define NAME(x) x##f32
 #define ERF __builtin_erff
 #define SIGN INT32_MIN
@@ -99,6 +100,7 @@ CYD_DEFINE_NOISE(f32, float, CYD_LOAD, CYD_STORE)
 #undef KEEP
 #undef EITHER
 #undef GREATER
+#undef LESSER
 #undef NAME
 #undef ERF
 #undef SIGN
@@ -120,6 +122,7 @@ typedef cyd_i64v cyd_integer_f64;
 #define KEEP cyd_keep_f64v
 #define EITHER cyd_either_f64v
 #define GREATER cyd_max_f64v
+#define LESSER cyd_min_f64v
 #define NAME(x) x##f64
 #define ERF __builtin_erf
 #define SIGN INT64_MIN

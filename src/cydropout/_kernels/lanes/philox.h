@@ -40,9 +40,11 @@ CYD_INLINE void cyd_tile_begin(cyd_tile_t *t, uint64_t key, uint64_t draw, uint6
     t->draw_high = (uint32_t)(draw >> 32);
     t->mul_low = (uint32_t)p1;
     t->mul_high = (uint32_t)(p1 >> 32);
+    cyd_u64v lane;
+    for (int i = 0; i < CYD_L64; i++) lane[i] = i;
     for (int g = 0; g < CYD_GROUPS; g++) {
-        cyd_u64v b;
-        for (int i = 0; i < CYD_L64; i++) b[i] = (uint32_t)block + g * CYD_L64 + i;
+        /* Within a tile, 32 bits do not carry. */
+        const cyd_u64v b = lane + ((uint64_t)(uint32_t)block + g * CYD_L64);
         const cyd_u64v p0 = cyd_mul32(b, CYD_M0);
         const cyd_u64v r2 = (p0 >> 32) ^ (uint64_t)(t->draw_high ^ t->k1);
         const cyd_u64v q1 = cyd_mul32(r2, CYD_M1);

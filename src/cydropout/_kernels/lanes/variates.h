@@ -32,13 +32,14 @@ CYD_INLINE cyd_f32v cyd_sqrt_f32v(cyd_f32v x) {
 #endif
 }
 
-CYD_INLINE int cyd_any_lane(cyd_i32v where) {
+CYD_INLINE cyd_i32v cyd_least_i32v(cyd_i32v a, cyd_i32v b) {
 #if CYD_BYTES == 64
-    return _mm512_test_epi32_mask((__m512i)where, (__m512i)where) != 0;
+    return (cyd_i32v)_mm512_min_epi32((__m512i)a, (__m512i)b);
 #elif CYD_BYTES == 32
-    return !_mm256_testz_si256((__m256i)where, (__m256i)where);
+    return (cyd_i32v)_mm256_min_epi32((__m256i)a, (__m256i)b);
 #else
-    return (where[0] | where[1] | where[2] | where[3]) != 0;
+    const cyd_i32v where = a < b;
+    return (a & where) | (b & ~where);
 #endif
 }
 
@@ -65,22 +66,43 @@ CYD_INLINE cyd_f32v cyd_lookup_f32v(const float *table, cyd_i32v at) {
 #endif
 }
 
-/* The normal quantile's g(w), as said below, far out: w = -log(4 p (1 - p)), a polynomial in sqrt(w),
- * fitted to 2e-6 of 3 to 6. */
-CYD_INLINE cyd_f32v cyd_normal_far_f32v(cyd_f32v p) {
-    const cyd_f32v zero = {0};
-    const cyd_f32v w = zero - cyd_log_f32v(4 * p * (1 - p));
+/* A word as the smaller of the two tails: p = (tail + 1/2) / 2**32, x = 1 - 2 p. */
+typedef struct {
+    cyd_i32v upper; /* all ones in the upper half */
+    cyd_i32v tail;  /* the smaller of word and ~word */
+    cyd_f32v p;     /* times 2**32 */
+    cyd_f32v x;
+} cyd_tail_t;
+
+CYD_INLINE cyd_tail_t cyd_tail_of(cyd_u32v word) {
+    cyd_tail_t t;
+    t.upper = (cyd_i32v)word >> 31;
+    t.tail = (cyd_i32v)word ^ t.upper;
+    t.p = __builtin_convertvector(t.tail, cyd_f32v) + 0.5f;
+    t.x = (__builtin_convertvector(0x7fffffff - t.tail, cyd_f32v) + 0.5f) * 0x1p-31f;
+    return t;
+}
+
+CYD_INLINE cyd_f32v cyd_signed(cyd_f32v x, cyd_tail_t t) {
+    return (cyd_f32v)((cyd_i32v)x ^ (~t.upper & INT32_MIN));
+}
+
+/* The quantile of the standard normal distribution at u = (word + 1/2) / 2**32 is +-x g(p).
+ *
+ * Down to p = 2**-9 each half of a binade of p has a polynomial of its own for g, fitted to 1e-7.
+ * Beyond, g is a polynomial in sqrt(w) with w = -log(4 p (1 - p)), fitted to 2e-6 of 3 to 6. */
+CYD_INLINE cyd_f32v cyd_normal_far_f32v(cyd_u32v word) {
     static const float far[] = {
         -2.8866209e-05f, -2.4990914e-04f, 1.0078214e-03f, -1.4906532e-03f, 1.8864291e-03f,
         -3.4098656e-03f, 5.4364362e-03f, 1.4238120e+00f, 4.6014715e+00f};
-    return cyd_polynomial(far, cyd_sqrt_f32v(w) - 3.4188220f);
+    const cyd_tail_t tail = cyd_tail_of(word);
+    const cyd_f32v zero = {0}, p = tail.p * 0x1p-32f;
+    const cyd_f32v w = zero - cyd_log_f32v(4 * p * (1 - p));
+    return cyd_signed(tail.x * cyd_polynomial(far, cyd_sqrt_f32v(w) - 3.4188220f), tail);
 }
 
-/* The quantile of the standard normal distribution at u = (word + 1/2) / 2**32.
- *
- * With p the smaller of the two tails and x = 1 - 2 p, it is +-x g. Down to p = 2**-9 each half of a
- * binade of p has a polynomial of its own for g, fitted to 1e-7; beyond, g is one of log(p). */
-CYD_INLINE cyd_f32v cyd_normal_f32v(cyd_u32v word) {
+/* Sets the bits of lanes that are far out, where the result does not count. */
+CYD_INLINE cyd_f32v cyd_normal_f32v(cyd_u32v word, uint32_t *far) {
     static const float table[6][16] = { /* highest power first, by the last bits of p's exponent */
         {-0.020461252f, -0.0037929125f, -0.02155884f, -0.0039989692f, -0.022744317f,
          -0.0042151702f, -0.023955399f, -0.004422673f, -0.025071276f, -0.0045840158f,
@@ -102,26 +124,17 @@ CYD_INLINE cyd_f32v cyd_normal_f32v(cyd_u32v word) {
         {2.3817518f, 2.2686074f, 2.1474113f, 2.0325034f, 1.9109646f, 1.7976238f, 1.6803523f,
          1.5742192f, 1.4690768f, 1.3803054f, 1.3034039f, 1.2584854f, 2.828476f, 2.7233493f,
          2.609503f, 2.4999499f}};
-    const cyd_i32v upper = (cyd_i32v)word >> 31; /* all ones in the upper half */
-    const cyd_i32v tail = (cyd_i32v)word ^ upper; /* the smaller of word and ~word */
-    const cyd_f32v p = __builtin_convertvector(tail, cyd_f32v) + 0.5f; /* times 2**32 */
-    const cyd_f32v x =
-        (__builtin_convertvector(0x7fffffff - tail, cyd_f32v) + 0.5f) * 0x1p-31f;
-    cyd_i32v bits = (cyd_i32v)p;
+    const cyd_tail_t tail = cyd_tail_of(word);
+    const cyd_i32v zero = {0};
     /* Rounded up to 2**31, the largest p would be in the next binade. */
-    bits += bits >> 23 == 127 + 31;
+    const cyd_i32v bits = cyd_least_i32v((cyd_i32v)tail.p, zero + 0x4effffff);
     const cyd_i32v at = bits >> 22;
     const cyd_f32v t = (cyd_f32v)((bits & 0x3fffff) | 0x3f800000) - 1.25f;
     cyd_f32v g = cyd_lookup_f32v(table[0], at);
 #pragma GCC unroll 5
     for (int k = 1; k < 6; k++) g = g * t + cyd_lookup_f32v(table[k], at);
-    const cyd_i32v beyond = tail < 1 << 23;
-    /* One vector of 16 in 17 has an element there. */
-    if (cyd_any_lane(beyond)) {
-        const cyd_i32v far = (cyd_i32v)cyd_normal_far_f32v(p * 0x1p-32f);
-        g = (cyd_f32v)(((cyd_i32v)g & ~beyond) | (far & beyond));
-    }
-    return (cyd_f32v)((cyd_i32v)(x * g) ^ (~upper & INT32_MIN));
+    *far = cyd_bits_f32v(tail.tail < 1 << 23);
+    return cyd_signed(tail.x * g, tail);
 }
 
 /* The quantile of the standard logistic distribution, log(u / (1 - u)) at u = (word + 1/2) / 2**32.
@@ -144,25 +157,64 @@ CYD_INLINE cyd_f32v cyd_logistic_f32v(cyd_u32v word) {
     return (cyd_f32v)((cyd_i32v)y ^ (upper & INT32_MIN));
 }
 
-CYD_INLINE void cyd_variates_of(float *v, uint64_t count, const int logistic) {
+#define CYD_CHUNK (4 * CYD_TILE_BLOCKS) /* words */
+#define CYD_CHUNKS 33                   /* hold a tile of 2048 elements, wherever it begins */
+
+/* Adds the places of the bits, the first of which is `first`, to a list of `count`. */
+CYD_INLINE uint64_t cyd_list(uint16_t *list, uint64_t count, uint64_t bits, uint64_t first) {
+    const uint64_t last = (uint64_t)1 << 63;
+    const int more = __builtin_popcountll(bits);
+    /* There are seldom more than two, and without a branch two cost less than the right number. */
+    for (int i = 0; i < 2 || __builtin_expect(i < more, 0); i++, bits &= bits - 1) {
+        list[count + i] = (uint16_t)(first + __builtin_ctzll(bits | last));
+    }
+    return count + more;
+}
+
+/* What is far out, one element in 256, comes last: to ask for it at each vector costs more than the
+ * rest of it. */
+CYD_INLINE void cyd_normals(float *v, const uint32_t *words, uint64_t count) {
+    uint16_t list[CYD_CHUNKS * CYD_CHUNK + 2];
+    uint64_t listed = 0;
+    for (uint64_t i = 0; i < count; i += CYD_CHUNK) {
+        uint64_t beyond = 0;
+#pragma GCC unroll 16
+        for (int k = 0; k < CYD_CHUNK; k += CYD_L32) {
+            cyd_u32v word;
+            uint32_t far;
+            CYD_LOAD(word, words + i + k);
+            const cyd_f32v n = cyd_normal_f32v(word, &far);
+            beyond |= (uint64_t)far << k;
+            CYD_STORE(v + i + k, n);
+        }
+        listed = cyd_list(list, listed, beyond, i);
+    }
+    for (uint64_t i = 0; i < listed; i += CYD_L32) {
+        const uint64_t some = listed - i < CYD_L32 ? listed - i : CYD_L32;
+        cyd_u32v word = {0};
+        for (uint64_t k = 0; k < some; k++) word[k] = words[list[i + k]];
+        const cyd_f32v n = cyd_normal_far_f32v(word);
+        for (uint64_t k = 0; k < some; k++) v[list[i + k]] = n[k];
+    }
+}
+
+CYD_INLINE void cyd_logistics(float *v, const uint32_t *words, uint64_t count) {
     for (uint64_t k = 0; k < count; k += CYD_L32) {
         cyd_u32v word;
-        CYD_LOAD(word, v + k);
-        const cyd_f32v n = logistic ? cyd_logistic_f32v(word) : cyd_normal_f32v(word);
+        CYD_LOAD(word, words + k);
+        const cyd_f32v n = cyd_logistic_f32v(word);
         CYD_STORE(v + k, n);
     }
 }
 
-/* One variate for each of the 64 words of some chunks: 16 Philox blocks each. */
+/* One variate for each of the 64 words of up to 33 chunks: 16 Philox blocks each. */
 static void cyd_variates(uint64_t key, uint64_t draw, uint64_t first, uint64_t chunks, int logistic,
                          float *v) {
-    const uint64_t words = 4 * CYD_TILE_BLOCKS;
+    uint32_t words[CYD_CHUNKS * CYD_CHUNK];
     /* Apart from what is made of them, so that neither waits for the other. */
-    for (uint64_t c = 0; c < chunks; c++) {
-        cyd_digit(key, draw, first + c, 0, (uint32_t *)v + words * c);
-    }
-    if (logistic) cyd_variates_of(v, words * chunks, 1);
-    else cyd_variates_of(v, words * chunks, 0);
+    for (uint64_t c = 0; c < chunks; c++) cyd_digit(key, draw, first + c, 0, words + CYD_CHUNK * c);
+    if (logistic) cyd_logistics(v, words, CYD_CHUNK * chunks);
+    else cyd_normals(v, words, CYD_CHUNK * chunks);
 }
 
 #endif

@@ -110,18 +110,32 @@ CYD_INLINE uint32_t cyd_bits_f64v(cyd_i64v where) {
 #endif
 }
 
-/* The greater, lane by lane; b where one of them is NaN. */
+CYD_INLINE uint32_t cyd_bits_f32v(cyd_i32v where) {
 #if CYD_BYTES == 64
-#define CYD_MAX(type, a, b) _mm512_max_##type(a, b)
+    return (uint32_t)_mm512_movepi32_mask((__m512i)where);
 #elif CYD_BYTES == 32
-#define CYD_MAX(type, a, b) _mm256_max_##type(a, b)
+    return (uint32_t)_mm256_movemask_ps((__m256)where);
 #elif defined(__SSE2__)
-#define CYD_MAX(type, a, b) _mm_max_##type(a, b)
+    return (uint32_t)_mm_movemask_ps((__m128)where);
+#else
+    uint32_t bits = 0;
+    for (int i = 0; i < CYD_L32; i++) bits |= (uint32_t)(where[i] & 1) << i;
+    return bits;
+#endif
+}
+
+/* The greater and the lesser, lane by lane; b where one of them is NaN. */
+#if CYD_BYTES == 64
+#define CYD_OF_TWO(which, type, a, b) _mm512_##which##_##type(a, b)
+#elif CYD_BYTES == 32
+#define CYD_OF_TWO(which, type, a, b) _mm256_##which##_##type(a, b)
+#elif defined(__SSE2__)
+#define CYD_OF_TWO(which, type, a, b) _mm_##which##_##type(a, b)
 #endif
 
 CYD_INLINE cyd_f32v cyd_max_f32v(cyd_f32v a, cyd_f32v b) {
-#if defined(CYD_MAX)
-    return CYD_MAX(ps, a, b);
+#if defined(CYD_OF_TWO)
+    return CYD_OF_TWO(max, ps, a, b);
 #else
     const cyd_i32v where = a > b;
     return (cyd_f32v)(((cyd_i32v)a & where) | ((cyd_i32v)b & ~where));
@@ -129,10 +143,28 @@ CYD_INLINE cyd_f32v cyd_max_f32v(cyd_f32v a, cyd_f32v b) {
 }
 
 CYD_INLINE cyd_f64v cyd_max_f64v(cyd_f64v a, cyd_f64v b) {
-#if defined(CYD_MAX)
-    return CYD_MAX(pd, a, b);
+#if defined(CYD_OF_TWO)
+    return CYD_OF_TWO(max, pd, a, b);
 #else
     const cyd_i64v where = a > b;
+    return (cyd_f64v)(((cyd_i64v)a & where) | ((cyd_i64v)b & ~where));
+#endif
+}
+
+CYD_INLINE cyd_f32v cyd_min_f32v(cyd_f32v a, cyd_f32v b) {
+#if defined(CYD_OF_TWO)
+    return CYD_OF_TWO(min, ps, a, b);
+#else
+    const cyd_i32v where = a < b;
+    return (cyd_f32v)(((cyd_i32v)a & where) | ((cyd_i32v)b & ~where));
+#endif
+}
+
+CYD_INLINE cyd_f64v cyd_min_f64v(cyd_f64v a, cyd_f64v b) {
+#if defined(CYD_OF_TWO)
+    return CYD_OF_TWO(min, pd, a, b);
+#else
+    const cyd_i64v where = a < b;
     return (cyd_f64v)(((cyd_i64v)a & where) | ((cyd_i64v)b & ~where));
 #endif
 }
