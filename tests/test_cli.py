@@ -36,7 +36,7 @@ def test_the_seed_decides_the_result(tmp_path, capsys):
 
 def test_every_option_works(tmp_path, capsys):
     arguments = "train --hidden 16 8 --rate 0.2 0 --epochs 2 --batch-size 64 --optimizer sgd"
-    arguments += " --learning-rate 0.1 --seed 3 --threads 1 --data digits --output"
+    arguments += " --learning-rate 0.1 --max-norm 2 --seed 3 --threads 1 --data digits --output"
     assert main([*arguments.split(), str(tmp_path)]) == 0
     assert "digits, 64-16-8-10, sgd, dropout 0.2, 0" in capsys.readouterr().out
 

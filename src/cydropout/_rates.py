@@ -51,6 +51,18 @@ def check_number(value: ArrayLike, name: str, least: float = -math.inf) -> float
     return checked
 
 
+def check_max_norm(max_norm: Any, shape: tuple[int, ...] | None = None) -> float | None:
+    """Return None or the bound as a float; raise if it is no bound, or ``shape`` has no columns."""
+    if max_norm is None:
+        return None
+    bound = check_number(max_norm, "max_norm")
+    if bound <= 0:
+        raise ValueError(f"max_norm must be positive, not {max_norm!r}")
+    if shape is not None and len(shape) < 2:
+        raise ValueError(f"max_norm={bound:g} needs a parameter with columns, not of shape {shape}")
+    return bound
+
+
 def check_rate(rate: ArrayLike) -> float | np.ndarray:
     """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
     if type(rate) is float and 0.0 <= rate <= 1.0:

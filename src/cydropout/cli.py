@@ -70,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", "samples in a step", 32, type=_count, metavar="N")
     add("--optimizer", "how to step", "adam", choices=tuple(optimizers.NAMES))
     add("--learning-rate", "size of a step", shown="the optimizer's", type=_positive, metavar="X")
+    add("--max-norm", "bound of each hidden unit's weights", shown="none", type=_positive,
+        metavar="C")
     add("--seed", "of weights, order and masks", 0, type=_seed, metavar="N")
     # One: on networks this small, threads wait for each other longer than they work.
     add("--threads", "of the matrix products", 1, type=_threads, metavar="N")
@@ -122,7 +124,7 @@ def _compare(
     rows: list[Row] = []
     for label, run_rates in runs.items():
         trainer = Trainer(
-            _network(data, options.hidden, run_rates),
+            _network(data, options.hidden, run_rates, options.max_norm),
             "softmax_cross_entropy",
             optimizers.get(options.optimizer, options.learning_rate),
             rng=options.seed,
@@ -143,10 +145,12 @@ def _compare(
     return histories, rows
 
 
-def _network(data: Dataset, hidden: Sequence[int], rates: Sequence[float]) -> Any:
+def _network(
+    data: Dataset, hidden: Sequence[int], rates: Sequence[float], max_norm: float | None
+) -> Any:
     stack: list[layers.Layer] = [layers.Flatten(*data.x_train.shape[1:])]
     for units, rate in zip(hidden, rates, strict=True):
-        stack += [layers.Dense(units, activation="relu", init="he")]
+        stack += [layers.Dense(units, activation="relu", init="he", max_norm=max_norm)]
         stack += [layers.Dropout(rate)] if rate else []
     return layers.Sequential([*stack, layers.Dense(10)])
 

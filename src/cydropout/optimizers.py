@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import functional
+from ._rates import check_max_norm
 from .layers.base import Parameter
 
 Array = npt.NDArray[Any]
@@ -48,18 +49,22 @@ class Optimizer:
     def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = 1) -> None:
         """Update every parameter's value from its gradient, in place.
 
-        State is kept by the parameters' names. One thread by default: see `layers.Context`.
+        A parameter's ``max_norm`` then bounds its columns. State is kept by the parameters' names.
+        One thread by default: see `layers.Context`.
 
         Raises
         ------
         ValueError
-            If names repeat, or state loaded for a name has another shape or dtype.
+            If names repeat, state loaded for a name has another shape or dtype, or a ``max_norm``
+            is not positive and finite or its parameter has no columns.
         """
         states = self._states(parameters)
+        for parameter in parameters:
+            check_max_norm(parameter.max_norm, parameter.value.shape)
         self.steps += 1
         kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
         for parameter, state in zip(parameters, states, strict=True):
-            kernel(parameter.value, parameter.grad, *state)
+            kernel(parameter.value, parameter.grad, *state, max_norm=parameter.max_norm)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):

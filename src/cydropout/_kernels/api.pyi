@@ -276,5 +276,10 @@ def step(
     decay: float = 0.0,
     correction: float = 1.0,
     nesterov: bool = False,
+    totals: np.ndarray | None = None,
+    columns: int = 0,
     num_threads: int = 0,
+) -> None: ...
+def scale_columns(
+    w: np.ndarray, factors: np.ndarray, columns: int, num_threads: int = 0
 ) -> None: ...

@@ -19,6 +19,7 @@ include "bodies/standout.pxi"
 include "bodies/connect.pxi"
 include "bodies/softmax.pxi"
 include "bodies/steps.pxi"
+include "bodies/columns.pxi"
 include "bodies/maps.pxi"
 include "bodies/blocks.pxi"
 include "bodies/walks.pxi"
@@ -77,6 +78,10 @@ enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[d
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],
       <kernel_fn>rmsprop_range[double])
+enter(table.squared, NULL, NULL, <kernel_fn>squared_range[float],
+      <kernel_fn>squared_range[double])
+enter(table.columns, NULL, NULL, <kernel_fn>columns_range[float],
+      <kernel_fn>columns_range[double])
 enter(table.gather, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
       <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
 enter(table.scatter, NULL, NULL, <kernel_fn>scatter_columns[float],

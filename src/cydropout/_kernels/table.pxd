@@ -23,6 +23,10 @@ cdef enum source_t:
     DRAW_AND_STORE = 1
     STORED = 2
 
+# Reads x, writes y, for the units of work [begin, end); `settings` is one of the structs below.
+ctypedef void (*kernel_fn)(const void *x, void *y, const void *settings, uint64_t begin,
+                           uint64_t end) noexcept nogil
+
 # The map y = scale * keep * x, and where its keep-bits come from.
 ctypedef struct mask_t:
     uint64_t key
@@ -170,6 +174,15 @@ ctypedef struct step_t:
     double decay
     double correction
     bint nesterov
+    # Of a step that adds up squares on the way.
+    kernel_fn kernel          # the step itself
+    sums_t sums
+
+# Columns of `size` elements in rows, each times a factor of its own.
+ctypedef struct columns_t:
+    const void *factors       # of a row and a tile
+    uint64_t columns
+    uint64_t size
 
 # Keep-bits of maps one after another; `unit` maps, a unit of work, are a whole number of words.
 ctypedef struct maps_t:
@@ -207,9 +220,6 @@ ctypedef struct holes_t:
     uint64_t columns
     uint64_t holes            # in a map
 
-# Reads x, writes y, for the units of work [begin, end); `settings` is one of the structs above.
-ctypedef void (*kernel_fn)(const void *x, void *y, const void *settings, uint64_t begin,
-                           uint64_t end) noexcept nogil
 ctypedef void (*digit_fn)(uint64_t, uint64_t, uint64_t, uint32_t, uint32_t*) noexcept nogil
 
 # The kernels of elements of any dtype stand by dtype_t.
@@ -237,6 +247,8 @@ ctypedef struct table_t:
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]
+    kernel_fn squared[4]
+    kernel_fn columns[4]
     kernel_fn blocks
     kernel_fn walks
     kernel_fn holes

@@ -1,10 +1,20 @@
-"""Optimizer steps, each one pass over a parameter, its gradient and its state."""
+"""Optimizer steps, each one pass over a parameter, its gradient and its state.
+
+With ``max_norm`` the columns of the parameter, over all its axes but the last, are then scaled back
+to that norm where they are longer: the same pass adds up their squares, and only if one is longer
+does a second go over the parameter. A column whose sum of squares is NaN or infinite in float64
+stays as it is.
+"""
+
+from typing import Any
 
 import numpy as np
 
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._rates import check_max_norm
+from cydropout.masks.sums import folded, totals_for
 
 
 def _check_step(*arrays: np.ndarray | None) -> None:
@@ -27,6 +37,35 @@ def _check_step(*arrays: np.ndarray | None) -> None:
             raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
 
 
+def _step(
+    kind: str,
+    param: np.ndarray,
+    grad: np.ndarray,
+    *state: np.ndarray | None,
+    max_norm: float | None,
+    num_threads: int | None,
+    **settings: Any,
+) -> None:
+    _check_step(param, grad, *state)
+    first, second = (*state, None)[:2]
+    threads = check_num_threads(num_threads)
+    bound = check_max_norm(max_norm, param.shape)
+    if bound is None or not param.size:
+        api.step(kind, param, grad, first, second, num_threads=threads, **settings)
+        return
+    columns = param.shape[-1]
+    totals = totals_for(param.size, columns, np.float64)
+    api.step(kind, param, grad, first, second, totals=totals, columns=columns,
+             num_threads=threads, **settings)
+    norms = np.sqrt(folded(totals, columns))
+    longer = (norms > bound) & np.isfinite(norms)
+    if longer.any():
+        factors = np.ones(columns, param.dtype)
+        factors[longer] = bound / norms[longer]
+        row = np.resize(factors, columns + api.TILE_SIZE)
+        api.scale_columns(param, row, columns, num_threads=threads)
+
+
 def sgd_step(
     param: np.ndarray,
     grad: np.ndarray,
@@ -36,12 +75,12 @@ def sgd_step(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    max_norm: float | None = None,
     num_threads: int | None = None,
 ) -> None:
     """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
-    _check_step(param, grad, velocity)
-    api.step("sgd", param, grad, velocity, None, learning_rate=lr, beta1=momentum,
-             decay=weight_decay, nesterov=nesterov, num_threads=check_num_threads(num_threads))
+    _step("sgd", param, grad, velocity, learning_rate=lr, beta1=momentum, decay=weight_decay,
+          nesterov=nesterov, max_norm=max_norm, num_threads=num_threads)
 
 
 def adam_step(
@@ -56,6 +95,7 @@ def adam_step(
     epsilon: float,
     step: int,
     weight_decay: float = 0.0,
+    max_norm: float | None = None,
     num_threads: int | None = None,
 ) -> None:
     """m, v = moving means of g, g**2; w -= lr decay w + lr m' / (sqrt(v') + epsilon).
@@ -63,10 +103,9 @@ def adam_step(
     m' = m / (1 - beta1**step) and v' = v / (1 - beta2**step), with ``step`` counted from 1
     (Kingma & Ba 2015); the decay is decoupled (Loshchilov & Hutter 2019).
     """
-    _check_step(param, grad, m, v)
-    api.step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
-             beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
-             correction=(1 - beta2**step) ** -0.5, num_threads=check_num_threads(num_threads))
+    _step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
+          beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
+          correction=(1 - beta2**step) ** -0.5, max_norm=max_norm, num_threads=num_threads)
 
 
 def rmsprop_step(
@@ -77,9 +116,9 @@ def rmsprop_step(
     lr: float,
     rho: float,
     epsilon: float,
+    max_norm: float | None = None,
     num_threads: int | None = None,
 ) -> None:
     """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
-    _check_step(param, grad, v)
-    api.step("rmsprop", param, grad, v, None, learning_rate=lr, beta2=rho, epsilon=epsilon,
-             num_threads=check_num_threads(num_threads))
+    _step("rmsprop", param, grad, v, learning_rate=lr, beta2=rho, epsilon=epsilon,
+          max_norm=max_norm, num_threads=num_threads)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._rates import check_max_norm
 from .base import Array, Layer, Parameter, Shape, as_float, native_dtype
 from .fused import ACTIVATIONS
 from .initializers import check_init, initial
@@ -33,6 +34,7 @@ class Affine(Layer):
         activation: str | None = None,
         init: str = "glorot",
         bias: bool = True,
+        max_norm: float | None = None,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -47,6 +49,7 @@ class Affine(Layer):
         self.activation = activation or "linear"
         self.init = init
         self.bias = bool(bias)
+        self.max_norm = check_max_norm(max_norm)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -55,7 +58,7 @@ class Affine(Layer):
             return
         kind = native_dtype(dtype or "float32")
         weight = initial(self.init, input_shape[-1], self.units, np.random.default_rng(rng), kind)
-        self._parameters["weight"] = Parameter(weight, "weight")
+        self._parameters["weight"] = Parameter(weight, "weight", self.max_norm)
         if self.bias:
             self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
 
@@ -87,4 +90,5 @@ class Affine(Layer):
             "activation": self.activation,
             "init": self.init,
             "bias": self.bias,
+            "max_norm": self.max_norm,
         }

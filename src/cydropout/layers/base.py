@@ -93,15 +93,18 @@ class Context:
 class Parameter:
     """A trainable array and the sum of its gradients.
 
+    Optimizers scale columns longer than ``max_norm`` back to it after each step.
+
     After `zero_grad` the gradient counts as zeros without being written: the first accumulation
     overwrites it, the later ones add.
     """
 
-    __slots__ = ("_grad", "_stale", "name", "value")
+    __slots__ = ("_grad", "_stale", "max_norm", "name", "value")
 
-    def __init__(self, value: Array, name: str) -> None:
+    def __init__(self, value: Array, name: str, max_norm: float | None = None) -> None:
         self.value = value
         self.name = name
+        self.max_norm = max_norm
         self._grad: Array | None = None
         self._stale = True
 

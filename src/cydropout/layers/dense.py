@@ -35,6 +35,9 @@ class Dense(Affine):
         "he_uniform". Biases start at zero.
     bias : bool
         Whether ``b`` exists.
+    max_norm : float, optional
+        After each step of an optimizer, a column of ``W``, which is what comes into one unit, is
+        scaled back to this norm where it is longer. Biases are not bounded.
     name : str, optional
         Name within a `Sequential`.
 
@@ -44,6 +47,11 @@ class Dense(Affine):
         For an input that is no float.
     ValueError
         For an input of less than two axes or another number of features.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent
+    neural networks from overfitting", JMLR 15 (2014), for ``max_norm``.
     """
 
     def __init__(
@@ -54,9 +62,12 @@ class Dense(Affine):
         rate: Any = 0.0,
         init: str = "glorot",
         bias: bool = True,
+        max_norm: float | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(units, activation=activation, init=init, bias=bias, name=name)
+        super().__init__(
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, name=name
+        )
         self.dropout = Dropout(rate)
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:

@@ -57,8 +57,8 @@ class DropConnect(WeightNoise, Affine):
     storage : {"bits", "seed"}, optional
         Keep the mask for the backward pass as bits, or draw it again. By default "bits" in mode
         "batch", and "seed" in mode "sample", which has a bit for each entry and row.
-    init, bias, name
-        As for `Dense`.
+    init, bias, max_norm, name
+        As for `Dense`; ``max_norm`` bounds ``W``, not what a mask leaves of it.
 
     References
     ----------
@@ -80,9 +80,12 @@ class DropConnect(WeightNoise, Affine):
         storage: Literal["bits", "seed"] | None = None,
         init: str = "glorot",
         bias: bool = True,
+        max_norm: float | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(units, activation=activation, init=init, bias=bias, name=name)
+        super().__init__(
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, name=name
+        )
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
         if inference not in INFERENCES:

@@ -39,8 +39,8 @@ class Standout(NoisyLayer, Affine):
         unit whose ``z`` is 0.
     tied : bool
         Whether r comes from z.
-    init, bias, name
-        As for `Dense`; of the parameters of the rate too.
+    init, bias, max_norm, name
+        As for `Dense`; the first two of the parameters of the rate too.
 
     References
     ----------
@@ -57,9 +57,12 @@ class Standout(NoisyLayer, Affine):
         tied: bool = True,
         init: str = "glorot",
         bias: bool = True,
+        max_norm: float | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(units, activation=activation, init=init, bias=bias, name=name)
+        super().__init__(
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, name=name
+        )
         self.alpha = check_number(alpha, "alpha")
         self.beta = check_number(beta, "beta")
         self.tied = bool(tied)
