@@ -197,3 +197,114 @@ def test_a_peer_that_dies_does_not_end_the_run(load, case):
         assert outcome.find("cydropout") and outcome.find("NumPy")  # started again
     finally:
         pool.close()
+
+
+@pytest.fixture
+def few_digits(tmp_path):
+    """A directory with MNIST's four files, of 40 random images each."""
+    directory, rng = tmp_path / "mnist", np.random.default_rng(0)
+    directory.mkdir()
+    for part in ("train", "t10k"):
+        for name, magic, shape, high in (("images-idx3", 2051, (40, 28, 28), 256),
+                                         ("labels-idx1", 2049, (40,), 10)):
+            head = np.array([magic, *shape], ">u4").tobytes()
+            body = rng.integers(high, size=shape, dtype=np.uint8).tobytes()
+            (directory / f"{part}-{name}-ubyte").write_bytes(head + body)
+    return directory
+
+
+def reproduce(*arguments):
+    for module in ("tqdm", "matplotlib", "safetensors"):
+        pytest.importorskip(module)
+    return subprocess.run(
+        [sys.executable, str(BENCHES / "reproduce_srivastava.py"), *map(str, arguments)],
+        capture_output=True, text=True,
+    )
+
+
+def test_the_paper_is_trained_once_and_reported_beside_what_the_page_has(tmp_path, few_digits):
+    output, page = tmp_path / "runs", tmp_path / "RESULTS.md"
+    page.write_text("# Results\n\nother figures\n")
+    command = ("--data", few_digits, "--output", output, "--page", page, "--epochs", 1,
+               "--rows", "plain", "max-norm")
+    done = reproduce(*command)
+    assert done.returncode == 0, done.stderr
+    assert "plain, seed 0, epoch 1/1" in done.stderr and "test error" in done.stderr
+    text = page.read_text()
+    assert text.startswith("# Results\n\nother figures\n") and done.stdout.strip() in text
+    for words in ("2 x 800, ReLU, no dropout | 1.6 | 1.5-1.8 |", "1 epochs of 50",
+                  "the same + max-norm | 1.06 | at most 1.10 |", "<!-- srivastava:end -->"):
+        assert words in text
+    assert "batchwise dropout |" not in text
+    for picture in (output, tmp_path):
+        assert (picture / "srivastava.png").read_bytes().startswith(b"\x89PNG")
+    before = {path: path.stat().st_mtime_ns for path in output.glob("*-seed-0.*")}
+    assert len(before) == 4
+    again = reproduce(*command)
+    assert again.returncode == 0, again.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in output.glob("*-seed-0.*")}
+    assert page.read_text() == text and "epoch 1/1" not in again.stderr
+    page.unlink()
+    assert reproduce("--report-only", "--output", output, "--page", page).returncode == 0
+    assert page.read_text() == text.removeprefix("# Results\n\nother figures\n\n")
+
+
+def test_a_killed_run_of_the_paper_goes_on(load, tmp_path, few_digits, monkeypatch):
+    pytest.importorskip("tqdm")
+    pytest.importorskip("safetensors")
+    training, data = load("srivastava.training"), load("cydropout.data").load_mnist(few_digits)
+    run = training.Run("hidden", 3, 16, 5)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for directory in (whole, killed):
+        directory.mkdir()
+    training.train_all([run], data, whole)
+
+    class Killed(training.Tell):
+        def on_epoch_begin(self, trainer, epoch):
+            super().on_epoch_begin(trainer, epoch)
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    Killed.__name__ = "Tell"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "Tell", Killed)
+        training.train_all([run], data, killed)
+    assert run.done(killed) == 2 and not run.result(killed).exists()
+    training.train_all([run], data, killed)
+    assert run.done(killed) == 3
+    found, wanted = (training.results(directory)["hidden"][0] for directory in (killed, whole))
+    assert found["errors"] == wanted["errors"] and len(found["errors"]) == 3
+    states = [load("cydropout.checkpoints").load_checkpoint(run.checkpoint(directory))["model"]
+              for directory in (killed, whole)]
+    for name, value in states[0].items():
+        np.testing.assert_array_equal(value, states[1][name])
+
+
+def test_a_page_written_anew_keeps_the_sections_of_others(load, tmp_path):
+    sections, page = load("suite.sections"), tmp_path / "page.md"
+    sections.rewrite(page, "# One\n")
+    sections.replace(page, "other", "first")
+    sections.replace(page, "other", "second")
+    sections.rewrite(page, "# Two\n")
+    assert page.read_text() == "# Two\n\n<!-- other:begin -->\nsecond\n<!-- other:end -->\n"
+
+
+def test_the_papers_rows_say_what_was_met(load):
+    report = load("srivastava.report")
+    run = {"seconds": 60.0, "epochs": 100, "batch": 128}
+    found = {"dropout": [run | {"errors": [9.0, 1.2]}, run | {"errors": [9.0, 1.4]}]}
+    assert "| 1.25 | at most 1.25 | 1.30 | 1.20, 1.40 |" in report.table(found)
+    assert report.table(found).endswith("| 1.0 | **no** |") and not report.order(found)
+    three = {name: [run | {"errors": [error]}]
+             for name, error in zip(report.ORDER, (1.62, 1.28, 1.3), strict=True)}
+    assert report.order(three).endswith("1.62, 1.28, 1.30: **no**.")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--epochs", "0"], "--epochs must be 1 or more, not 0"),
+    (["--seeds", "-1"], "--seeds must be 0 or more, not -1"),
+    (["--rows", "nothing"], "invalid choice: 'nothing'"),
+])
+def test_bad_options_of_the_paper_are_named(arguments, message):
+    done = reproduce(*arguments)
+    assert done.returncode == 2 and message in done.stderr

@@ -5,7 +5,7 @@ import json
 from datetime import date
 
 from contenders import CONTENDERS
-from suite import family, plots, tables, targets
+from suite import family, plots, sections, tables, targets
 from suite.machine import describe
 
 FILL = (
@@ -80,7 +80,7 @@ def write_pages(directory):
         if left_out:
             reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
             parts.append(f"Where a cell is empty: {reasons}.")
-    (directory / "RESULTS.md").write_text("\n\n".join(parts) + "\n")
+    sections.rewrite(directory / "RESULTS.md", "\n\n".join(parts))
     pages = ["RESULTS.md"]
     if "variants" in results:
         (directory / "VARIANTS.md").write_text(family.page(results["variants"], fields))
