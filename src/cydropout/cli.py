@@ -128,6 +128,7 @@ def _compare(
             "softmax_cross_entropy",
             optimizers.get(options.optimizer, options.learning_rate),
             rng=options.seed,
+            num_threads=options.threads,
         )
         started = time.perf_counter()
         histories[label] = trainer.fit(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from . import losses, optimizers
+from . import functional, losses, optimizers
 from ._arguments import batches, check_samples, pair, positive
 from .callbacks import Callback
 from .checkpoints import (
@@ -22,6 +23,7 @@ from .checkpoints import (
 )
 from .history import History, Mean, Record
 from .layers.base import Context
+from .layers.workspace import Workspace
 from .nonfinite import NonFiniteLossError, first_nonfinite
 from .progress import Progress
 from .random import MaskStream, as_stream
@@ -52,9 +54,9 @@ class Trainer:
     rng : None, int, SeedSequence, Generator or MaskStream
         Where the randomness comes from.
     num_threads : int, optional
-        Threads of the layers' and the optimizer's kernels; None takes what
-        `cydropout.get_num_threads` says. The default is 1: beside a BLAS with threads of its own, a
-        second pool made a step 5 to 25 times slower.
+        Threads of the layers' and the optimizer's kernels. By default as many as the work is worth
+        where they share one pool with BLAS (`cydropout.functional.shared_threads`), and else 1:
+        two pools that took turns made a step 5 to 25 times slower.
 
     Attributes
     ----------
@@ -71,7 +73,7 @@ class Trainer:
         optimizer: Any,
         *,
         rng: Any = None,
-        num_threads: int | None = 1,
+        num_threads: int | None = None,
     ) -> None:
         if num_threads is not None:
             positive("num_threads", num_threads)
@@ -79,6 +81,7 @@ class Trainer:
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
         self.num_threads = num_threads
+        self._threads: int | None = 1
         self.stream: MaskStream = as_stream(rng)
         self.stop_training = False
 
@@ -150,7 +153,7 @@ class Trainer:
             callback.on_train_begin(self, metrics)
         history = restore_run(self, saved, run, callbacks) if saved else History()
         bar = Progress(progress, samples=len(x), epochs=max(epochs, done), done=done)
-        with bar:
+        with bar, self._one_pool():
             for epoch in range(done + 1, epochs + 1):
                 if self.stop_training:
                     break
@@ -179,10 +182,10 @@ class Trainer:
         positive("batch_size", batch_size)
         self._build(x)
         loss, mean = self.loss.one_pass, Mean()
-        for rows in batches(len(x), batch_size):
-            prediction, target = self._infer(x[rows]), y[rows]
-            value, _ = loss(prediction, target)
-            mean.add(len(target), value, loss.accuracy(prediction, target))
+        with self._one_pool():
+            for rows in batches(len(x), batch_size):
+                value, _, accuracy = loss.measured(self._infer(x[rows]), y[rows])
+                mean.add(len(y[rows]), value, accuracy)
         return mean.result()
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
@@ -190,11 +193,23 @@ class Trainer:
         x = check_samples(x)
         positive("batch_size", batch_size)
         self._build(x)
-        parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]
+        with self._one_pool():
+            parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]
         return np.concatenate(parts)
 
+    @contextmanager
+    def _one_pool(self) -> Iterator[None]:
+        """Have BLAS and the kernels run on one pool of threads, or the kernels on one thread."""
+        with functional.shared_threads() as shared:
+            before = self._threads
+            self._threads = self.num_threads or (None if shared else 1)
+            try:
+                yield
+            finally:
+                self._threads = before
+
     def _infer(self, x: Array) -> Array:
-        ctx = Context(training=False, num_threads=self.num_threads)
+        ctx = Context(training=False, num_threads=self._threads)
         y: Array = self.model.forward(self._cast(x), ctx)[0]
         return y
 
@@ -202,7 +217,9 @@ class Trainer:
         self, x: Array, y: Array, epoch: int, batch_size: int, shuffle: bool, bar: Progress,
         callbacks: Sequence[Callback],
     ) -> Record:
-        ctx = Context(True, self.stream, self.num_threads, input_gradient=False)
+        workspace = Workspace()
+        ctx = Context(
+            True, self.stream, self._threads, input_gradient=False, workspace=workspace)
         parameters = self.model.parameters()
         order = self._generator(_SHUFFLE, epoch).permutation(len(x)) if shuffle else None
         mean = Mean()
@@ -210,18 +227,19 @@ class Trainer:
         for step, rows in enumerate(batches(len(x), batch_size, order), 1):
             for callback in callbacks:
                 callback.on_batch_begin(self, epoch, before + step - 1)
-            batch, target = self._cast(x[rows]), y[rows]
+            workspace.release()
+            batch, target = self._cast(_taken(x, rows, workspace)), y[rows]
             draw = self.stream.next_draw
             prediction, backward = self._forward(batch, ctx)
-            value, gradient = self.loss(prediction, target)
+            value, gradient, accuracy = self.loss.measured(prediction, target)
             if not math.isfinite(value):
                 raise self._nonfinite(value, epoch, step, batch, ctx, draw)
             for parameter in parameters:
                 parameter.zero_grad()
             backward(gradient)
             value += self.model.penalty()
-            self.optimizer.step(parameters, num_threads=self.num_threads)
-            mean.add(len(target), value, self.loss.accuracy(prediction, target))
+            self.optimizer.step(parameters, num_threads=self._threads)
+            mean.add(len(target), value, accuracy)
             bar.step(len(target), *mean.current())
         # Parameters that the last step spoilt would show in the next loss: after the checkpoint.
         if not all(np.isfinite(parameter.value).all() for parameter in parameters):
@@ -264,3 +282,12 @@ class Trainer:
         """Bring floats to the model's dtype: a value too large for it is then the input's fault."""
         dtype = getattr(self.model, "dtype", np.float32)
         return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x
+
+
+def _taken(x: Array, rows: Any, workspace: Workspace) -> Array:
+    """Return the rows of ``x``, in an array of the workspace if they must be copied."""
+    if isinstance(rows, slice):
+        return x[rows]
+    room = workspace.empty((len(rows), *x.shape[1:]), x.dtype)
+    # Without the check of the numbers, which would need a second buffer.
+    return np.take(x, rows, axis=0, out=room, mode="clip")

@@ -262,6 +262,15 @@ def softmax_backward(
     code: int,
     num_threads: int = 0,
 ) -> None: ...
+def jobs_address(count: int) -> int | None: ...
+def wrong_label(labels: np.ndarray, classes: int) -> int: ...
+def cross_entropy(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    gradient: np.ndarray,
+    code: int,
+    num_threads: int = 0,
+) -> tuple[float, int]: ...
 def step(
     kind: str,
     w: np.ndarray,

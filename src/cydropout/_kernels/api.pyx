@@ -4,9 +4,13 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
+from cpython.pythread cimport (
+    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, PyThread_type_lock,
+    WAIT_LOCK,
+)
 from cython.parallel cimport prange
-from libc.math cimport rint
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.math cimport log, rint
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from cydropout._kernels.table cimport *
@@ -14,6 +18,7 @@ from cydropout._kernels.table cimport *
 cdef extern from "platform.h":
     int CYD_OPENMP
     int cyd_cpu_level()
+    bint cyd_can_run(int threads)
 
 cnp.import_array()
 
@@ -27,12 +32,14 @@ cdef int default_threads = 1
 cdef bint serial_child = False
 
 include "parts/threads.pxi"
+include "parts/blas.pxi"
 include "parts/cface.pxi"
 include "parts/plan.pxi"
 include "parts/noise.pxi"
 include "parts/connect.pxi"
 include "parts/regions.pxi"
 include "parts/softmax.pxi"
+include "parts/cross_entropy.pxi"
 include "parts/gather.pxi"
 
 

@@ -18,6 +18,7 @@ include "bodies/fused.pxi"
 include "bodies/standout.pxi"
 include "bodies/connect.pxi"
 include "bodies/softmax.pxi"
+include "bodies/cross_entropy.pxi"
 include "bodies/steps.pxi"
 include "bodies/columns.pxi"
 include "bodies/maps.pxi"
@@ -74,6 +75,8 @@ enter(table.connect_backward, NULL, NULL, <kernel_fn>connect_back_range[float],
 enter(table.softmax, NULL, NULL, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
 enter(table.softmax_slope, NULL, NULL, <kernel_fn>softmax_slope_rows[float],
       <kernel_fn>softmax_slope_rows[double])
+enter(table.cross_entropy, NULL, NULL, <kernel_fn>cross_entropy_rows[float],
+      <kernel_fn>cross_entropy_rows[double])
 enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],

@@ -1,6 +1,6 @@
 """What a build offers: plain structs of settings, and one table of pointers to its kernels."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum dtype_t:
     FLOAT16 = 0
@@ -138,6 +138,15 @@ ctypedef struct softmax_t:
     void *statistics          # two for each row
     const void *scores        # of a backward pass alone
 
+# Rows of logits, each with a label that is one of its `classes`.
+ctypedef struct cross_entropy_t:
+    uint64_t classes
+    const int64_t *labels
+    double factor             # of the gradient
+    double *below             # of each row, as are the next two
+    double *inverse
+    uint8_t *right
+
 # One pass over several arrays of one shape and dtype, under one mask.
 ctypedef struct joint_t:
     const mask_t *mask
@@ -244,6 +253,7 @@ ctypedef struct table_t:
     kernel_fn connect_backward[4]
     kernel_fn softmax[4]
     kernel_fn softmax_slope[4]
+    kernel_fn cross_entropy[4]
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]

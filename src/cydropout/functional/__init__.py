@@ -1,9 +1,11 @@
 """Arrays in, arrays out: dropout in one call, and the fused passes that the layers use."""
 
+from cydropout._kernels.blas import shared_threads
 from cydropout._kernels.threads import get_num_threads, set_num_threads
 
 from .attention import AttentionMask, softmax_dropout, softmax_dropout_backward
 from .config import show_config
+from .cross_entropy import softmax_cross_entropy
 from .drop_connect import dropconnect, dropconnect_backward
 from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
@@ -29,7 +31,9 @@ __all__ = [
     "scatter_add",
     "set_num_threads",
     "sgd_step",
+    "shared_threads",
     "show_config",
+    "softmax_cross_entropy",
     "softmax_dropout",
     "softmax_dropout_backward",
     "standout",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .._rates import Scaling
 from ..masks import Mask, inference_mask
 from ..random import MaskStream
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -23,6 +24,7 @@ Backward: TypeAlias = Callable[[Array], Array]
 Forward: TypeAlias = "Callable[[Array, Context], tuple[Array, Backward]]"
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
+_NATIVE = frozenset(map(np.dtype, ("float32", "float64")))
 NO_GRADIENT: Array = np.empty(0, "float32")
 """What a backward pass returns where the context said that nobody needs the input's gradient."""
 
@@ -50,6 +52,9 @@ class Context:
         used, passed again it has them used again, and cleared it ends that.
     backward : bool
         False where nobody goes back, as in Monte Carlo dropout: noise then holds nothing for it.
+    workspace : Workspace, optional
+        Where layers take the arrays of their results from, all of which are then those of this
+        step alone; without one they allocate them.
     """
 
     training: bool = False
@@ -58,6 +63,11 @@ class Context:
     input_gradient: bool = True
     masks: dict[Layer, Any] | None = None
     backward: bool = True
+    workspace: Workspace | None = None
+
+    def room(self, shape: Shape, dtype: Any) -> Array | None:
+        """Return where a result may go, as ``out=``: an array of the workspace, or None."""
+        return None if self.workspace is None else self.workspace.empty(shape, dtype)
 
     def draw(
         self,
@@ -312,6 +322,8 @@ def in_order(layers: Sequence[Layer], x: Array, ctx: Context) -> tuple[Array, Ba
 def as_float(x: Any, name: str) -> Array:
     """Return ``x`` as a native array of floats, or raise `TypeError` naming its dtype."""
     array: Array = np.asarray(x)
+    if array.dtype in _NATIVE:
+        return array
     if array.dtype.name not in FLOATS:
         raise TypeError(
             f"{name} got input of dtype {array.dtype}; convert it first, as in x.astype('float32')"

@@ -112,7 +112,9 @@ class Dense(Affine):
         self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
     ) -> tuple[Array, Backward]:
         weight, bias, rows, shape = self.operands(x)
-        z = np.matmul(rows, weight.value).reshape(shape)
+        kind = weight.value.dtype
+        z = np.matmul(rows, weight.value, out=ctx.room((len(rows), self.units), kind))
+        z = z.reshape(shape)
         silent = _is_silent(dropout) and ctx.masks is None
         mask = dropout.used_mask(shape, ctx) if ctx.training and not silent else None
         y, back = bias_activation_dropout(
@@ -130,8 +132,8 @@ class Dense(Affine):
                 bias.accumulate(dbias)
             if not ctx.input_gradient:
                 return NO_GRADIENT
-            dx: Array = np.matmul(columns, weight.value.T).reshape(*shape[:-1], rows.shape[1])
-            return dx
+            dx: Array = np.matmul(columns, weight.value.T, out=ctx.room(rows.shape, kind))
+            return dx.reshape(*shape[:-1], rows.shape[1])
 
         return y, backward
 

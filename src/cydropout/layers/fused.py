@@ -35,7 +35,7 @@ def bias_activation_dropout(
         activation,
         mask,
         a=a,
-        out=z if owned and from_output else None,
+        out=z if owned and from_output else ctx.room(z.shape, z.dtype),
         num_threads=ctx.num_threads,
     )
     saved = (y if activation == "relu" else None) if from_output else z
@@ -52,6 +52,7 @@ def bias_activation_dropout(
             activation,
             mask,
             a=a,
+            out=ctx.room(y.shape, y.dtype),
             num_threads=ctx.num_threads,
         )
         return dz, dbias

@@ -100,8 +100,17 @@ class MaskedLayer(NoisyLayer):
         """
         x = as_float(x, self.path)
         used = self.used_mask(x.shape, ctx, mask)
-        y = used.apply(x, num_threads=ctx.num_threads)
-        return y, partial(used.backward, num_threads=ctx.num_threads)
+        if ctx.workspace is None or not ctx.training:
+            y = used.apply(x, num_threads=ctx.num_threads)
+            return y, partial(used.backward, num_threads=ctx.num_threads)
+        y = used.apply(x, out=ctx.room(x.shape, x.dtype), num_threads=ctx.num_threads)
+
+        def backward(dy: Array) -> Array:
+            out = ctx.room(x.shape, dy.dtype)
+            dx: Array = used.backward(dy, out=out, num_threads=ctx.num_threads)
+            return dx
+
+        return y, backward
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

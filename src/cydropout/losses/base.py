@@ -8,6 +8,8 @@ import numpy as np
 
 from .targets import Array
 
+_WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
+
 
 class Loss:
     """Base of the losses.
@@ -33,11 +35,11 @@ class Loss:
     def __call__(self, prediction: Any, target: Any) -> tuple[float, Array]:
         """Return the mean loss and its gradient with respect to ``prediction``."""
         given = np.asarray(prediction)
-        if given.dtype.name not in ("float16", "float32", "float64", "bfloat16"):
+        if given.dtype not in _WIDE and given.dtype.name not in ("float16", "bfloat16"):
             raise TypeError(f"predictions must be floats, got dtype {given.dtype}")
         if given.size == 0:
             raise ValueError(f"the batch is empty: predictions have shape {given.shape}")
-        wide = given.astype("float64" if given.dtype == np.float64 else "float32", copy=False)
+        wide = given.astype(np.float64 if given.dtype == np.float64 else np.float32, copy=False)
         # NaN and Inf go through to the value, for the caller to act on.
         with np.errstate(invalid="ignore", over="ignore"):
             value, gradient = self._value_and_gradient(wide, np.asarray(target))
@@ -45,6 +47,11 @@ class Loss:
 
     def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
         raise NotImplementedError
+
+    def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float | None]:
+        """Return value, gradient and `accuracy`, of which a loss may have the last by the way."""
+        value, gradient = self(prediction, target)
+        return value, gradient, self.accuracy(prediction, target)
 
     def accuracy(self, prediction: Any, target: Any) -> float | None:
         """Return the share of right predictions, or None where that means nothing."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import functional
 from .base import Loss
 from .targets import Array, check_epsilon, check_probabilities, class_targets, one_hot
 
@@ -46,24 +47,36 @@ class SoftmaxCrossEntropy(ClassLoss):
             raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
         self.label_smoothing = float(label_smoothing)
 
+    def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float]:
+        """Return value, gradient and `accuracy`, of labels all in one pass."""
+        z, labels = np.asarray(prediction), np.asarray(target)
+        if self._is_plain(z, labels):
+            return functional.softmax_cross_entropy(z, labels, num_threads=1)
+        return (*self(prediction, target), self.accuracy(prediction, target))
+
+    def _is_plain(self, z: Array, target: Array) -> bool:
+        """Whether one kernel does it: labels of logits of whole precision."""
+        return (
+            not self.label_smoothing and target.ndim > 0 and z.shape[:-1] == target.shape
+            and z.size > 0 and target.dtype.kind in "iu"
+            and z.dtype.char in "fd" and z.dtype.isnative
+        )
+
     def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        if self._is_plain(prediction, target):
+            return functional.softmax_cross_entropy(prediction, target, num_threads=1)[:2]
         rows, labels, soft = class_targets(prediction, target)
         count, classes = rows.shape
         z = rows - rows.max(axis=1, keepdims=True)
         gradient = np.exp(z)
         total = gradient.sum(axis=1, keepdims=True)
         gradient /= total
-        if labels is not None and not self.label_smoothing:
-            index = np.arange(count)
-            losses = np.log(total[:, 0]) - z[index, labels]
-            gradient[index, labels] -= 1
-        else:
-            soft = one_hot(labels, rows) if soft is None else soft.astype(rows.dtype)
-            smooth = self.label_smoothing
-            soft = soft * (1 - smooth) + smooth / classes if smooth else soft
-            # A label of 0 counts for nothing, also where the logit is infinitely small.
-            losses = np.where(soft == 0, 0, soft * (np.log(total) - z)).sum(axis=1)
-            gradient -= soft
+        soft = one_hot(labels, rows) if soft is None else soft.astype(rows.dtype)
+        smooth = self.label_smoothing
+        soft = soft * (1 - smooth) + smooth / classes if smooth else soft
+        # A label of 0 counts for nothing, also where the logit is infinitely small.
+        losses = np.where(soft == 0, 0, soft * (np.log(total) - z)).sum(axis=1)
+        gradient -= soft
         gradient /= count
         return losses.mean(dtype="float64"), gradient.reshape(prediction.shape)
 

@@ -1,0 +1,122 @@
+"""The BLAS that NumPy runs: what it is, and one pool of threads for it and the kernels."""
+
+import ctypes
+import importlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from cydropout._kernels import api, threads
+
+#: What OpenBLAS calls its kernels of each level of the CPU, best last, and that level.
+CORES = {"Prescott": 0, "Nehalem": 0, "Sandybridge": 0, "Haswell": 3, "Zen": 3, "SkylakeX": 4,
+         "Cooperlake": 4, "SapphireRapids": 4}
+
+_lock = threading.Lock()
+_state = {"users": 0}
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """Return NumPy's own extension module: what it is linked to is found through it."""
+    try:
+        module = importlib.import_module("numpy._core._multiarray_umath")
+    except ImportError:
+        module = importlib.import_module("numpy.core._multiarray_umath")
+    return ctypes.CDLL(module.__file__)
+
+
+@cache
+def _function(name: str, result: Any = None, *arguments: Any) -> Callable[..., Any] | None:
+    """Return a function of OpenBLAS, or None; wheels put their own letters around the names."""
+    for prefix in ("scipy_openblas_", "openblas_"):
+        for suffix in ("64_", ""):
+            try:
+                found: Any = getattr(_library(), f"{prefix}{name}{suffix}")
+            except (AttributeError, OSError):
+                continue
+            found.restype, found.argtypes = result, arguments
+            function: Callable[..., Any] = found
+            return function
+    return None
+
+
+def core() -> str | None:
+    """Return the name of OpenBLAS for the kernels that it runs here; None of another BLAS."""
+    function = _function("get_corename", ctypes.c_char_p)
+    return None if function is None else function().decode()
+
+
+def advice() -> str | None:
+    """Return what gets faster products out of this BLAS, or None if it does what it can."""
+    name = core()
+    if name is None or CORES.get(name, api.CPU_LEVEL) >= api.CPU_LEVEL:
+        return None
+    return (
+        f"OpenBLAS runs its {name} kernels, below what this CPU has; set "
+        "OPENBLAS_CORETYPE=SkylakeX before Python starts"
+    )
+
+
+def num_threads() -> int | None:
+    """Return how many threads OpenBLAS uses now; None of another BLAS."""
+    function = _function("get_num_threads", ctypes.c_int)
+    return None if function is None else function()
+
+
+def _lend(address: int | None) -> None:
+    function = _function("set_threads_callback_function", None, ctypes.c_void_p)
+    if function is not None:
+        function(address)
+
+
+@contextmanager
+def shared_threads() -> Iterator[bool]:
+    """Have BLAS run on the threads of the kernels, and say whether it does.
+
+    Two pools of threads that take turns wait for each other much longer than they work: the idle
+    ones of each keep looking for work on the cores that the other needs. Inside this context there
+    is one pool, if NumPy's BLAS is an OpenBLAS of at least 0.3.27 with threads of its own, and
+    this package was built with OpenMP. How many threads BLAS uses stays as it is set; a product
+    gives the same numbers. Leaving the last such context gives BLAS its own threads back.
+
+    Yields
+    ------
+    bool
+        False where the pools cannot be one: then run the kernels beside BLAS on one thread.
+
+    References
+    ----------
+    OpenBLAS, ``openblas_set_threads_callback_function``.
+    """
+    offered = _function("set_threads_callback_function", None, ctypes.c_void_p) is not None
+    address = api.jobs_address(threads.MAX_THREADS) if offered else None
+    if address is None:
+        yield False
+        return
+    with _lock:
+        _state["users"] += 1
+        _lend(address)
+    try:
+        yield True
+    finally:
+        with _lock:
+            _state["users"] -= 1
+            if not _state["users"]:
+                _lend(None)
+
+
+def _after_fork_in_child() -> None:
+    """Give BLAS its own threads: those of the kernels stayed in the parent."""
+    global _lock
+    _lock = threading.Lock()
+    if _state["users"]:
+        _state["users"] = 0
+        _lend(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

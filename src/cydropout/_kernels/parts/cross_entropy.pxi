@@ -1,0 +1,39 @@
+# Softmax cross-entropy of labels, with its gradient, ready to run over rows of logits.
+
+def wrong_label(cnp.ndarray labels, int64_t classes):
+    """Return where the first of the labels that is no class stands, or -1; labels are int64."""
+    cdef const int64_t *label = <const int64_t*>cnp.PyArray_DATA(labels)
+    cdef int64_t i, count = cnp.PyArray_SIZE(labels)
+    for i in range(count):
+        if label[i] < 0 or label[i] >= classes:
+            return i
+    return -1
+
+
+def cross_entropy(cnp.ndarray logits, cnp.ndarray labels, cnp.ndarray gradient, int code,
+                  int num_threads=0):
+    """Return the mean loss and how many predictions are right; arrays are checked by the caller.
+
+    loss = m - z[label] + log(sum(exp(z - m))), with m the greatest of a row z; its derivative goes
+    into `gradient`.
+    """
+    cdef cross_entropy_t settings
+    cdef uint64_t rows = <uint64_t>cnp.PyArray_SIZE(labels)
+    cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(logits)
+    cdef uint64_t row, hits = 0
+    cdef double loss = 0
+    cdef cnp.ndarray pairs = np.empty((2, rows)), right = np.empty(rows, np.uint8)
+    cdef const void *source = cnp.PyArray_DATA(logits)
+    cdef void *target = cnp.PyArray_DATA(gradient)
+    settings.classes = size // rows
+    settings.labels = <const int64_t*>cnp.PyArray_DATA(labels)
+    settings.factor = 1.0 / <double>rows
+    settings.below = <double*>cnp.PyArray_DATA(pairs)
+    settings.inverse = settings.below + rows
+    settings.right = <uint8_t*>cnp.PyArray_DATA(right)
+    with nogil:
+        run(table.cross_entropy[code], source, target, &settings, size, rows, num_threads)
+        for row in range(rows):
+            loss += settings.below[row] - log(settings.inverse[row])
+            hits += settings.right[row]
+    return loss / <double>rows, hits
