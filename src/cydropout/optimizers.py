@@ -48,7 +48,9 @@ class Optimizer:
     def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = 1) -> None:
         """Update every parameter's value from its gradient, in place.
 
-        State is kept by the parameters' names. One thread by default: see `layers.Context`.
+        State is kept by the parameters' names. One thread by default: see `layers.Context`. Where
+        a gradient is that of a region alone (`BatchwiseDropout`), the rest takes the same step
+        with a gradient of 0, or with ``lazy`` none: its value and state stay as they are.
 
         Raises
         ------
@@ -59,7 +61,12 @@ class Optimizer:
         self.steps += 1
         kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
         for parameter, state in zip(parameters, states, strict=True):
-            kernel(parameter.value, parameter.grad, *state)
+            part = parameter.part
+            if part is None:
+                kernel(parameter.value, parameter.grad, *state)
+            else:
+                lazy = part.lazy or self._rests
+                kernel(parameter.value, part.block, *state, region=part.region, lazy=lazy)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):
@@ -80,6 +87,11 @@ class Optimizer:
         for parameter, state in zip(parameters, states, strict=True):
             self._state[parameter.name] = state
         return states
+
+    @property
+    def _rests(self) -> bool:
+        """Whether a gradient of 0 changes nothing at all."""
+        return False
 
     def _kernel(self) -> Callable[..., None]:
         """Return the pass over ``(value, grad, *state)``, with its settings but the rate."""
@@ -162,6 +174,10 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
         self.nesterov = bool(nesterov)
         self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+
+    @property
+    def _rests(self) -> bool:
+        return not self._slots and self.weight_decay == 0
 
     def _kernel(self) -> Callable[..., None]:
         velocity: dict[str, Any] = {} if self._slots else {"velocity": None}

@@ -213,6 +213,30 @@ def scatter_add(
     plan: Plan | None = None,
     num_threads: int = 0,
 ) -> None: ...
+def gather_region(
+    x: np.ndarray,
+    y: np.ndarray,
+    rows: np.ndarray | None,
+    columns: np.ndarray | None,
+    height: int,
+    width: int,
+    stride: int,
+    scale: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
+def scatter_region(
+    x: np.ndarray,
+    y: np.ndarray,
+    rows: np.ndarray | None,
+    columns: np.ndarray | None,
+    height: int,
+    width: int,
+    stride: int,
+    scale: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
 def subset(
     key: int,
     draw: int,
@@ -265,6 +289,7 @@ def step(
     g: np.ndarray,
     first: np.ndarray | None,
     second: np.ndarray | None,
+    region: tuple[np.ndarray | None, np.ndarray | None, int, int, int] | None = None,
     *,
     learning_rate: float,
     beta1: float = 0.0,
@@ -273,5 +298,6 @@ def step(
     decay: float = 0.0,
     correction: float = 1.0,
     nesterov: bool = False,
+    lazy: bool = False,
     num_threads: int = 0,
 ) -> None: ...

@@ -34,6 +34,7 @@ include "parts/connect.pxi"
 include "parts/regions.pxi"
 include "parts/softmax.pxi"
 include "parts/gather.pxi"
+include "parts/steps.pxi"
 
 
 def use(capsule):
@@ -72,32 +73,3 @@ def philox_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j):
     cdef cnp.ndarray words = np.empty(TILE_WORDS, np.uint32)
     table.digit(key, draw, tile, j, <uint32_t*>cnp.PyArray_DATA(words))
     return words
-
-
-def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second, *,
-         double learning_rate, double beta1=0.0, double beta2=0.0, double epsilon=0.0,
-         double decay=0.0, double correction=1.0, bint nesterov=False, int num_threads=0):
-    """One optimizer step in place; the arrays are contiguous and of one dtype and size."""
-    cdef step_t settings
-    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
-    cdef kernel_fn kernel
-    cdef const void *slope = cnp.PyArray_DATA(g)
-    cdef void *target = cnp.PyArray_DATA(w)
-    settings.first = NULL if first is None else cnp.PyArray_DATA(first)
-    settings.second = NULL if second is None else cnp.PyArray_DATA(second)
-    settings.size = <uint64_t>cnp.PyArray_SIZE(w)
-    settings.learning_rate = learning_rate
-    settings.beta1 = beta1
-    settings.beta2 = beta2
-    settings.epsilon = epsilon
-    settings.decay = decay
-    settings.correction = correction
-    settings.nesterov = nesterov
-    if kind == "sgd":
-        kernel = table.sgd[code]
-    elif kind == "adam":
-        kernel = table.adam[code]
-    else:
-        kernel = table.rmsprop[code]
-    with nogil:
-        run(kernel, slope, target, &settings, settings.size, tiles(settings.size), num_threads)

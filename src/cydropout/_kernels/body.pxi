@@ -19,6 +19,7 @@ include "bodies/standout.pxi"
 include "bodies/connect.pxi"
 include "bodies/softmax.pxi"
 include "bodies/steps.pxi"
+include "bodies/region.pxi"
 include "bodies/maps.pxi"
 include "bodies/blocks.pxi"
 include "bodies/walks.pxi"
@@ -73,14 +74,16 @@ enter(table.connect_backward, NULL, NULL, <kernel_fn>connect_back_range[float],
 enter(table.softmax, NULL, NULL, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
 enter(table.softmax_slope, NULL, NULL, <kernel_fn>softmax_slope_rows[float],
       <kernel_fn>softmax_slope_rows[double])
-enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
-enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
-enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],
-      <kernel_fn>rmsprop_range[double])
+enter(table.step, NULL, NULL, <kernel_fn>step_range[float], <kernel_fn>step_range[double])
+enter(table.step_rows, NULL, NULL, <kernel_fn>step_rows[float], <kernel_fn>step_rows[double])
 enter(table.gather, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
       <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
 enter(table.scatter, NULL, NULL, <kernel_fn>scatter_columns[float],
       <kernel_fn>scatter_columns[double])
+enter(table.gather_region, NULL, NULL, <kernel_fn>gather_region[float],
+      <kernel_fn>gather_region[double])
+enter(table.scatter_region, NULL, NULL, <kernel_fn>scatter_region[float],
+      <kernel_fn>scatter_region[double])
 
 
 def kernels():

@@ -18,6 +18,11 @@ cdef enum:
     SHORT = 256        # elements; such rows are not worth a loop each
     JOINT = 5          # arrays that one pass reads, or writes
 
+cdef enum steps_t:
+    SGD = 0
+    ADAM = 1
+    RMSPROP = 2
+
 cdef enum source_t:
     DRAW = 0           # draw the bits, keep none
     DRAW_AND_STORE = 1
@@ -147,6 +152,16 @@ ctypedef struct gather_t:
     uint64_t span             # rows, or of a sum columns, in one unit of work
     const mask_t *mask        # one bit for each row of the table, stored; or NULL: all as they are
 
+# Some rows and some columns of a matrix, both by their numbers in rising order.
+ctypedef struct region_t:
+    const int64_t *rows       # or NULL: all
+    const int64_t *columns    # or NULL: all
+    uint64_t height           # rows of the region
+    uint64_t width            # columns of the region
+    uint64_t stride           # columns of the matrix
+    uint64_t span             # rows in one unit of work
+    double scale
+
 # Exactly `count` of `size` items for each row.
 ctypedef struct subset_t:
     uint64_t key
@@ -168,6 +183,10 @@ ctypedef struct step_t:
     double decay
     double correction
     bint nesterov
+    # Where only a region of a matrix has a gradient.
+    int kind                  # one of steps_t
+    const region_t *region
+    bint lazy                 # leave all else as it is
 
 # Keep-bits of maps one after another; `unit` maps, a unit of work, are a whole number of words.
 ctypedef struct maps_t:
@@ -232,12 +251,13 @@ ctypedef struct table_t:
     kernel_fn connect_backward[4]
     kernel_fn softmax[4]
     kernel_fn softmax_slope[4]
-    kernel_fn sgd[4]
-    kernel_fn adam[4]
-    kernel_fn rmsprop[4]
+    kernel_fn step[4]
+    kernel_fn step_rows[4]
     kernel_fn blocks
     kernel_fn walks
     kernel_fn holes
     kernel_fn count
     kernel_fn gather[4]
     kernel_fn scatter[4]
+    kernel_fn gather_region[4]
+    kernel_fn scatter_region[4]

@@ -9,12 +9,14 @@ from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
 from .gather import gather, scatter_add
 from .recurrent import gated_update, gated_update_backward, zoneout, zoneout_backward
+from .region import Region, gather_region, scatter_region
 from .standout import standout, standout_backward
 from .steps import adam_step, rmsprop_step, sgd_step
 
 __all__ = [
     "ACTIVATIONS",
     "AttentionMask",
+    "Region",
     "adam_step",
     "bias_activation_dropout",
     "bias_activation_dropout_backward",
@@ -24,9 +26,11 @@ __all__ = [
     "gated_update",
     "gated_update_backward",
     "gather",
+    "gather_region",
     "get_num_threads",
     "rmsprop_step",
     "scatter_add",
+    "scatter_region",
     "set_num_threads",
     "sgd_step",
     "show_config",

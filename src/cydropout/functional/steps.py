@@ -1,14 +1,27 @@
-"""Optimizer steps, each one pass over a parameter, its gradient and its state."""
+"""Optimizer steps, each one pass over a parameter, its gradient and its state.
+
+With ``region=``, a gradient is that of some rows and columns, and elsewhere it counts as 0. With
+``lazy`` too, parameter and state stay as they are elsewhere.
+"""
 
 import numpy as np
 
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout.functional.region import Region, Settings
 
 
-def _check_step(*arrays: np.ndarray | None) -> None:
-    first = arrays[0]
+def _check_step(
+    first: np.ndarray, grad: np.ndarray, *states: np.ndarray | None, region: Region | None,
+    lazy: bool,
+) -> Settings | None:
+    """Raise unless the arrays fit; return the region as the kernels want it."""
+    if region is None and lazy:
+        raise ValueError("a lazy step needs region=, where the gradient lies")
+    if region is not None:
+        region.check(first, grad)
+    arrays = (first, None if region is not None else grad, *states)
     for array in arrays:
         if array is None:
             continue
@@ -17,7 +30,6 @@ def _check_step(*arrays: np.ndarray | None) -> None:
                 "an optimizer step needs float32 or float64 arrays, not "
                 f"{getattr(array, 'dtype', type(array).__name__)}"
             )
-        assert first is not None
         if array.shape != first.shape or array.dtype != first.dtype:
             raise ValueError(
                 f"parameter has shape {first.shape} and dtype {first.dtype}, but its gradient or "
@@ -25,6 +37,7 @@ def _check_step(*arrays: np.ndarray | None) -> None:
             )
         if not _arrays.is_ready(array):
             raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
+    return None if region is None else region.settings
 
 
 def sgd_step(
@@ -36,12 +49,15 @@ def sgd_step(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
+    region: Region | None = None,
+    lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
-    _check_step(param, grad, velocity)
-    api.step("sgd", param, grad, velocity, None, learning_rate=lr, beta1=momentum,
-             decay=weight_decay, nesterov=nesterov, num_threads=check_num_threads(num_threads))
+    where = _check_step(param, grad, velocity, region=region, lazy=lazy)
+    api.step("sgd", param, grad, velocity, None, where, learning_rate=lr, beta1=momentum,
+             decay=weight_decay, nesterov=nesterov, lazy=lazy,
+             num_threads=check_num_threads(num_threads))
 
 
 def adam_step(
@@ -56,6 +72,8 @@ def adam_step(
     epsilon: float,
     step: int,
     weight_decay: float = 0.0,
+    region: Region | None = None,
+    lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """m, v = moving means of g, g**2; w -= lr decay w + lr m' / (sqrt(v') + epsilon).
@@ -63,10 +81,11 @@ def adam_step(
     m' = m / (1 - beta1**step) and v' = v / (1 - beta2**step), with ``step`` counted from 1
     (Kingma & Ba 2015); the decay is decoupled (Loshchilov & Hutter 2019).
     """
-    _check_step(param, grad, m, v)
-    api.step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
-             beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
-             correction=(1 - beta2**step) ** -0.5, num_threads=check_num_threads(num_threads))
+    where = _check_step(param, grad, m, v, region=region, lazy=lazy)
+    api.step("adam", param, grad, m, v, where, learning_rate=lr / (1 - beta1**step),
+             beta1=beta1, beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
+             correction=(1 - beta2**step) ** -0.5, lazy=lazy,
+             num_threads=check_num_threads(num_threads))
 
 
 def rmsprop_step(
@@ -77,9 +96,11 @@ def rmsprop_step(
     lr: float,
     rho: float,
     epsilon: float,
+    region: Region | None = None,
+    lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
-    _check_step(param, grad, v)
-    api.step("rmsprop", param, grad, v, None, learning_rate=lr, beta2=rho, epsilon=epsilon,
-             num_threads=check_num_threads(num_threads))
+    where = _check_step(param, grad, v, region=region, lazy=lazy)
+    api.step("rmsprop", param, grad, v, None, where, learning_rate=lr, beta2=rho,
+             epsilon=epsilon, lazy=lazy, num_threads=check_num_threads(num_threads))

@@ -1,4 +1,4 @@
-"""What every layer shares: `Context`, `Parameter`, `Layer`, and the checks on their arrays."""
+"""What every layer shares: `Context`, `Layer`, and the checks on their arrays."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .._rates import Scaling
 from ..masks import Mask, inference_mask
 from ..random import MaskStream
+from .parameter import Parameter as Parameter
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -83,76 +84,6 @@ class Context:
         if self.stream is None:
             raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
         return self.stream
-
-
-class Parameter:
-    """A trainable array and the sum of its gradients.
-
-    After `zero_grad` the gradient counts as zeros without being written: the first accumulation
-    overwrites it, the later ones add.
-    """
-
-    __slots__ = ("_grad", "_stale", "name", "value")
-
-    def __init__(self, value: Array, name: str) -> None:
-        self.value = value
-        self.name = name
-        self._grad: Array | None = None
-        self._stale = True
-
-    def _buffer(self) -> Array:
-        if self._grad is None:
-            self._grad = np.empty_like(self.value)
-        return self._grad
-
-    @property
-    def grad(self) -> Array:
-        """The accumulated gradient, of the shape and dtype of `value`."""
-        grad = self._buffer()
-        if self._stale:
-            grad.fill(0)
-            self._stale = False
-        return grad
-
-    @grad.setter
-    def grad(self, array: Array) -> None:
-        self._check(array.shape)
-        if array is not self._grad:
-            np.copyto(self._buffer(), array)
-        self._stale = False
-
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self._stale = True
-
-    def accumulate(self, array: Array) -> None:
-        """Add ``array`` to the gradient."""
-        self._check(array.shape)
-        grad = self._buffer()
-        if self._stale:
-            np.copyto(grad, array)
-            self._stale = False
-        else:
-            grad += array
-
-    def accumulate_product(self, a: Array, b: Array) -> None:
-        """Add the matrix product ``a @ b`` to the gradient."""
-        self._check((a.shape[0], b.shape[1]))
-        grad = self._buffer()
-        if self._stale:
-            np.matmul(a, b, out=grad)
-            self._stale = False
-        else:
-            grad += a @ b
-
-    def _check(self, shape: Shape) -> None:
-        if shape != self.value.shape:
-            raise ValueError(
-                f"gradient of {self.name!r} has shape {shape}, the parameter {self.value.shape}"
-            )
-
-    def __repr__(self) -> str:
-        return f"Parameter({self.name!r}, shape={self.value.shape}, dtype={self.value.dtype})"
 
 
 class Absorbed(NamedTuple):
@@ -286,7 +217,7 @@ class Layer:
         return f"{type(self).__name__}({settings})"
 
 
-def in_order(layers: Sequence[Layer], x: Array, ctx: Context) -> tuple[Array, Backward]:
+def in_order(layers: Sequence[Layer | Absorbed], x: Array, ctx: Context) -> tuple[Array, Backward]:
     """Run layers one after the other; the way back runs them in the other order."""
     backwards: list[Backward] = []
     for layer in layers:
