@@ -202,6 +202,17 @@ ROWS = {
         lambda: SoftmaxDropout(0.3, causal=True, scale=-0.7), (2, 6, 5), False, True
     ),
     "BatchwiseDropout": Row(lambda: BatchwiseDropout(0.4), (6, 7), True, True),
+    "BatchwiseDropout-block": Row(lambda: BatchwiseDropout(0.4, block=2), (6, 7), True, True),
+    "BatchwiseDropout-slice": Row(
+        lambda: BatchwiseDropout(0.4, layout="slice"), (6, 7), True, True
+    ),
+    "Sequential-batchwise": Row(
+        lambda: Sequential(
+            [BatchwiseDropout(0.3), Dense(8, activation="tanh"), BatchwiseDropout(0.5), Dense(3)],
+            dtype="float64",
+        ),
+        (6, 7), False, True, False,
+    ),
     "EmbeddingDropout": Row(lambda: EmbeddingDropout(0.4), (9, 3), True, True),
     "FeatureDropout": Row(lambda: FeatureDropout(0.4), (6, 7), True, True),
     "FeatureDropout-classic": Row(

@@ -59,6 +59,10 @@ class Affine(Layer):
         if self.bias:
             self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
 
+    def parameter(self, name: str) -> Parameter | None:
+        """Return the parameter of that name within this layer, if there is one by now."""
+        return self._parameters.get(name)
+
     def operands(self, x: Array) -> Operands:
         """Check ``x``, and return what a pass over it works on."""
         if not self._parameters:

@@ -88,6 +88,11 @@ class Dense(Affine):
         plain.dropout = Dropout(0.0)
         return plain, self.dropout
 
+    @property
+    def draws(self) -> bool:
+        """Whether the layer has a dropout of its own."""
+        return not _is_silent(self.dropout)
+
     def _joint(
         self, x: Array, ctx: Context, taken: Sequence[Layer], activation: str, a: float,
         dropout: Dropout,

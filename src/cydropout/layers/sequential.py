@@ -12,6 +12,7 @@ import numpy as np
 from ..random import MaskStream
 from .base import (
     NO_GRADIENT,
+    Absorbed,
     Array,
     Backward,
     Context,
@@ -22,6 +23,7 @@ from .base import (
     as_float,
     native_dtype,
 )
+from .chain import chain
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,7 +41,10 @@ def plan(layers: Sequence[Layer], fuse: bool = True) -> Iterator[Step]:
     place = 0
     while place < len(layers):
         layer = layers[place]
-        count, forward = layer.absorb(layers[place + 1 :]) if fuse else (0, layer.forward)
+        absorbed = Absorbed(0, layer.forward)
+        if fuse:
+            absorbed = chain(layers[place:]) or layer.absorb(layers[place + 1 :])
+        count, forward = absorbed
         yield Step(tuple(layers[place : place + count + 1]), forward)
         place += count + 1
 
@@ -48,8 +53,8 @@ class Sequential(Layer):
     """``y = f_k(... f_2(f_1(x)))``.
 
     Layers that can share one pass over memory (`Dense`, an activation, `Dropout`) do; the numbers
-    are the same to the bit. An input is converted to the model's dtype, unless the first layer
-    takes integers, as `Embedding` does.
+    are the same to the bit, or next to a `BatchwiseDropout` to rounding. An input is converted to
+    the model's dtype, unless the first layer takes integers, as `Embedding` does.
 
     Parameters
     ----------
