@@ -17,20 +17,31 @@ class Callback:
     ``trainer.stop_training = True``.
     """
 
+    #: Whether `on_batch_end` reads ``trainer.masks``, the masks of the batch.
+    reads_masks: bool = False
+
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Run before the first epoch; ``metrics`` names what the records can hold."""
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Run before epoch ``epoch`` (from 1)."""
+        """Run before epoch ``epoch`` (from 1); also where a run resumes in its middle."""
 
     def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
         """Run before a batch; ``step`` counts those of all epochs, from 0, also after a resume."""
+
+    def on_batch_end(
+        self, trainer: Trainer, epoch: int, step: int, record: Mapping[str, float]
+    ) -> None:
+        """Run after a batch and its update, with the loss (and accuracy) of the batch alone."""
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, record: Mapping[str, float]) -> None:
         """Run after epoch ``epoch`` (from 1) with its record, before the checkpoint is saved."""
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Run once after the last epoch, also when the run stopped early."""
+
+    def on_error(self, trainer: Trainer, error: BaseException) -> None:
+        """Run when an error ends the training, which is raised again afterwards."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what to save: numbers, strings, arrays, and lists and dicts of them."""
