@@ -23,7 +23,10 @@ ROWS = [
     ["__main__", "__init__"],
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-OPTIONAL = {"matplotlib", "ml_dtypes", "pooch", "safetensors", "sklearn", "tqdm", "threadpoolctl"}
+OPTIONAL = {
+    "matplotlib", "ml_dtypes", "pooch", "safetensors", "sklearn", "tensorboardX", "threadpoolctl",
+    "tqdm",
+}
 
 
 def files():

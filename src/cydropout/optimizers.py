@@ -138,7 +138,8 @@ class SGD(Optimizer):
     Parameters
     ----------
     learning_rate, momentum, weight_decay : float
-        ``momentum`` lies in [0, 1).
+        ``momentum`` lies in [0, 1). The decay is coupled: a part of the gradient, as an ``l2`` of
+        half the size would be, and so of the momentum; `AdamW` has the decoupled one.
     nesterov : bool
         Needs a momentum.
 

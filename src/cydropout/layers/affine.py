@@ -9,6 +9,7 @@ import numpy as np
 from .base import Array, Layer, Parameter, Shape, as_float, native_dtype
 from .fused import ACTIVATIONS
 from .initializers import check_init, initial
+from .penalties import Strength, check_strength, penalty
 
 
 class Operands(NamedTuple):
@@ -33,6 +34,8 @@ class Affine(Layer):
         activation: str | None = None,
         init: str = "glorot",
         bias: bool = True,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -47,6 +50,8 @@ class Affine(Layer):
         self.activation = activation or "linear"
         self.init = init
         self.bias = bool(bias)
+        names = ("weight", "bias") if bias else ("weight",)
+        self.l1, self.l2 = check_strength("l1", l1, names), check_strength("l2", l2, names)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -58,6 +63,10 @@ class Affine(Layer):
         self._parameters["weight"] = Parameter(weight, "weight")
         if self.bias:
             self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
+
+    def penalty(self) -> float:
+        """Return ``l1 sum |w| + l2 sum w**2`` of the parameters; add its gradient to theirs."""
+        return penalty(self._parameters, self.l1, self.l2)
 
     def operands(self, x: Array) -> Operands:
         """Check ``x``, and return what a pass over it works on."""
@@ -87,4 +96,6 @@ class Affine(Layer):
             "activation": self.activation,
             "init": self.init,
             "bias": self.bias,
+            "l1": self.l1,
+            "l2": self.l2,
         }

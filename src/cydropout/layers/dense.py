@@ -14,6 +14,7 @@ from .affine import Affine
 from .base import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, in_order
 from .dropout import Dropout
 from .fused import bias_activation_dropout
+from .penalties import Strength
 
 
 class Dense(Affine):
@@ -35,6 +36,10 @@ class Dense(Affine):
         "he_uniform". Biases start at zero.
     bias : bool
         Whether ``b`` exists.
+    l1, l2 : float or mapping
+        ``l1 sum |W| + l2 sum W**2`` is added to the loss of a training step. A mapping gives one
+        strength for each parameter that it names, as in ``l2={"weight": 1e-4, "bias": 1e-5}``.
+        For weight decay that an adaptive step does not rescale take `optimizers.AdamW`.
     name : str, optional
         Name within a `Sequential`.
 
@@ -54,9 +59,13 @@ class Dense(Affine):
         rate: Any = 0.0,
         init: str = "glorot",
         bias: bool = True,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
         name: str | None = None,
     ) -> None:
-        super().__init__(units, activation=activation, init=init, bias=bias, name=name)
+        super().__init__(
+            units, activation=activation, init=init, bias=bias, l1=l1, l2=l2, name=name
+        )
         self.dropout = Dropout(rate)
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
