@@ -257,7 +257,6 @@ class Trainer:
         bar.begin(epoch)
         for callback in run.callbacks:
             callback.on_epoch_begin(self, epoch)
-        watched = any(callback.reads_masks for callback in run.callbacks)
         ctx = Context(True, self.stream, self.num_threads, input_gradient=False)
         last: tuple[Array, int] | None = None
         for x, y in data.epoch(epoch, partial(_order, self.stream.key), run.step):
@@ -265,6 +264,7 @@ class Trainer:
             last = batch, self.stream.next_draw
             for callback in run.callbacks:
                 callback.on_batch_begin(self, epoch, run.steps)
+            watched = any(callback.reads_masks for callback in run.callbacks)
             record = self._step(batch, y, epoch, run.step + 1, ctx, watched)
             for callback in run.callbacks:
                 callback.on_batch_end(self, epoch, run.steps, record)

@@ -17,7 +17,7 @@ class Callback:
     ``trainer.stop_training = True``.
     """
 
-    #: Whether `on_batch_end` reads ``trainer.masks``, the masks of the batch.
+    #: Whether `on_batch_end` reads ``trainer.masks``; `on_batch_begin` may set it for its batch.
     reads_masks: bool = False
 
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
