@@ -19,6 +19,7 @@ ROWS = [
     ["checkpoints", "clipping", "monte_carlo", "nonfinite"],
     ["callbacks"],
     ["training"],
+    ["tuning"],
     ["cli", "estimators"],
     ["__main__", "__init__"],
 ]

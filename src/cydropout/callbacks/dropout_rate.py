@@ -56,39 +56,43 @@ class RateSchedule(Callback):
 
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Find the layers."""
-        model: Layer = trainer.model
-        if self.layers is None:
-            found = [
-                holder
-                for owner, holder in _rates(model)
-                if isinstance(holder.rate, float)
-                and not holder.learns_rate
-                and (owner is holder or holder.rate > 0)
-            ]
-            if not found:
-                raise ValueError("RateSchedule found no layer with a rate that can be set")
-        else:
-            found = [one for layer in self.layers for one in self._named(model, layer)]
-        self._scheduled = found
-
-    def _named(self, model: Layer, layer: Layer | str) -> list[Any]:
-        if isinstance(layer, str):
-            paths = dict(model.named_layers())
-            if layer not in paths:
-                raise ValueError(f"no layer has the path {layer!r}; there are {', '.join(paths)}")
-            layer = paths[layer]
-        elif not any(layer is one for one in _all(model)):
-            raise ValueError(f"{layer!r}, at {layer.path!r}, is no layer of this model")
-        found = [holder for _, holder in _rates(layer)]
-        if not found:
-            raise ValueError(f"layer {layer.path!r} has no rate that can be set")
-        return found
+        self._scheduled = rate_layers(trainer.model, self.layers)
 
     def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
         """Set the rate of step ``step``."""
         rate = self.schedule(step)
         for layer in self._scheduled:
             layer.rate = rate
+
+
+def rate_layers(model: Layer, layers: Sequence[Layer | str] | None) -> list[Any]:
+    """Return the layers of ``model`` whose rate is to be set, as `RateSchedule` explains them."""
+    if layers is not None:
+        return [one for layer in layers for one in _named(model, layer)]
+    found = [
+        holder
+        for owner, holder in _rates(model)
+        if isinstance(holder.rate, float)
+        and not holder.learns_rate
+        and (owner is holder or holder.rate > 0)
+    ]
+    if not found:
+        raise ValueError("found no layer with a rate that can be set")
+    return found
+
+
+def _named(model: Layer, layer: Layer | str) -> list[Any]:
+    if isinstance(layer, str):
+        paths = dict(model.named_layers())
+        if layer not in paths:
+            raise ValueError(f"no layer has the path {layer!r}; there are {', '.join(paths)}")
+        layer = paths[layer]
+    elif not any(layer is one for one in _all(model)):
+        raise ValueError(f"{layer!r}, at {layer.path!r}, is no layer of this model")
+    found = [holder for _, holder in _rates(layer)]
+    if not found:
+        raise ValueError(f"layer {layer.path!r} has no rate that can be set")
+    return found
 
 
 def _all(model: Layer) -> Iterator[Layer]:
