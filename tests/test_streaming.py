@@ -231,6 +231,10 @@ def test_what_can_be_read_once_is_good_for_one_epoch(data):
     assert_same_bits(state(t), state(plain))
     with pytest.raises(ValueError, match="read once, but there are 2 epochs"):
         trainer().fit(iter(cut(data)), epochs=2, progress=False)
+    held = [iter(cut(data)) for _ in range(2)]
+    trainer().fit(*data, epochs=1, progress=False, validation_data=held[0])
+    with pytest.raises(ValueError, match="read once, but there are 2 epochs"):
+        trainer().fit(*data, epochs=2, progress=False, validation_data=held[1])
 
 
 def test_the_bar_counts_samples_without_a_total(data, capsys):

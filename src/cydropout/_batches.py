@@ -106,13 +106,12 @@ def as_batches(x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str)
     return StreamBatches(x, epochs)
 
 
-def held_out(data: Any, size: int) -> Batches:
+def held_out(data: Any, size: int, epochs: int) -> Batches:
     """Return the batches to measure: of a pair of arrays, or those that ``data`` yields."""
     if isinstance(data, tuple) and len(data) == 2:
         x, y = data
         return ArrayBatches(*pair(x, y, "validation_data"), size, False)
-    # It is read after every epoch, however many there are.
-    return as_batches(data, None, size, False, 2, "validation_data")
+    return as_batches(data, None, size, False, epochs, "validation_data")
 
 
 def shuffled(

@@ -171,7 +171,7 @@ class Trainer:
             When the bar or the checkpoint needs a package that is not installed.
         NonFiniteLossError
             When the loss of a step is NaN or infinite, or the last step of an epoch leaves such
-            parameters; it names epoch, step and layer. The checkpoint keeps the last good epoch.
+            parameters; it names epoch, step and layer. The checkpoint keeps the last good state.
         """
         positive("epochs", epochs)
         positive("batch_size", batch_size)
@@ -181,7 +181,7 @@ class Trainer:
             name = "resume=True" if resume else "checkpoint_every"
             raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
         data = as_batches(x, y, batch_size, shuffle, epochs, "x and y")
-        held = None if validation_data is None else held_out(validation_data, 1024)
+        held = None if validation_data is None else held_out(validation_data, 1024, epochs)
         target = None if checkpoint is None else check_target(checkpoint)
         saved = load_checkpoint(target) if target and resume and target.exists() else None
         metrics = ("loss", "accuracy") + (("val_loss", "val_accuracy") if held else ())
