@@ -39,6 +39,18 @@ def test_the_numpy_example_is_short():
     assert len([line for line in body if line.strip()]) <= 20
 
 
+def test_the_regularisers_are_drawn_side_by_side(tmp_path):
+    script = EXAMPLES / "regularisers.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), "--epochs", "1"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ")[0] for line in done.stdout.splitlines()]
+    assert rows[2:] == [f"| {kind}" for kind in ("none", "L1", "L2", "dropout", "L2 and dropout")]
+    assert (tmp_path / "regularisers.png").stat().st_size > 10_000
+
+
 def test_the_gallery_shows_every_variant(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     for directory in (EXAMPLES, EXAMPLES.parent / "benches"):
