@@ -34,10 +34,14 @@ from cydropout.layers import (
     GaussianDropout,
     Layer,
     LayerDrop,
+    LayerNorm,
     LockedDropout,
+    MultiHeadAttention,
     PatchDropout,
+    PositionalEmbedding,
     RecurrentDropout,
     ReLU,
+    Residual,
     Sequential,
     Sigmoid,
     SoftmaxDropout,
@@ -48,6 +52,7 @@ from cydropout.layers import (
     Standout,
     StochasticDepth,
     Tanh,
+    TransformerBlock,
     VariationalGaussianDropout,
     WeightDropout,
     Zoneout,
@@ -200,6 +205,42 @@ ROWS = {
     "SoftmaxDropout-1": Row(lambda: SoftmaxDropout(1.0), (3, 5)),
     "SoftmaxDropout-causal": Row(
         lambda: SoftmaxDropout(0.3, causal=True, scale=-0.7), (2, 6, 5), False, True
+    ),
+    "LayerNorm": Row(lambda: LayerNorm(), (4, 5), keeps_dtype=False),
+    "LayerNorm-sequence": Row(lambda: LayerNorm(epsilon=0.1), (2, 3, 33), keeps_dtype=False),
+    "MultiHeadAttention": Row(
+        lambda: MultiHeadAttention(2, rate=0.3), (2, 5, 6), False, True, False
+    ),
+    "MultiHeadAttention-causal": Row(
+        lambda: MultiHeadAttention(3, causal=True, bias=False), (2, 4, 6), keeps_dtype=False
+    ),
+    "MultiHeadAttention-heads": Row(
+        lambda: MultiHeadAttention(4, rate=0.2, head_rate=0.4, init="lecun", causal=True),
+        (3, 3, 8), False, True, False,
+    ),
+    "PositionalEmbedding": Row(
+        lambda: PositionalEmbedding(7), (2, 4, 5), keeps_dtype=False
+    ),
+    "PositionalEmbedding-sinusoidal": Row(
+        lambda: PositionalEmbedding(4, kind="sinusoidal"), (2, 4, 5), keeps_dtype=False
+    ),
+    "Residual": Row(lambda: Residual(Dense(5), Tanh()), (4, 5), keeps_dtype=False),
+    "Residual-depth": Row(
+        lambda: Residual(LayerNorm(), Dense(5), Dropout(0.3), rate=0.4), (4, 5), False, True, False
+    ),
+    "Residual-batch": Row(
+        lambda: Residual(Dense(5, bias=False), rate=0.4, mode="batch"), (4, 5), True, True, False
+    ),
+    "Residual-nested": Row(
+        lambda: Residual(Residual(Dense(5)), Sequential([Tanh(), Dense(5)])), (2, 3, 5),
+        keeps_dtype=False,
+    ),
+    "TransformerBlock": Row(
+        lambda: TransformerBlock(6, 2, 7, rate=0.2, depth_rate=0.3, causal=True),
+        (2, 4, 6), False, True, False,
+    ),
+    "TransformerBlock-0": Row(
+        lambda: TransformerBlock(4, 1, 3, activation="tanh"), (3, 2, 4), keeps_dtype=False
     ),
     "BatchwiseDropout": Row(lambda: BatchwiseDropout(0.4), (6, 7), True, True),
     "EmbeddingDropout": Row(lambda: EmbeddingDropout(0.4), (9, 3), True, True),

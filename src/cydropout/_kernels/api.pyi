@@ -259,6 +259,26 @@ def softmax_backward(
     code: int,
     num_threads: int = 0,
 ) -> None: ...
+def layer_norm(
+    x: np.ndarray,
+    y: np.ndarray,
+    statistics: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    epsilon: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
+def layer_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    dx: np.ndarray,
+    totals: np.ndarray,
+    statistics: np.ndarray,
+    weight: np.ndarray,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
 def step(
     kind: str,
     w: np.ndarray,

@@ -33,6 +33,7 @@ include "parts/noise.pxi"
 include "parts/connect.pxi"
 include "parts/regions.pxi"
 include "parts/softmax.pxi"
+include "parts/layer_norm.pxi"
 include "parts/gather.pxi"
 
 

@@ -18,6 +18,7 @@ include "bodies/fused.pxi"
 include "bodies/standout.pxi"
 include "bodies/connect.pxi"
 include "bodies/softmax.pxi"
+include "bodies/layer_norm.pxi"
 include "bodies/steps.pxi"
 include "bodies/maps.pxi"
 include "bodies/blocks.pxi"
@@ -73,6 +74,10 @@ enter(table.connect_backward, NULL, NULL, <kernel_fn>connect_back_range[float],
 enter(table.softmax, NULL, NULL, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
 enter(table.softmax_slope, NULL, NULL, <kernel_fn>softmax_slope_rows[float],
       <kernel_fn>softmax_slope_rows[double])
+enter(table.layer_norm, NULL, NULL, <kernel_fn>layer_norm_rows[float],
+      <kernel_fn>layer_norm_rows[double])
+enter(table.layer_norm_back, NULL, NULL, <kernel_fn>layer_norm_chunks[float],
+      <kernel_fn>layer_norm_chunks[double])
 enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],

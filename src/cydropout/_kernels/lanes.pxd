@@ -154,3 +154,15 @@ cdef extern from "lanes.h" nogil:
         double *dx, const double *dy, const double *x, const double *statistics, uint64_t count,
         const uint32_t *keep, uint64_t bit, const uint32_t *allow, double scale,
         double factor) noexcept
+    void layer_norm_f32 "cyd_layer_norm_f32"(
+        float *y, const float *x, float *statistics, const float *weight, const float *bias,
+        uint64_t count, float epsilon) noexcept
+    void layer_norm_back_f32 "cyd_layer_norm_back_f32"(
+        float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+        const float *statistics, const float *weight, uint64_t count) noexcept
+    void layer_norm_f64 "cyd_layer_norm_f64"(
+        double *y, const double *x, double *statistics, const double *weight,
+        const double *bias, uint64_t count, double epsilon) noexcept
+    void layer_norm_back_f64 "cyd_layer_norm_back_f64"(
+        double *dx, double *dweight, double *dbias, const double *dy, const double *x,
+        const double *statistics, const double *weight, uint64_t count) noexcept

@@ -132,6 +132,20 @@ ctypedef struct softmax_t:
     void *statistics          # two for each row
     const void *scores        # of a backward pass alone
 
+# Rows of `columns` elements, brought to mean 0 and variance 1; chunks of them sum for themselves.
+ctypedef struct norm_t:
+    uint64_t rows
+    uint64_t columns
+    uint64_t stride           # elements of weight, bias and each of their sums
+    double epsilon
+    const void *weight
+    const void *bias
+    void *statistics          # two for each row
+    # Of a backward pass alone.
+    const void *x
+    void *totals              # of each chunk, the sums for weight and for bias
+    uint64_t chunks
+
 # One pass over several arrays of one shape and dtype, under one mask.
 ctypedef struct joint_t:
     const mask_t *mask
@@ -232,6 +246,8 @@ ctypedef struct table_t:
     kernel_fn connect_backward[4]
     kernel_fn softmax[4]
     kernel_fn softmax_slope[4]
+    kernel_fn layer_norm[4]
+    kernel_fn layer_norm_back[4]
     kernel_fn sgd[4]
     kernel_fn adam[4]
     kernel_fn rmsprop[4]

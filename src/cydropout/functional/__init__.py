@@ -8,6 +8,7 @@ from .drop_connect import dropconnect, dropconnect_backward
 from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
 from .gather import gather, scatter_add
+from .layer_norm import layer_norm, layer_norm_backward
 from .recurrent import gated_update, gated_update_backward, zoneout, zoneout_backward
 from .standout import standout, standout_backward
 from .steps import adam_step, rmsprop_step, sgd_step
@@ -25,6 +26,8 @@ __all__ = [
     "gated_update_backward",
     "gather",
     "get_num_threads",
+    "layer_norm",
+    "layer_norm_backward",
     "rmsprop_step",
     "scatter_add",
     "set_num_threads",

@@ -18,13 +18,18 @@ from .feature import FeatureDropout
 from .flatten import Flatten
 from .gaussian import GaussianDropout
 from .layer_drop import LayerDrop
+from .layer_norm import LayerNorm
 from .locked import LockedDropout
+from .multi_head_attention import MultiHeadAttention
 from .patch import PatchDropout
+from .positional_embedding import PositionalEmbedding
 from .recurrent import RecurrentDropout
+from .residual import Residual
 from .sequential import Sequential
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .standout import Standout
 from .stochastic_depth import StochasticDepth, depth_rates
+from .transformer_block import TransformerBlock
 from .variational import VariationalGaussianDropout
 from .weight_dropout import WeightDropout
 from .zoneout import Zoneout
@@ -54,11 +59,15 @@ __all__ = [
     "GaussianDropout",
     "Layer",
     "LayerDrop",
+    "LayerNorm",
     "LockedDropout",
+    "MultiHeadAttention",
     "Parameter",
     "PatchDropout",
+    "PositionalEmbedding",
     "ReLU",
     "RecurrentDropout",
+    "Residual",
     "Sequential",
     "Sigmoid",
     "SoftmaxDropout",
@@ -69,6 +78,7 @@ __all__ = [
     "Standout",
     "StochasticDepth",
     "Tanh",
+    "TransformerBlock",
     "VariationalGaussianDropout",
     "WeightDropout",
     "Zoneout",

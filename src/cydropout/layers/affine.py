@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .base import Array, Layer, Parameter, Shape, as_float, native_dtype
+from .base import NO_GRADIENT, Array, Backward, Layer, Parameter, Shape, as_float, native_dtype
 from .fused import ACTIVATIONS
 from .initializers import check_init, initial
 
@@ -88,3 +88,20 @@ class Affine(Layer):
             "init": self.init,
             "bias": self.bias,
         }
+
+
+def product(
+    rows: Array, weight: Parameter, bias: Parameter | None, input_gradient: bool = True
+) -> tuple[Array, Backward]:
+    """Return ``rows W + b``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""
+    y: Array = np.matmul(rows, weight.value)
+    if bias is not None:
+        y += bias.value
+
+    def backward(dy: Array) -> Array:
+        weight.accumulate_product(rows.T, dy)
+        if bias is not None:
+            bias.accumulate(dy.sum(axis=0))
+        return np.matmul(dy, weight.value.T) if input_gradient else NO_GRADIENT
+
+    return y, backward

@@ -75,6 +75,7 @@ typedef cyd_i32v cyd_integer_f32;
 #define GREATER cyd_max_f32v
 #define NAME(x) x##f32
 #define ERF __builtin_erff
+#define SQRT __builtin_sqrtf
 #define SIGN INT32_MIN
 #define MANTISSA 23
 #define ROUNDER 12582912.0f /* 1.5 * 2**23 */
@@ -88,6 +89,8 @@ typedef cyd_i32v cyd_integer_f32;
 #define LOAD_F64(v, p) (v) = cyd_f64_from_f32(p)
 #include "activations.h"
 #include "noise.h"
+#include "parts.h"
+#include "layer_norm.h"
 #include "softmax.h"
 #include "standout.h"
 CYD_DEFINE_NOISE(f16, cyd_f16, CYD_LOAD_F16, cyd_to_f16)
@@ -101,6 +104,9 @@ CYD_DEFINE_NOISE(f32, float, CYD_LOAD, CYD_STORE)
 #undef GREATER
 #undef NAME
 #undef ERF
+#undef SQRT
+#undef GROUP
+#undef PARTS
 #undef SIGN
 #undef MANTISSA
 #undef ROUNDER
@@ -122,6 +128,7 @@ typedef cyd_i64v cyd_integer_f64;
 #define GREATER cyd_max_f64v
 #define NAME(x) x##f64
 #define ERF __builtin_erf
+#define SQRT __builtin_sqrt
 #define SIGN INT64_MIN
 #define MANTISSA 52
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2**52 */
@@ -135,6 +142,8 @@ typedef cyd_i64v cyd_integer_f64;
 #define LOAD_F64 CYD_LOAD
 #include "activations.h"
 #include "noise.h"
+#include "parts.h"
+#include "layer_norm.h"
 #include "softmax.h"
 #include "standout.h"
 CYD_DEFINE_NOISE(f64, double, CYD_LOAD, CYD_STORE)
