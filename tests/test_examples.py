@@ -23,10 +23,25 @@ def test_example_runs(script, tmp_path):
     assert "accuracy" in done.stdout
 
 
+def test_the_transformer_writes(tmp_path):
+    text = tmp_path / "input.txt"
+    text.write_text("To be, or not to be: that is the question.\n" * 40, encoding="utf-8")
+    small = ["--epochs", "2", "--blocks", "1", "--units", "16", "--length", "16", "--sample", "30"]
+    script = EXAMPLES / "shakespeare_transformer.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), "--text", str(text), *small],
+        capture_output=True, text=True, cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    table = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| 0.0", "| 0.2"]
+    assert done.stdout.count("```") == 4
+
+
 def test_the_table_names_every_example():
-    assert SCRIPTS
+    scripts = [*SCRIPTS, EXAMPLES / "shakespeare_transformer.py"]
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    for script in SCRIPTS:
+    for script in scripts:
         assert f"]({script.name})" in text
         compile(script.read_text(encoding="utf-8"), script.name, "exec")
 

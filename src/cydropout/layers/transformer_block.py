@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from .._arguments import positive
 from ._torch import Entry, Exchanged, linear_entries, under
-from .base import Layer, Shape
+from .base import Layer
 from .dense import Dense
 from .dropout import Dropout
 from .layer_norm import LayerNorm
@@ -91,15 +91,6 @@ class TransformerBlock(Sequential, Exchanged):
         )
         super().__init__([attention, feed_forward], dtype=dtype, name=name)
         attention.layer.output_shape((1, units))
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """Return ``input_shape``, which is (time, units)."""
-        shape = tuple(input_shape)
-        if len(shape) != 2 or shape[1] != self._config["units"]:
-            raise ValueError(
-                f"{self.path} needs sequences of shape (time, {self._config['units']}), got {shape}"
-            )
-        return super().output_shape(shape)
 
     def torch_entries(self) -> dict[str, Entry]:
         """Return the parameters as `torch.nn.TransformerEncoderLayer` names them."""
