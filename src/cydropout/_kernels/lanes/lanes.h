@@ -74,7 +74,10 @@ typedef cyd_i32v cyd_integer_f32;
 #define EITHER cyd_either_f32v
 #define GREATER cyd_max_f32v
 #define NAME(x) x##f32
-#define ERF __builtin_erff
+#define TAILS                                                                                     \
+    0.2553956785f, 0.1717901594f, 0.06986786676f, 0.009110834714f, -0.005375813093f,              \
+    -0.001621725959f, 0.0007645785804f, 0.0002153352442f, -0.0001496913560f, -1.830093847e-5f,    \
+    2.108059860e-5f
 #define SQRT __builtin_sqrtf
 #define SIGN INT32_MIN
 #define MANTISSA 23
@@ -103,7 +106,7 @@ CYD_DEFINE_NOISE(f32, float, CYD_LOAD, CYD_STORE)
 #undef EITHER
 #undef GREATER
 #undef NAME
-#undef ERF
+#undef TAILS
 #undef SQRT
 #undef GROUP
 #undef PARTS
@@ -127,7 +130,16 @@ typedef cyd_i64v cyd_integer_f64;
 #define EITHER cyd_either_f64v
 #define GREATER cyd_max_f64v
 #define NAME(x) x##f64
-#define ERF __builtin_erf
+#define TAILS                                                                                     \
+    0.255395676310505745, 0.171790171103452637, 0.0698680231390134457, 0.00911055787672124837,    \
+    -0.00537766547235818194, -0.00161979626699325659, 0.000772653014528821845,                    \
+    0.000209324016648243404, -0.000165768373809730221, -8.59286879727446955e-6,                   \
+    0.0000361176753071927167, -8.53716826536785005e-6, -5.42402863444554788e-6,                   \
+    4.03002024551407312e-6, -2.81408346759646232e-7, -9.10403919201491076e-7,                     \
+    5.00459293132705057e-7, -1.52935982283735487e-9, -1.42774091191705858e-7,                     \
+    8.24558155559231646e-8, -8.49136200646783309e-10, -2.88007334858781225e-8,                    \
+    1.45209927221045428e-8, 3.17693233475256961e-9, -4.87237831296612890e-9,                      \
+    6.14226817509328305e-10, 6.02583299794181835e-10, -1.69443477731543442e-10
 #define SQRT __builtin_sqrt
 #define SIGN INT64_MIN
 #define MANTISSA 52

@@ -11,14 +11,6 @@ typedef struct {
     REAL scale, factor;
 } NAME(cyd_row_);
 
-/* exp(x) for x <= 0, and 0 where that is below the normal numbers. NaN goes through. */
-CYD_INLINE VECTOR NAME(cyd_exp_down_)(VECTOR x) {
-    const VECTOR zero = {0};
-    VECTOR power;
-    const VECTOR p = NAME(cyd_expm1_near_)(x, &power) + 1;
-    return (VECTOR)((NAME(cyd_int_))(power * p) & ~(NAME(cyd_int_))(x < zero - EXP_RANGE));
-}
-
 CYD_INLINE REAL NAME(cyd_greatest_)(NAME(cyd_parts_) parts) {
 #pragma GCC unroll 4
     for (int half = PARTS / 2; half; half /= 2) {
