@@ -6,7 +6,7 @@ import reference_transformer as reference
 
 from cydropout import _kernels
 from cydropout.functional import layer_norm, layer_norm_backward
-from cydropout.layers import Context, Dense, LayerNorm, Sequential
+from cydropout.layers import Context, LayerNorm
 
 SHAPES = [(1, 1), (5, 1), (4, 15), (3, 16), (7, 17), (2, 3, 33), (2048, 128), (300, 1000)]
 EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
@@ -107,7 +107,7 @@ def test_what_does_not_fit_is_named():
     _, statistics = layer_norm(x, weight, bias)
     with pytest.raises(TypeError, match="float16"):
         layer_norm(x.astype("f2"), weight, bias)
-    with pytest.raises(ValueError, match="no features|needs features"):
+    with pytest.raises(ValueError, match="needs features"):
         layer_norm(np.empty((3, 0), "f4"), weight[:0], bias[:0])
     with pytest.raises(ValueError, match=r"weight has shape \(3,\)"):
         layer_norm(x, weight[:3], bias)
@@ -130,8 +130,8 @@ def test_what_does_not_fit_is_named():
         layer.forward(x[:, :3], Context())
     with pytest.raises(ValueError, match="batch axis"):
         layer.forward(x[0], Context())
-    with pytest.raises(ValueError, match="2 features|needs"):
-        Sequential([Dense(2), LayerNorm()]).build(())
+    with pytest.raises(ValueError, match="needs inputs with features"):
+        LayerNorm().build(())
 
 
 def test_a_torch_state_is_loaded_whole_or_not_at_all():

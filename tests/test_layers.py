@@ -222,7 +222,7 @@ ROWS = {
         lambda: PositionalEmbedding(7), (2, 4, 5), keeps_dtype=False
     ),
     "PositionalEmbedding-sinusoidal": Row(
-        lambda: PositionalEmbedding(4, kind="sinusoidal"), (2, 4, 5), keeps_dtype=False
+        lambda: PositionalEmbedding(4, encoding="sinusoidal"), (2, 4, 5), keeps_dtype=False
     ),
     "Residual": Row(lambda: Residual(Dense(5), Tanh()), (4, 5), keeps_dtype=False),
     "Residual-depth": Row(

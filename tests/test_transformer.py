@@ -175,7 +175,7 @@ def test_an_embedding_against_pytorch():
 
 
 def test_sinusoidal_positions():
-    layer = PositionalEmbedding(6, kind="sinusoidal")
+    layer = PositionalEmbedding(6, encoding="sinusoidal")
     layer.build((5, 7), dtype="float64")
     assert not layer.parameters()
     y, _ = layer.forward(np.zeros((2, 5, 7)), Context())
@@ -214,6 +214,8 @@ def test_names_of_parameters_and_layers():
     assert block + "0.attention.1.multiheadattention.qkv_weight" in names
     assert block + "1.feed_forward.2.dense.bias" in names
     assert all(p.name == name for name, p in model.named_parameters())
+    kinds = [layer["kind"] for layer in model.get_config()["layers"]]
+    assert kinds[:3] == ["embedding", "positionalembedding", "transformerblock"]
     paths = dict(model.named_layers())
     assert isinstance(paths[block + "0.attention.0.layernorm"], LayerNorm)
     assert isinstance(paths[block + "1.feed_forward"], Residual)
@@ -313,7 +315,7 @@ def test_what_does_not_fit_is_named():
         (lambda: Residual(Tanh(), rate=2), "2"),
         (lambda: Residual(Tanh(), mode="row"), "row"),
         (lambda: PositionalEmbedding(0), "length"),
-        (lambda: PositionalEmbedding(3, kind="rotary"), "rotary"),
+        (lambda: PositionalEmbedding(3, encoding="rotary"), "rotary"),
         (lambda: PositionalEmbedding(3).build((4, 2)), "at most 3"),
         (lambda: TransformerBlock(6, 4, 8), "4 heads divide"),
         (lambda: TransformerBlock(6, 2, 8).build((5, 4)), r"cannot add \(5, 6\)"),
@@ -329,7 +331,7 @@ def test_what_does_not_fit_is_named():
         layer.forward(draw((2, 3, 6)), ctx)
     with pytest.raises(ValueError, match="broadcast"):
         layer.forward(x, ctx, attention_mask=np.ones((7, 7), bool))
-    for other in (PositionalEmbedding(3), PositionalEmbedding(3, kind="sinusoidal")):
+    for other in (PositionalEmbedding(3), PositionalEmbedding(3, encoding="sinusoidal")):
         with pytest.raises(RuntimeError, match="build"):
             other.forward(x, ctx)
         other.build((3, 4))

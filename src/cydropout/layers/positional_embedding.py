@@ -10,7 +10,7 @@ from .._arguments import positive
 from ._torch import Exchanged
 from .base import Array, Backward, Context, Parameter, Shape, as_float, native_dtype
 
-KINDS = ("learned", "sinusoidal")
+ENCODINGS = ("learned", "sinusoidal")
 
 
 class PositionalEmbedding(Exchanged):
@@ -24,7 +24,7 @@ class PositionalEmbedding(Exchanged):
     ----------
     length : int
         The most positions that a sequence has.
-    kind : {"learned", "sinusoidal"}
+    encoding : {"learned", "sinusoidal"}
         Whether the vectors are the parameter "weight", (length, units), or are given.
     name : str, optional
         Name within a `Sequential`.
@@ -45,14 +45,14 @@ class PositionalEmbedding(Exchanged):
         self,
         length: int,
         *,
-        kind: Literal["learned", "sinusoidal"] = "learned",
+        encoding: Literal["learned", "sinusoidal"] = "learned",
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         positive("length", length)
-        if kind not in KINDS:
-            raise ValueError(f"kind {kind!r} is unknown; use one of {', '.join(KINDS)}")
-        self.length, self.how = int(length), kind
+        if encoding not in ENCODINGS:
+            raise ValueError(f"encoding {encoding!r} is unknown; use {' or '.join(ENCODINGS)}")
+        self.length, self.encoding = int(length), encoding
         self._vectors: Array | None = None
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
@@ -61,7 +61,7 @@ class PositionalEmbedding(Exchanged):
         if self._parameters or self._vectors is not None:
             return
         kind = native_dtype(dtype or "float32")
-        if self.how == "sinusoidal":
+        if self.encoding == "sinusoidal":
             self._vectors = sinusoids(self.length, units).astype(kind)
         else:
             drawn = np.random.default_rng(rng).standard_normal((self.length, units))
@@ -103,7 +103,7 @@ class PositionalEmbedding(Exchanged):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"length": self.length, "kind": self.how}
+        return {"length": self.length, "encoding": self.encoding}
 
 
 def sinusoids(length: int, units: int) -> Array:
