@@ -223,6 +223,38 @@ def subset(
     flags: bool = False,
     num_threads: int = 0,
 ) -> np.ndarray: ...
+class Recurrence:
+    def __init__(
+        self,
+        kind: str,
+        z: np.ndarray,
+        h: np.ndarray,
+        c: np.ndarray | None,
+        inner: np.ndarray | None,
+        h0: np.ndarray,
+        c0: np.ndarray | None,
+        bias: np.ndarray,
+        inner_bias: np.ndarray,
+        keeps: list[tuple[np.ndarray | None, int, int, float]],
+        code: int,
+    ) -> None: ...
+    def forward(
+        self, weight: np.ndarray, state: np.ndarray, product: np.ndarray, num_threads: int = 0
+    ) -> None: ...
+    def backward(
+        self,
+        weight: np.ndarray,
+        dy: np.ndarray,
+        dz: np.ndarray,
+        ds: np.ndarray | None,
+        flow: np.ndarray,
+        back: np.ndarray,
+        dh: np.ndarray,
+        dc: np.ndarray | None,
+        before: np.ndarray,
+        num_threads: int = 0,
+    ) -> None: ...
+
 def use(capsule: object) -> None: ...
 def set_stream_from(nbytes: int) -> int: ...
 def set_default_threads(num_threads: int) -> None: ...

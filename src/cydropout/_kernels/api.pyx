@@ -34,6 +34,7 @@ include "parts/connect.pxi"
 include "parts/regions.pxi"
 include "parts/softmax.pxi"
 include "parts/gather.pxi"
+include "parts/cells.pxi"
 
 
 def use(capsule):

@@ -24,6 +24,7 @@ include "bodies/blocks.pxi"
 include "bodies/walks.pxi"
 include "bodies/holes.pxi"
 include "bodies/recurrent.pxi"
+include "bodies/cells.pxi"
 include "bodies/gather.pxi"
 include "bodies/subset.pxi"
 
@@ -73,6 +74,9 @@ enter(table.connect_backward, NULL, NULL, <kernel_fn>connect_back_range[float],
 enter(table.softmax, NULL, NULL, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
 enter(table.softmax_slope, NULL, NULL, <kernel_fn>softmax_slope_rows[float],
       <kernel_fn>softmax_slope_rows[double])
+enter(table.cell, NULL, NULL, <kernel_fn>cell_rows[float], <kernel_fn>cell_rows[double])
+enter(table.cell_back, NULL, NULL, <kernel_fn>cell_back_rows[float],
+      <kernel_fn>cell_back_rows[double])
 enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
 enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
 enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],

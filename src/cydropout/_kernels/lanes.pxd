@@ -154,3 +154,38 @@ cdef extern from "lanes.h" nogil:
         double *dx, const double *dy, const double *x, const double *statistics, uint64_t count,
         const uint32_t *keep, uint64_t bit, const uint32_t *allow, double scale,
         double factor) noexcept
+
+    ctypedef struct choice_t "cyd_choice_t":
+        const uint32_t *words
+        uint64_t at
+        double scale
+    ctypedef struct row_t "cyd_row_t":
+        int cell
+        uint64_t units
+        choice_t hidden
+        choice_t later
+        choice_t update
+        choice_t zone_h
+        choice_t zone_c
+        void *z
+        void *inner
+        void *h
+        void *c
+        void *next
+        const void *product
+        const void *bias
+        const void *inner_bias
+        const void *h_before
+        const void *c_before
+        const void *dy
+        const void *back
+        void *dz
+        void *ds
+        void *flow
+        void *dh
+        void *dc
+        void *before
+    void cell_row_f32 "cyd_cell_row_f32"(const row_t *r) noexcept
+    void cell_row_f64 "cyd_cell_row_f64"(const row_t *r) noexcept
+    void cell_back_row_f32 "cyd_cell_back_row_f32"(const row_t *r) noexcept
+    void cell_back_row_f64 "cyd_cell_back_row_f64"(const row_t *r) noexcept

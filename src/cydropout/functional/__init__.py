@@ -3,6 +3,7 @@
 from cydropout._kernels.threads import get_num_threads, set_num_threads
 
 from .attention import AttentionMask, softmax_dropout, softmax_dropout_backward
+from .cells import Recurrence, recurrence, recurrence_backward
 from .config import show_config
 from .drop_connect import dropconnect, dropconnect_backward
 from .dropout import dropout
@@ -15,6 +16,7 @@ from .steps import adam_step, rmsprop_step, sgd_step
 __all__ = [
     "ACTIVATIONS",
     "AttentionMask",
+    "Recurrence",
     "adam_step",
     "bias_activation_dropout",
     "bias_activation_dropout_backward",
@@ -25,6 +27,8 @@ __all__ = [
     "gated_update_backward",
     "gather",
     "get_num_threads",
+    "recurrence",
+    "recurrence_backward",
     "rmsprop_step",
     "scatter_add",
     "set_num_threads",

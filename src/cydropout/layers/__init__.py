@@ -17,11 +17,14 @@ from .embedding import Embedding, EmbeddingDropout
 from .feature import FeatureDropout
 from .flatten import Flatten
 from .gaussian import GaussianDropout
+from .gru import GRU
 from .layer_drop import LayerDrop
 from .locked import LockedDropout
+from .lstm import LSTM
 from .patch import PatchDropout
 from .recurrent import RecurrentDropout
 from .sequential import Sequential
+from .simple_rnn import SimpleRNN
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .standout import Standout
 from .stochastic_depth import StochasticDepth, depth_rates
@@ -31,6 +34,8 @@ from .zoneout import Zoneout
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "SELU",
     "Activation",
     "AlphaDropout",
@@ -61,6 +66,7 @@ __all__ = [
     "RecurrentDropout",
     "Sequential",
     "Sigmoid",
+    "SimpleRNN",
     "SoftmaxDropout",
     "Softplus",
     "SpatialDropout1D",

@@ -48,6 +48,9 @@ class Context:
         The masks of a training pass by layer. A layer that finds its mask there uses it; one that
         does not draws a mask and puts it there. So a dict that starts empty tells which masks were
         used, passed again it has them used again, and cleared it ends that.
+    states : dict, optional
+        The states of recurrent layers by layer. A layer that finds its state there starts from it,
+        and leaves the last one there: so a long sequence can go by in parts.
     """
 
     training: bool = False
@@ -55,6 +58,7 @@ class Context:
     num_threads: int | None = 1
     input_gradient: bool = True
     masks: dict[Layer, Any] | None = None
+    states: dict[Layer, tuple[Array, ...]] | None = None
 
     def draw(
         self,

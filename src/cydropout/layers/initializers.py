@@ -43,3 +43,18 @@ def initial(
         else:
             row[...] = rng.uniform(-limit, limit, fan_out)
     return weight
+
+
+def orthogonal(
+    rows: int, columns: int, rng: np.random.Generator, dtype: np.dtype[np.floating]
+) -> Array:
+    """Draw a ``(rows, columns)`` array with orthonormal rows, or columns if these are fewer.
+
+    It is uniform among those: the ``Q`` of a normal matrix, with the signs of the diagonal of
+    ``R`` (Saxe, McClelland, Ganguli 2014).
+    """
+    normal = rng.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(normal)
+    q *= np.where(np.diag(r) < 0, -1, 1)
+    weight: Array = (q.T if rows < columns else q).astype(dtype, order="C")
+    return weight

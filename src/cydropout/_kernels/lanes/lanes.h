@@ -8,6 +8,7 @@
 #include "philox.h"
 #include "variates.h"
 #include "recurrent.h"
+#include "rows.h"
 #include "vectors.h"
 
 /* y = scale * x where kept, else 0, for the 32 elements of one word. */
@@ -87,6 +88,7 @@ typedef cyd_i32v cyd_integer_f32;
 #define FROM_F32 CYD_LOAD
 #define LOAD_F64(v, p) (v) = cyd_f64_from_f32(p)
 #include "activations.h"
+#include "cells.h"
 #include "noise.h"
 #include "softmax.h"
 #include "standout.h"
@@ -134,6 +136,7 @@ typedef cyd_i64v cyd_integer_f64;
 #define FROM_F32(v, p) (v) = cyd_f64_from_f32(p)
 #define LOAD_F64 CYD_LOAD
 #include "activations.h"
+#include "cells.h"
 #include "noise.h"
 #include "softmax.h"
 #include "standout.h"
