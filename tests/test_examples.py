@@ -23,6 +23,21 @@ def test_example_runs(script, tmp_path):
     assert "accuracy" in done.stdout
 
 
+def test_the_characters_are_learned_and_written(tmp_path):
+    (tmp_path / "input.txt").write_text("to be, or not to be\n" * 60, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / "shakespeare_rnn.py"), "--data",
+         str(tmp_path), "--epochs", "40", "--units", "24", "--batch", "4", "--steps", "25",
+         "--sample", "60", "--rate", "0.2", "--temperature", "0.2"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| no dropout |" in done.stdout and "| dropout 0.2 |" in done.stdout
+    assert "to be" in done.stdout
+
+
 def test_the_table_names_every_example():
     assert SCRIPTS
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")

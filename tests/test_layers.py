@@ -13,6 +13,8 @@ import pytest
 from cydropout import MaskStream
 from cydropout.layers import (
     GELU,
+    GRU,
+    LSTM,
     SELU,
     AlphaDropout,
     BatchwiseDropout,
@@ -40,6 +42,7 @@ from cydropout.layers import (
     ReLU,
     Sequential,
     Sigmoid,
+    SimpleRNN,
     SoftmaxDropout,
     Softplus,
     SpatialDropout1D,
@@ -218,6 +221,35 @@ ROWS = {
     "RecurrentDropout": Row(lambda: RecurrentDropout(0.4), (6, 7), True, True),
     "RecurrentDropout-sequence": Row(
         lambda: RecurrentDropout(0.4, per="sequence"), (3, 4, 5), True, True
+    ),
+    "SimpleRNN": Row(lambda: SimpleRNN(5), (2, 4, 3), keeps_dtype=False),
+    "SimpleRNN-relu-dropout": Row(
+        lambda: SimpleRNN(5, activation="relu", dropout=0.4, recurrent_dropout=0.4, zoneout=0.2),
+        (2, 4, 3), False, True, False,
+    ),
+    "LSTM": Row(lambda: LSTM(5, return_sequences=False), (2, 4, 3), keeps_dtype=False),
+    "LSTM-dropout": Row(
+        lambda: LSTM(5, dropout=0.4, recurrent_dropout=0.4, zoneout=0.3, zoneout_cell=0.3),
+        (2, 4, 3), False, True, False,
+    ),
+    "LSTM-semeniuta": Row(
+        lambda: LSTM(
+            5, dropout=0.4, dropout_per="step", recurrent_dropout=0.4, recurrent_per="step",
+            recurrent_mode="semeniuta", bias=False, return_sequences=False,
+        ),
+        (2, 4, 3), False, True, False,
+    ),
+    "LSTM-weights": Row(
+        lambda: WeightDropout(LSTM(5), 0.4, ["recurrent_weight"]), (2, 4, 3), False, True, False
+    ),
+    "GRU": Row(lambda: GRU(5, return_sequences=False, bias=False), (2, 4, 3), keeps_dtype=False),
+    "GRU-dropout": Row(
+        lambda: GRU(5, recurrent_dropout=0.4, recurrent_per="step", zoneout=0.3),
+        (2, 4, 3), False, True, False,
+    ),
+    "GRU-semeniuta": Row(
+        lambda: GRU(5, dropout=0.4, recurrent_dropout=0.4, recurrent_mode="semeniuta"),
+        (2, 4, 3), False, True, False,
     ),
     "Zoneout": Row(lambda: Zoneout(0.4), (6, 7), True, True),
     "Zoneout-0": Row(lambda: Zoneout(0.0), (6, 7), True),

@@ -85,15 +85,15 @@ def recurrence(
     zoneout_c: BitMask | None = None,
     num_threads: int | None = None,
 ) -> Recurrence:
-    """Run a sequence through a cell: ``s = z_t + b + hidden(h) W`` at each step, and then
+    """Run a sequence through a cell, from ``s = z_t + b + hidden(h) W`` at each step.
 
-    - "tanh", "relu": ``h = act(s)``;
+    - "tanh", "relu": ``h' = act(s)``;
     - "lstm": ``i, f, o = sigmoid(s_i, s_f, s_o)``, ``g = tanh(s_g)``, ``c' = f c + i update(g)``,
       ``h' = o tanh(c')``;
     - "gru": ``r, u = sigmoid(s_r, s_u)``, ``n = tanh(z_n + b_n + r (hidden(h) W_n + b'))``,
       ``h' = (1 - u) update(n) + u h``.
 
-    The states are ``c = zoneout_c(c', c)`` and ``h = zoneout_h(h', h)``, each the new one where
+    The states become ``c = zoneout_c(c', c)`` and ``h = zoneout_h(h', h)``, each the new one where
     the mask keeps.
 
     Parameters
@@ -103,7 +103,9 @@ def recurrence(
     z : array of shape (n, steps, gates * units)
         What the inputs give, float32 or float64; it is overwritten.
     weight : array of shape (units, gates * units)
+        ``W`` of the formula.
     bias : array of shape (gates * units,), optional
+        ``b`` of the formula.
     inner_bias : array of shape (units,), optional
         ``b'`` of a GRU.
     h0, c0 : array of shape (n, units), optional
@@ -156,8 +158,9 @@ def recurrence(
 def _entering(h: np.ndarray, hidden: BitMask | None) -> np.ndarray:
     """Return ``hidden(h)`` at the first step, in an array of its own."""
     if hidden is None:
-        return h.copy()
-    return np.where(hidden.keep[:, 0], h * h.dtype.type(hidden.scale), 0)
+        return np.array(h)
+    entering: np.ndarray = np.where(hidden.keep[:, 0], h * h.dtype.type(hidden.scale), 0)
+    return entering
 
 
 def recurrence_backward(
@@ -192,7 +195,7 @@ def recurrence_backward(
         If ``dy`` does not fit.
     """
     h, z = done.h, done.gates
-    n, steps, units = h.shape
+    n, _, units = h.shape
     if dy.dtype != h.dtype or dy.shape not in (h.shape, (n, units)):
         raise ValueError(
             f"dy has shape {dy.shape} and dtype {dy.dtype}; the states have {h.shape}, {h.dtype}"

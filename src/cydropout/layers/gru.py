@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .base import Shape
-from .rnn import Gated
+from .gated import Gated
 
 
 class GRU(Gated):

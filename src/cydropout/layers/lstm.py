@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Context, Shape
-from .rnn import Gated, used_mask
+from .gated import Gated
+from .rnn import used_mask
 from .zoneout import Zoneout
 
 

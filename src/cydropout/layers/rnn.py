@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +13,6 @@ from .base import (
     Array,
     Backward,
     Context,
-    Layer,
     Parameter,
     Shape,
     as_float,
@@ -23,7 +21,8 @@ from .base import (
 from .dropout import Dropout
 from .initializers import check_init, initial, orthogonal
 from .locked import LockedDropout
-from .recurrent import SPANS, RecurrentDropout
+from .recurrent import SPANS
+from .torch_rnn import TorchRecurrent
 from .zoneout import Zoneout
 
 Span = Literal["sequence", "step"]
@@ -34,7 +33,7 @@ def _check_span(name: str, per: Span) -> None:
         raise ValueError(f"{name} {per!r} is unknown; use one of {', '.join(SPANS)}")
 
 
-class Recurrent(Layer):
+class Recurrent(TorchRecurrent):
     """Base of `SimpleRNN`, `LSTM` and `GRU`; parameters and errors are those of `LSTM`.
 
     A subclass names the cell of `cydropout.functional.recurrence` and how many gates it has.
@@ -136,6 +135,7 @@ class Recurrent(Layer):
         Parameters
         ----------
         x : array of shape (n, steps, in)
+            Float, of any dtype.
         ctx : Context
             Of the pass; its ``states`` hold the last state, and give the first one.
         state : tuple of arrays of shape (n, units), optional
@@ -149,17 +149,16 @@ class Recurrent(Layer):
         masks = self._masks(shape, ctx)
         if entering is not None:
             x = entering.apply(x, num_threads=ctx.num_threads)
-        rows = x.reshape(-1, x.shape[2])
-        z = np.matmul(rows, values["weight"]).reshape(*shape[:2], -1)
+        rows = x.reshape(len(x) * x.shape[1], x.shape[2])
+        z = np.matmul(rows, values["weight"]).reshape(*shape[:2], self.gates * self.units)
         done = functional.recurrence(
             self.cell, z, values["recurrent_weight"], values.get("bias"),
-            values.get("inner_bias"), **start, **masks, num_threads=ctx.num_threads,
+            values.get("inner_bias"), h0=start.get("h0"), c0=start.get("c0"), **masks,
+            num_threads=ctx.num_threads,
         )
         last = [
-            part[:, -1].copy() if shape[1] else start.get(name, np.zeros_like(part, shape=state_of))
-            for name, part, state_of in (
-                ("h0", done.h, (shape[0], self.units)), ("c0", done.c, (shape[0], self.units))
-            )
+            part[:, -1].copy() if shape[1] else np.array(start.get(name, part.sum(axis=1)))
+            for name, part in (("h0", done.h), ("c0", done.c))
             if part is not None
         ]
         if ctx.states is not None:
@@ -171,7 +170,7 @@ class Recurrent(Layer):
             if dy.shape != y.shape:
                 raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
             back = functional.recurrence_backward(dy, done, num_threads=ctx.num_threads)
-            dz, ds = (d.reshape(-1, d.shape[2]) for d in (back.dz, back.ds))
+            dz, ds = (d.reshape(-1, self.gates * self.units) for d in (back.dz, back.ds))
             before = back.before.reshape(-1, self.units)
             self._parameters["weight"].accumulate_product(rows.T, dz)
             self._parameters["recurrent_weight"].accumulate_product(before.T, ds)
@@ -185,47 +184,6 @@ class Recurrent(Layer):
             return dx if entering is None else entering.backward(dx, num_threads=ctx.num_threads)
 
         return y, backward
-
-    def torch_state(self) -> dict[str, Array]:
-        """Return the parameters by the names, and in the layout, of the layer of `torch.nn`."""
-        state = {name: parameter.value for name, parameter in self._parameters.items()}
-        found = {
-            "weight_ih_l0": state["weight"].T.copy(),
-            "weight_hh_l0": state["recurrent_weight"].T.copy(),
-        }
-        if self.bias:
-            found["bias_ih_l0"] = state["bias"].copy()
-            found["bias_hh_l0"] = np.zeros_like(state["bias"])
-            if "inner_bias" in state:
-                found["bias_hh_l0"][-self.units :] = state["inner_bias"]
-        return found
-
-    def load_torch_state(self, state: Mapping[str, Array]) -> None:
-        """Copy the parameters of a layer of `torch.nn`; its two biases are added up.
-
-        Raises
-        ------
-        ValueError
-            If names are missing or left over, or a shape differs.
-        """
-        own = self.torch_state()
-        if own.keys() != state.keys():
-            raise ValueError(f"{self.path} needs {sorted(own)}, got {sorted(state)}")
-        arrays = {name: np.asarray(value) for name, value in state.items()}
-        for name, value in own.items():
-            if arrays[name].shape != value.shape:
-                raise ValueError(
-                    f"{name} has shape {arrays[name].shape}, {self.path} needs {value.shape}"
-                )
-        values = {name: parameter.value for name, parameter in self._parameters.items()}
-        np.copyto(values["weight"], arrays["weight_ih_l0"].T)
-        np.copyto(values["recurrent_weight"], arrays["weight_hh_l0"].T)
-        if self.bias:
-            outer, inner = arrays["bias_ih_l0"], np.array(arrays["bias_hh_l0"])
-            if "inner_bias" in values:
-                np.copyto(values["inner_bias"], inner[-self.units :])
-                inner[-self.units :] = 0
-            np.copyto(values["bias"], outer + inner)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return (steps, units), or (units,) where only the last state is returned."""
@@ -251,43 +209,9 @@ class Recurrent(Layer):
         }
 
 
-class Gated(Recurrent):
-    """Base of `LSTM` and `GRU`, whose recurrent dropout may spare what is remembered."""
-
-    def __init__(
-        self,
-        units: int,
-        *,
-        recurrent_mode: Literal["variational", "semeniuta"] = "variational",
-        recurrent_dropout: float = 0.0,
-        recurrent_per: Span = "sequence",
-        **options: Any,
-    ) -> None:
-        super().__init__(
-            units, recurrent_dropout=recurrent_dropout, recurrent_per=recurrent_per, **options
-        )
-        if recurrent_mode not in ("variational", "semeniuta"):
-            raise ValueError(
-                f"recurrent_mode {recurrent_mode!r} is unknown; use 'variational' or 'semeniuta'"
-            )
-        self.recurrent_mode = recurrent_mode
-        if recurrent_mode == "semeniuta":
-            self.recurrent_dropout = RecurrentDropout(recurrent_dropout, per=recurrent_per)
-
-    def _masks(self, shape: Shape, ctx: Context) -> dict[str, Any]:
-        found = super()._masks(shape, ctx)
-        if self.recurrent_mode == "semeniuta":
-            found["update"] = found.pop("hidden")
-        return found
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"recurrent_mode": self.recurrent_mode}
-
-
 def used_mask(layer: Any, shape: Shape, ctx: Context) -> Any:
     """Return the mask of a layer of noise in this pass, or None where it changes nothing."""
-    silent = layer.rate == 0 and (ctx.masks is None or not ctx.training)
-    if silent or not (ctx.training or isinstance(layer, Zoneout)):
+    brought = ctx.training and ctx.masks is not None and layer in ctx.masks
+    if not brought and (layer.rate == 0 or not (ctx.training or isinstance(layer, Zoneout))):
         return None
     return layer.used_mask(shape, ctx)

@@ -22,8 +22,8 @@ cdef keep_t keep_of(given):
 cdef class Recurrence:
     """One sequence through a cell; its arrays are contiguous, of one dtype, and checked.
 
-    `z` (rows, steps, gates, units) holds what the inputs give, and after the loop the gates. `keeps`
-    are the choices of the hidden state, the update, and zoneout of h and c.
+    `z` (rows, steps, gates, units) holds what the inputs give, and after the loop the gates.
+    `keeps` are the choices of the hidden state, the update, and zoneout of h and c.
     """
 
     cdef cell_t cell
