@@ -191,7 +191,7 @@ def torch_layer(torch, kind, features, units):
     return make[kind](features, units, batch_first=True, **options)
 
 
-@pytest.mark.parametrize("size", [(1, 1, 2, 3), (5, 7, 3, 19), (8, 30, 40, 64)])
+@pytest.mark.parametrize("size", [(1, 1, 2, 3), (5, 7, 3, 19), (8, 40, 30, 64)])
 @pytest.mark.parametrize("kind", GATES)
 def test_the_layer_is_torchs(kind, size):
     torch = pytest.importorskip("torch")

@@ -12,6 +12,7 @@ from cydropout.masks import BitMask, InferenceMask, KeepMask
 
 #: How many gates each cell has.
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
+_MANY_STEPS = 32
 
 
 class Recurrence(NamedTuple):
@@ -208,8 +209,11 @@ def recurrence_backward(
     gru = z.shape[2] == 3 * units
     ds = np.empty_like(z) if gru else dz
     if not empty:
+        # A copy pays over many steps: BLAS reads rows faster than columns.
+        turned = done.weight.T
+        turned = np.ascontiguousarray(turned) if h.shape[1] > _MANY_STEPS else turned
         done.run.backward(
-            done.weight.T, _arrays.contiguous(dy), dz, ds if gru else None,
+            turned, _arrays.contiguous(dy), dz, ds if gru else None,
             np.empty((n, z.shape[2]), z.dtype), back, dh, dc, before, threads,
         )
         dh += _entering(back, done.hidden)
