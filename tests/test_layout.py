@@ -17,13 +17,15 @@ ROWS = [
     ["functional"],
     ["_arguments", "data", "layers", "losses", "optimizers", "progress", "history",
      "schedules"],
-    ["callbacks", "checkpoints", "monte_carlo", "nonfinite"],
+    ["callbacks", "checkpoints", "exchange", "monte_carlo", "nonfinite"],
     ["training"],
     ["cli", "estimators"],
     ["__main__", "__init__"],
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-OPTIONAL = {"matplotlib", "ml_dtypes", "pooch", "safetensors", "sklearn", "tqdm", "threadpoolctl"}
+OPTIONAL = {
+    "matplotlib", "ml_dtypes", "pooch", "safetensors", "sklearn", "tqdm", "threadpoolctl", "torch",
+}
 
 
 def files():

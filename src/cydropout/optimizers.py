@@ -46,7 +46,7 @@ class Optimizer:
         self._learning_rate = _at_least_zero("learning_rate", value)
 
     def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = 1) -> None:
-        """Update every parameter's value from its gradient, in place.
+        """Update the value of every trainable parameter from its gradient, in place.
 
         State is kept by the parameters' names. One thread by default: see `layers.Context`.
 
@@ -55,6 +55,7 @@ class Optimizer:
         ValueError
             If names repeat, or state loaded for a name has another shape or dtype.
         """
+        parameters = [parameter for parameter in parameters if parameter.trainable]
         states = self._states(parameters)
         self.steps += 1
         kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)

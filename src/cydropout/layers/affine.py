@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,6 +81,14 @@ class Affine(Layer):
             raise ValueError(f"{self.path} has {features} input features, got {input_shape[-1]}")
         return (*input_shape[:-1], self.units)
 
+    def torch_state(self) -> dict[str, Array]:
+        """Return the parameters as ``torch.nn.Linear`` holds them: the weight is transposed."""
+        return _transposed(super().torch_state())
+
+    def load_torch_state(self, state: Mapping[str, Array]) -> None:
+        """Copy what `torch_state` returns into the parameters."""
+        super().load_torch_state(_transposed(state))
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
@@ -88,3 +97,7 @@ class Affine(Layer):
             "init": self.init,
             "bias": self.bias,
         }
+
+
+def _transposed(state: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.asarray(array).T for name, array in state.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -86,17 +87,19 @@ class Context:
 
 
 class Parameter:
-    """A trainable array and the sum of its gradients.
+    """An array that belongs to a layer's state, and the sum of its gradients.
 
     After `zero_grad` the gradient counts as zeros without being written: the first accumulation
-    overwrites it, the later ones add.
+    overwrites it, the later ones add. One that is not ``trainable``, such as a running average,
+    is saved and restored like all others, and left alone by optimizers.
     """
 
-    __slots__ = ("_grad", "_stale", "name", "value")
+    __slots__ = ("_grad", "_stale", "name", "trainable", "value")
 
-    def __init__(self, value: Array, name: str) -> None:
+    def __init__(self, value: Array, name: str, *, trainable: bool = True) -> None:
         self.value = value
         self.name = name
+        self.trainable = trainable
         self._grad: Array | None = None
         self._stale = True
 
@@ -281,9 +284,41 @@ class Layer:
         for name, parameter in own.items():
             np.copyto(parameter.value, state[name])
 
+    def torch_state(self) -> dict[str, Array]:
+        """Return copies of the parameters as the PyTorch layer of the same name holds them.
+
+        Names and shapes are those of its ``state_dict``; a subclass whose own differ says so here
+        and in `load_torch_state`.
+        """
+        return self.state_dict()
+
+    def load_torch_state(self, state: Mapping[str, Array]) -> None:
+        """Copy what `torch_state` returns into the parameters, in their dtype: all or none.
+
+        Raises
+        ------
+        ValueError
+            If names are missing or left over, or a shape differs.
+        """
+        kinds = {name: parameter.value.dtype for name, parameter in self.named_parameters()}
+        self.load_state_dict(
+            {name: np.asarray(array, kinds.get(name)) for name, array in state.items()}
+        )
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
+
+
+@contextlib.contextmanager
+def restored_on_error(layer: Layer) -> Iterator[None]:
+    """Give the parameters back the values that they had, if what is done with them fails."""
+    before = layer.state_dict()
+    try:
+        yield
+    except BaseException:
+        layer.load_state_dict(before)
+        raise
 
 
 def in_order(layers: Sequence[Layer], x: Array, ctx: Context) -> tuple[Array, Backward]:
