@@ -15,9 +15,12 @@ from cydropout.layers import (
     GELU,
     SELU,
     AlphaDropout,
+    AveragePool2D,
+    BatchNorm,
     BatchwiseDropout,
     ConcreteDropout,
     Context,
+    Conv2D,
     CutoutDropout,
     Dense,
     DropBlock1D,
@@ -32,9 +35,11 @@ from cydropout.layers import (
     FeatureDropout,
     Flatten,
     GaussianDropout,
+    GlobalAveragePool2D,
     Layer,
     LayerDrop,
     LockedDropout,
+    MaxPool2D,
     PatchDropout,
     RecurrentDropout,
     ReLU,
@@ -222,6 +227,36 @@ ROWS = {
     "Zoneout": Row(lambda: Zoneout(0.4), (6, 7), True, True),
     "Zoneout-0": Row(lambda: Zoneout(0.0), (6, 7), True),
     "Zoneout-1": Row(lambda: Zoneout(1.0), (6, 7), True),
+    "Conv2D": Row(lambda: Conv2D(4, 3), (2, 3, 5, 6), keeps_dtype=False),
+    "Conv2D-strides": Row(
+        lambda: Conv2D(4, (3, 2), strides=(2, 1), padding=(1, 0), bias=False), (2, 3, 6, 4),
+        linear=True, keeps_dtype=False,
+    ),
+    "Conv2D-groups": Row(
+        lambda: Conv2D(6, 3, groups=3, padding="same", data_format="channels_last"),
+        (2, 4, 3, 6), keeps_dtype=False,
+    ),
+    "Conv2D-relu": Row(
+        lambda: Conv2D(3, 2, strides=2, activation="tanh", init="he", padding="same"),
+        (2, 2, 5, 5), keeps_dtype=False,
+    ),
+    "Conv2D-weights": Row(
+        lambda: WeightDropout(Conv2D(4, 3, groups=2), 0.4, ["weight", "bias"]), (2, 4, 4, 4),
+        False, True, False,
+    ),
+    "MaxPool2D": Row(MaxPool2D, (2, 3, 5, 6)),
+    "MaxPool2D-last": Row(
+        lambda: MaxPool2D(3, strides=2, padding="same", data_format="channels_last"), (2, 6, 5, 3)
+    ),
+    "AveragePool2D": Row(AveragePool2D, (2, 3, 5, 6), True),
+    "AveragePool2D-last": Row(
+        lambda: AveragePool2D((3, 2), strides=1, padding=1, data_format="channels_last"),
+        (2, 4, 5, 3), True,
+    ),
+    "GlobalAveragePool2D": Row(GlobalAveragePool2D, (2, 3, 4, 5), True),
+    "BatchNorm": Row(BatchNorm, (5, 3, 2, 3), keeps_dtype=False),
+    "BatchNorm-last": Row(lambda: BatchNorm(axis=-1), (4, 3, 2, 5), keeps_dtype=False),
+    "BatchNorm-features": Row(lambda: BatchNorm(0.5, 1e-3), (7, 4), keeps_dtype=False),
     "Flatten": Row(Flatten, (2, 3, 4), True),
     "Flatten-checked": Row(lambda: Flatten(3, 4), (2, 3, 4), True),
     "ReLU": Row(ReLU, (3, 4), False),
@@ -293,6 +328,8 @@ def test_gradient(row: Row, train: bool) -> None:
     assert dx.shape == x.shape
     np.testing.assert_allclose(dx, differences(loss, x), rtol=1e-6, atol=1e-8)
     for parameter in layer.parameters():
+        if not parameter.trainable:
+            continue
         expected = differences(loss, parameter.value)
         np.testing.assert_allclose(parameter.grad, expected, rtol=1e-6, atol=1e-8)
 

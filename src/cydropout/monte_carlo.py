@@ -159,11 +159,11 @@ def _passes(
 ) -> Iterator[Array]:
     """Yield the output of a batch for each stream."""
     layers = model.apart()
-    probe = Context(True, MaskStream.from_state(0, 0), num_threads)
+    probe = Context(True, MaskStream.from_state(0, 0), num_threads, batch_statistics=False)
     place, x = _fixed(layers, model.convert(x), probe)
     steps = tuple(plan(layers[place:]))
     for stream in streams:
-        ctx, y = Context(True, stream, num_threads), x
+        ctx, y = Context(True, stream, num_threads, batch_statistics=False), x
         for step in steps:
             y, _ = step.forward(y, ctx)
         yield _read(y, outputs)

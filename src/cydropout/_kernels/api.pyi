@@ -6,6 +6,7 @@ OPENMP: int
 TILE_SIZE: int
 CPU_LEVEL: int
 WALKERS: int
+WINDOW: int
 
 class Table:
     period: int
@@ -273,5 +274,36 @@ def step(
     decay: float = 0.0,
     correction: float = 1.0,
     nesterov: bool = False,
+    num_threads: int = 0,
+) -> None: ...
+def windows(
+    kind: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    code: int,
+    maps: tuple[int, ...],
+    counts: tuple[int, ...],
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    before: tuple[int, ...],
+    first: int = 0,
+    taken: int = 0,
+    at: np.ndarray | None = None,
+    num_threads: int = 0,
+) -> None: ...
+def normalise(
+    kind: str,
+    source: np.ndarray,
+    x: np.ndarray | None,
+    target: np.ndarray | None,
+    code: int,
+    center: np.ndarray,
+    scale: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
+    mean: np.ndarray | None = None,
+    tilt: np.ndarray | None = None,
+    totals: np.ndarray | None = None,
+    span: int = 1,
+    relu: bool = False,
     num_threads: int = 0,
 ) -> None: ...

@@ -6,7 +6,7 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport prange
 from libc.math cimport rint
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from cydropout._kernels.table cimport *
@@ -20,6 +20,7 @@ cnp.import_array()
 OPENMP = CYD_OPENMP
 TILE_SIZE = TILE
 WALKERS = MAX_WALKERS
+WINDOW = MAX_WINDOW
 CPU_LEVEL = cyd_cpu_level()
 
 cdef table_t *table = NULL
@@ -34,6 +35,8 @@ include "parts/connect.pxi"
 include "parts/regions.pxi"
 include "parts/softmax.pxi"
 include "parts/gather.pxi"
+include "parts/windows.pxi"
+include "parts/norm.pxi"
 
 
 def use(capsule):

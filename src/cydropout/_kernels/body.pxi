@@ -2,7 +2,7 @@
 
 from cpython.pycapsule cimport PyCapsule_New
 from libc.math cimport sqrt, sqrtf
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from cydropout._kernels.lanes cimport *
@@ -26,6 +26,8 @@ include "bodies/holes.pxi"
 include "bodies/recurrent.pxi"
 include "bodies/gather.pxi"
 include "bodies/subset.pxi"
+include "bodies/windows.pxi"
+include "bodies/norm.pxi"
 
 cdef table_t table
 
@@ -81,6 +83,20 @@ enter(table.gather, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
       <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
 enter(table.scatter, NULL, NULL, <kernel_fn>scatter_columns[float],
       <kernel_fn>scatter_columns[double])
+enter(table.unfold, NULL, NULL, <kernel_fn>unfold_rows[float], <kernel_fn>unfold_rows[double])
+enter(table.fold, NULL, NULL, <kernel_fn>fold_rows[float], <kernel_fn>fold_rows[double])
+enter(table.max_pool, NULL, NULL, <kernel_fn>max_rows[float], <kernel_fn>max_rows[double])
+enter(table.max_pool_back, NULL, NULL, <kernel_fn>max_back_maps[float],
+      <kernel_fn>max_back_maps[double])
+enter(table.mean_pool, NULL, NULL, <kernel_fn>mean_rows[float], <kernel_fn>mean_rows[double])
+enter(table.mean_pool_back, NULL, NULL, <kernel_fn>mean_back_maps[float],
+      <kernel_fn>mean_back_maps[double])
+enter(table.norm_sums, NULL, NULL, <kernel_fn>norm_sums[float], <kernel_fn>norm_sums[double])
+enter(table.norm, NULL, NULL, <kernel_fn>norm_rows[float], <kernel_fn>norm_rows[double])
+enter(table.norm_back_sums, NULL, NULL, <kernel_fn>norm_back_sums[float],
+      <kernel_fn>norm_back_sums[double])
+enter(table.norm_back, NULL, NULL, <kernel_fn>norm_back_rows[float],
+      <kernel_fn>norm_back_rows[double])
 
 
 def kernels():

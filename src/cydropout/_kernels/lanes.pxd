@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from "lanes.h" nogil:
     # 16 bits each; of two types, or a fused type could not tell them apart.
@@ -154,3 +154,16 @@ cdef extern from "lanes.h" nogil:
         double *dx, const double *dy, const double *x, const double *statistics, uint64_t count,
         const uint32_t *keep, uint64_t bit, const uint32_t *allow, double scale,
         double factor) noexcept
+
+    void max_f32 "cyd_pool_f32"(
+        float *y, uint8_t *at, const float *x, const uint64_t *places, const uint8_t *numbers,
+        uint64_t count, uint64_t channels) noexcept
+    void max_back_f32 "cyd_pool_back_f32"(
+        const float *dy, const uint8_t *at, float *dx, const uint64_t *places,
+        const uint8_t *numbers, uint64_t count, uint64_t channels) noexcept
+    void max_f64 "cyd_pool_f64"(
+        double *y, uint8_t *at, const double *x, const uint64_t *places, const uint8_t *numbers,
+        uint64_t count, uint64_t channels) noexcept
+    void max_back_f64 "cyd_pool_back_f64"(
+        const double *dy, const uint8_t *at, double *dx, const uint64_t *places,
+        const uint8_t *numbers, uint64_t count, uint64_t channels) noexcept

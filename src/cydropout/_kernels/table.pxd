@@ -1,6 +1,6 @@
 """What a build offers: plain structs of settings, and one table of pointers to its kernels."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum dtype_t:
     FLOAT16 = 0
@@ -16,6 +16,7 @@ cdef enum:
     SPAN_WORDS = 640   # of its bits, and of the rest of the tiles at both ends
     MAX_WALKERS = 64
     SHORT = 256        # elements; such rows are not worth a loop each
+    MAX_WINDOW = 256   # elements that a maximum is taken of
     JOINT = 5          # arrays that one pass reads, or writes
 
 cdef enum source_t:
@@ -205,6 +206,34 @@ ctypedef struct holes_t:
     uint64_t columns
     uint64_t holes            # in a map
 
+# Windows that slide over maps whose channels come last.
+ctypedef struct windows_t:
+    uint64_t height           # of a map
+    uint64_t width
+    uint64_t channels
+    uint64_t rows             # of windows
+    uint64_t columns
+    uint64_t size[2]
+    uint64_t stride[2]
+    uint64_t before[2]        # rows and columns of zeros before the map
+    uint64_t first            # of the channels that are taken
+    uint64_t taken
+    uint8_t *at               # which element of its window was the largest
+
+# Columns that are normalised; the arrays but x have one element for each column.
+ctypedef struct norm_t:
+    uint64_t rows
+    uint64_t columns
+    uint64_t span             # rows in one unit of work
+    const void *x             # of a backward pass alone
+    const void *center
+    const void *scale
+    const void *shift
+    const void *mean
+    const void *tilt
+    double *totals            # two rows for each unit of work
+    bint relu
+
 # Reads x, writes y, for the units of work [begin, end); `settings` is one of the structs above.
 ctypedef void (*kernel_fn)(const void *x, void *y, const void *settings, uint64_t begin,
                            uint64_t end) noexcept nogil
@@ -241,3 +270,13 @@ ctypedef struct table_t:
     kernel_fn count
     kernel_fn gather[4]
     kernel_fn scatter[4]
+    kernel_fn unfold[4]        # float32 and float64 alone, as are all that follow
+    kernel_fn fold[4]
+    kernel_fn max_pool[4]
+    kernel_fn max_pool_back[4]
+    kernel_fn mean_pool[4]
+    kernel_fn mean_pool_back[4]
+    kernel_fn norm_sums[4]
+    kernel_fn norm[4]
+    kernel_fn norm_back_sums[4]
+    kernel_fn norm_back[4]

@@ -4,8 +4,10 @@ from .activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from .alpha import AlphaDropout, FeatureAlphaDropout
 from .attention import SoftmaxDropout
 from .base import Context, Layer, Parameter
+from .batch_norm import BatchNorm
 from .batchwise import BatchwiseDropout
 from .concrete import ConcreteDropout
+from .conv import Conv2D
 from .cutout import CutoutDropout
 from .dense import Dense
 from .drop_block import DropBlock1D, DropBlock2D, DropBlock3D
@@ -20,6 +22,7 @@ from .gaussian import GaussianDropout
 from .layer_drop import LayerDrop
 from .locked import LockedDropout
 from .patch import PatchDropout
+from .pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .recurrent import RecurrentDropout
 from .sequential import Sequential
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
@@ -34,9 +37,12 @@ __all__ = [
     "SELU",
     "Activation",
     "AlphaDropout",
+    "AveragePool2D",
+    "BatchNorm",
     "BatchwiseDropout",
     "ConcreteDropout",
     "Context",
+    "Conv2D",
     "CutoutDropout",
     "Dense",
     "DropBlock1D",
@@ -52,9 +58,11 @@ __all__ = [
     "FeatureDropout",
     "Flatten",
     "GaussianDropout",
+    "GlobalAveragePool2D",
     "Layer",
     "LayerDrop",
     "LockedDropout",
+    "MaxPool2D",
     "Parameter",
     "PatchDropout",
     "ReLU",

@@ -45,6 +45,9 @@ class Context:
     input_gradient : bool
         False lets a model skip the gradient with respect to its own input, which a training step
         never reads; its backward pass then returns an empty array.
+    batch_statistics : bool
+        Whether a training pass normalises with the statistics of its batch, where a layer does
+        so; False has it use the running averages, as at inference.
     masks : dict, optional
         The masks of a training pass by layer. A layer that finds its mask there uses it; one that
         does not draws a mask and puts it there. So a dict that starts empty tells which masks were
@@ -56,6 +59,7 @@ class Context:
     num_threads: int | None = 1
     input_gradient: bool = True
     masks: dict[Layer, Any] | None = None
+    batch_statistics: bool = True
 
     def draw(
         self,

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .activations import Activation
+from .absorb import finish, is_silent, taken_in
 from .affine import Affine
 from .base import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, in_order
 from .dropout import Dropout
-from .fused import bias_activation_dropout
 
 
 class Dense(Affine):
@@ -65,24 +64,20 @@ class Dense(Affine):
 
     def absorb(self, following: Sequence[Layer]) -> Absorbed:
         """Take in an activation and a dropout that come next, where this layer has none."""
-        activation, a, dropout, count = self.activation, 1.0, self.dropout, 0
-        silent = _is_silent(dropout)
-        unit = following[0] if following else None
-        if silent and activation == "linear" and isinstance(unit, Activation):
-            activation, a, count = unit.function, unit.a, 1
-        noise = following[count] if count < len(following) else None
-        if silent and type(noise) is Dropout:
-            dropout, count = noise, count + 1
-        if not count:
+        if not is_silent(self.dropout):
             return Absorbed(0, self.forward)
-        taken = tuple(following[:count])
+        activation, a, dropout, taken = taken_in(self.activation, following)
+        if not taken:
+            return Absorbed(0, self.forward)
+        # Where no dropout is taken in, the layer's own may yet be given a mask.
+        noise = dropout if isinstance(taken[-1], Dropout) else self.dropout
         return Absorbed(
-            count, partial(self._joint, taken=taken, activation=activation, a=a, dropout=dropout)
+            len(taken), partial(self._joint, taken=taken, activation=activation, a=a, dropout=noise)
         )
 
     def apart(self) -> Sequence[Layer]:
         """Return the layer without its dropout, on the same parameters, and that dropout."""
-        if _is_silent(self.dropout) or type(self).forward is not Dense.forward:
+        if is_silent(self.dropout) or type(self).forward is not Dense.forward:
             return (self,)
         plain = copy.copy(self)
         plain.dropout = Dropout(0.0)
@@ -93,7 +88,7 @@ class Dense(Affine):
         dropout: Dropout,
     ) -> tuple[Array, Backward]:
         # The layer's own dropout may have been given a rate, or a mask, since this was planned.
-        if not _is_silent(self.dropout) or self.dropout in (ctx.masks or ()):
+        if not is_silent(self.dropout) or self.dropout in (ctx.masks or ()):
             return in_order((self, *taken), x, ctx)
         return self._run(x, ctx, activation, a, dropout)
 
@@ -102,17 +97,10 @@ class Dense(Affine):
     ) -> tuple[Array, Backward]:
         weight, bias, rows, shape = self.operands(x)
         z = np.matmul(rows, weight.value).reshape(shape)
-        silent = _is_silent(dropout) and ctx.masks is None
-        mask = dropout.used_mask(shape, ctx) if ctx.training and not silent else None
-        y, back = bias_activation_dropout(
-            z, bias.value if bias is not None else None, activation, mask, ctx, a=a, owned=True
-        )
-        scale_back: Backward | None = None
-        if not ctx.training and dropout.scaling != "inverted":
-            y, scale_back = dropout.forward(y, ctx)
+        y, back = finish(z, bias.value if bias is not None else None, activation, a, dropout, ctx)
 
         def backward(dy: Array) -> Array:
-            dz, dbias = back(scale_back(dy) if scale_back else dy)
+            dz, dbias = back(dy)
             columns = dz.reshape(-1, self.units)
             weight.accumulate_product(rows.T, columns)
             if bias is not None and dbias is not None:
@@ -127,7 +115,3 @@ class Dense(Affine):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return super().get_config() | {"rate": self.dropout.get_config()["rate"]}
-
-
-def _is_silent(dropout: Dropout) -> bool:
-    return isinstance(dropout.rate, float) and dropout.rate == 0

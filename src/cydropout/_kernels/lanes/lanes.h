@@ -6,6 +6,7 @@
 #include "connect.h"
 #include "half.h"
 #include "philox.h"
+#include "pool.h"
 #include "variates.h"
 #include "recurrent.h"
 #include "vectors.h"
