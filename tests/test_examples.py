@@ -23,6 +23,25 @@ def test_example_runs(script, tmp_path):
     assert "accuracy" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("script", "folder", "lines"),
+    [("mnist_cnn", "mnist", ["test accuracy"]),
+     ("fashion_dropouts", "fashion-mnist",
+      ["| none |", "| Dropout |", "| SpatialDropout2D |", "| DropBlock2D |"])],
+)
+def test_the_networks_of_convolutions(script, folder, lines, data_directory, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{script}.py"), "--epochs", "1",
+         "--limit", "256", "--data", str(data_directory / folder)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(line in done.stdout for line in lines)
+    assert f"]({script}.py)" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_table_names_every_example():
     assert SCRIPTS
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")

@@ -121,6 +121,12 @@ def test_windows_that_do_not_fit():
             functional.max_pool(wrong, windows)
     with pytest.raises(ValueError, match="256"):
         functional.max_pool(x, windows._replace(size=(17, 16)))
+    for beyond in ({"before": (3, 0)}, {"counts": (9, 4)}):
+        for pool in (functional.max_pool, functional.mean_pool):
+            with pytest.raises(ValueError, match="part of the map"):
+                pool(x, windows._replace(**beyond))
+    with pytest.raises(ValueError, match="at"):
+        functional.max_pool_backward(np.zeros((2, 3, 4, 3)), np.zeros((2, 3, 4, 3)), windows)
     with pytest.raises(ValueError, match="out"):
         functional.unfold(x, windows, np.zeros((2, 3, 4, 3, 3, 2)))
     with pytest.raises(ValueError, match="dy"):

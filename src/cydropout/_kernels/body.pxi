@@ -27,6 +27,7 @@ include "bodies/recurrent.pxi"
 include "bodies/gather.pxi"
 include "bodies/subset.pxi"
 include "bodies/windows.pxi"
+include "bodies/pool.pxi"
 include "bodies/norm.pxi"
 
 cdef table_t table

@@ -95,6 +95,12 @@ def _taken(maps: np.ndarray, channels: slice) -> tuple[int, int]:
     return first, max(last - first, 0)
 
 
+def _check_inside(windows: Windows) -> None:
+    for length, size, stride, before, count in zip(*windows, strict=True):
+        if size < 1 or (count and (before >= size or (count - 1) * stride - before >= length)):
+            raise ValueError(f"every window must have a part of the map, not so with {windows}")
+
+
 def max_pool(
     x: np.ndarray, windows: Windows, *, num_threads: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -117,6 +123,7 @@ def max_pool(
     """
     if windows.size[0] * windows.size[1] > api.WINDOW:
         raise ValueError(f"a window has at most {api.WINDOW} elements, not {windows.size}")
+    _check_inside(windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
     at = np.empty(y.shape, np.uint8)
     _run("max", x, y, windows, x, num_threads, at=at)
@@ -127,7 +134,11 @@ def max_pool_backward(
     dy: np.ndarray, at: np.ndarray, windows: Windows, *, num_threads: int | None = None
 ) -> np.ndarray:
     """Return dx of `max_pool`, from the gradient of its result and the places it gave."""
+    _check_inside(windows)
+    _expect("at", at, (len(dy), *windows.counts, dy.shape[-1]))
     _expect("dy", dy, at.shape)
+    if at.dtype != np.uint8 or not _arrays.is_ready(at):
+        raise ValueError(f"at must be as max_pool gave it, not {at.dtype}")
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
     _run("max_back", dy, dx, windows, dx, num_threads, at=at)
     return dx
@@ -137,6 +148,7 @@ def mean_pool(
     x: np.ndarray, windows: Windows, *, num_threads: int | None = None
 ) -> np.ndarray:
     """Return the mean of each window, of what lies within the map; as `max_pool`."""
+    _check_inside(windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
     _run("mean", x, y, windows, x, num_threads)
     return y
@@ -146,6 +158,7 @@ def mean_pool_backward(
     dy: np.ndarray, windows: Windows, *, num_threads: int | None = None
 ) -> np.ndarray:
     """Return dx of `mean_pool`."""
+    _check_inside(windows)
     _expect("dy", dy, (len(dy), *windows.counts, dy.shape[-1]))
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
     _run("mean_back", dy, dx, windows, dx, num_threads)

@@ -70,9 +70,12 @@ class Wrapper(Layer):
 
     def load_torch_state(self, state: Mapping[str, Array]) -> None:
         """Copy what `torch_state` returns into the parameters: all or none."""
-        missing = sorted(self._parameters.keys() - state.keys())
-        if missing:
-            raise ValueError(f"state does not fit {self.path!r}: {missing=}")
+        for name, parameter in self._parameters.items():
+            if name not in state or np.shape(state[name]) != parameter.value.shape:
+                raise ValueError(
+                    f"state does not fit {self.path!r}: it needs {name!r} of shape "
+                    f"{parameter.value.shape}"
+                )
         with restored_on_error(self):
             for name, parameter in self._parameters.items():
                 np.copyto(parameter.value, state[name])
