@@ -51,7 +51,7 @@ def network(noise):
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--data", type=Path, help="directory with the files of Fashion-MNIST")
-parser.add_argument("--epochs", type=int, default=15)
+parser.add_argument("--epochs", type=int, default=10)
 parser.add_argument("--limit", type=int, help="train on the first so many images")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
