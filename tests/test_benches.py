@@ -139,6 +139,23 @@ def test_an_epoch_that_learns_nothing_is_refused(load):
             check.check(case, (x, labels), wrong)
 
 
+@pytest.mark.parametrize("library", ["cydropout", "torch"])
+def test_an_epoch_of_characters_is_checked(load, library):
+    pytest.importorskip(library)
+    check, case = load("suite.check"), load("suite.case").Case
+    case = case("characters", (64, 20), unit="s/epoch", hidden=(16,), batch=16, limit=False)
+    arrays = check.inputs(case)
+    run = load(f"contenders.{library}").Contender("", 1).characters(case, *arrays)
+    for _ in range(40):
+        loss = run()
+    check.check(case, arrays, loss)
+    assert "64-16-65" in case.fields()
+    with pytest.raises(check.WrongResult):
+        check.check(case, arrays, 4.15)
+
+
+
+
 def test_targets_name_cases_that_are_run(load):
     for target in load("suite.targets").TARGETS:
         cases = list(load(f"bench_{target.bench}").cases(True))

@@ -3,10 +3,11 @@
 
 import numpy as np
 import pytest
-from training_cases import Crash, Stop, assert_same_bits, state, trainer
+from training_cases import SAMPLES, Crash, Stop, assert_same_bits, state, trainer
 
 from cydropout.callbacks import Callback, EarlyStopping, LearningRateSchedule
 from cydropout.checkpoints import load_checkpoint
+from cydropout.schedules import Constant, OneCycle, Step, WarmUp
 
 
 class Script(Callback):
@@ -108,9 +109,51 @@ def test_a_schedule_sets_the_rate_of_every_epoch_also_of_a_resumed_run(data, tmp
     assert_same_bits(state(whole), state(fit(trainer(), resume=True)))
 
 
+class Rates(Callback):
+    def __init__(self):
+        self.rates = []
+
+    def on_batch_end(self, trainer, epoch, step, record):
+        self.rates.append(trainer.optimizer.learning_rate)
+
+
+STEPS = -(-SAMPLES // 32)
+
+
+@pytest.mark.parametrize(
+    "schedule", [OneCycle(0.01, 2 * STEPS), WarmUp(3, Constant(0.01)), lambda t: 1 / (t + 9)]
+)
+def test_a_schedule_per_step_sets_every_step_also_of_a_resumed_run(data, tmp_path, schedule):
+    options = {"epochs": 2, "progress": False}
+
+    def fit(t, crash=None, **more):
+        rates = Rates()
+        callbacks = [LearningRateSchedule(schedule, per="step"), rates, Crash(crash)]
+        t.fit(*data, **options, **more, callbacks=callbacks)
+        return t, rates.rates
+
+    whole, rates = fit(trainer())
+    assert rates == [schedule(step) for step in range(2 * STEPS)] and len(set(rates)) > 3
+    with pytest.raises(Stop):
+        fit(trainer(), 2, checkpoint=tmp_path / "run")
+    resumed, rest = fit(trainer(), checkpoint=tmp_path / "run", resume=True)
+    assert rest == rates[STEPS:]
+    assert_same_bits(state(whole), state(resumed))
+
+
+def test_a_schedule_of_the_package_counts_epochs_from_0(data):
+    rates = Rates()
+    schedule = Step(0.01, 0.5, 1)
+    callbacks = [LearningRateSchedule(schedule), rates]
+    trainer().fit(*data, epochs=3, callbacks=callbacks, progress=False)
+    assert rates.rates[::STEPS] == [0.01, 0.005, 0.0025]
+
+
 def test_a_schedule_refuses_nonsense(data):
     with pytest.raises(TypeError, match=r"0\.1"):
         LearningRateSchedule(0.1)
+    with pytest.raises(ValueError, match="per.*'batch'"):
+        LearningRateSchedule(Constant(0.1), per="batch")
     with pytest.raises(ValueError, match=r"learning_rate.*-1"):
         trainer().fit(
             *data, epochs=1, callbacks=[LearningRateSchedule(lambda _: -1)], progress=False

@@ -23,10 +23,59 @@ def test_example_runs(script, tmp_path):
     assert "accuracy" in done.stdout
 
 
+def test_the_transformer_writes(tmp_path):
+    text = tmp_path / "input.txt"
+    text.write_text("To be, or not to be: that is the question.\n" * 40, encoding="utf-8")
+    small = ["--epochs", "2", "--blocks", "1", "--units", "16", "--length", "16", "--sample", "30"]
+    script = EXAMPLES / "shakespeare_transformer.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), "--text", str(text), *small],
+        capture_output=True, text=True, cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    table = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [line.split(" | ")[0] for line in table[2:]] == ["| 0.0", "| 0.2"]
+    assert done.stdout.count("```") == 4
+
+
+def test_the_characters_are_learned_and_written(tmp_path):
+    (tmp_path / "input.txt").write_text("to be, or not to be\n" * 60, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / "shakespeare_rnn.py"), "--data",
+         str(tmp_path), "--epochs", "40", "--units", "24", "--batch", "4", "--steps", "25",
+         "--sample", "60", "--rate", "0.2", "--temperature", "0.2"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| no dropout |" in done.stdout and "| dropout 0.2 |" in done.stdout
+    assert "to be" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "folder", "lines"),
+    [("mnist_cnn", "mnist", ["test accuracy"]),
+     ("fashion_dropouts", "fashion-mnist",
+      ["| none |", "| Dropout |", "| SpatialDropout2D |", "| DropBlock2D |"])],
+)
+def test_the_networks_of_convolutions(script, folder, lines, data_directory, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{script}.py"), "--epochs", "1",
+         "--limit", "256", "--data", str(data_directory / folder)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(line in done.stdout for line in lines)
+    assert f"]({script}.py)" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_table_names_every_example():
-    assert SCRIPTS
+    scripts = [*SCRIPTS, EXAMPLES / "shakespeare_transformer.py"]
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    for script in SCRIPTS:
+    for script in scripts:
         assert f"]({script.name})" in text
         compile(script.read_text(encoding="utf-8"), script.name, "exec")
 
@@ -37,6 +86,18 @@ def test_the_numpy_example_is_short():
         lines.index("rng, stream = np.random.default_rng(options.seed), MaskStream(options.seed)") :
     ]
     assert len([line for line in body if line.strip()]) <= 20
+
+
+def test_the_regularisers_are_drawn_side_by_side(tmp_path):
+    script = EXAMPLES / "regularisers.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(script), "--epochs", "1"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ")[0] for line in done.stdout.splitlines()]
+    assert rows[2:] == [f"| {kind}" for kind in ("none", "L1", "L2", "dropout", "L2 and dropout")]
+    assert (tmp_path / "regularisers.png").stat().st_size > 10_000
 
 
 def test_the_gallery_shows_every_variant(tmp_path, monkeypatch):

@@ -87,6 +87,19 @@ def test_extreme_inputs(name, dtype):
                                                                          name != "relu")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gelu_keeps_its_digits_in_the_tail(build, dtype):
+    x = np.linspace(-12, 8, 2001).astype(dtype)
+    y = bias_activation_dropout(x, None, "gelu", None)
+    slopes, _ = bias_activation_dropout_backward(np.ones_like(x), x, None, "gelu", None)
+    cdf = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x.astype("f8")])
+    bell = np.exp(-x.astype("f8") ** 2 / 2)
+    eps = np.finfo(dtype).eps * (4 + x.astype("f8") ** 2)  # the exponent's rounding
+    assert (abs(y - x * cdf) <= eps * abs(x * cdf)).all()
+    slope, size = cdf + x * bell / math.sqrt(2 * math.pi), cdf + abs(x) * bell
+    assert (abs(slopes - slope) <= eps * size).all()
+
+
 @pytest.mark.parametrize("name", ["tanh", "selu", "softplus"])
 def test_small_inputs_keep_their_digits(name):
     x = np.float32([1e-6, -1e-6, 3e-4, -3e-4])

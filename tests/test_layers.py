@@ -13,11 +13,16 @@ import pytest
 from cydropout import MaskStream
 from cydropout.layers import (
     GELU,
+    GRU,
+    LSTM,
     SELU,
     AlphaDropout,
+    AveragePool2D,
+    BatchNorm,
     BatchwiseDropout,
     ConcreteDropout,
     Context,
+    Conv2D,
     CutoutDropout,
     Dense,
     DropBlock1D,
@@ -32,14 +37,21 @@ from cydropout.layers import (
     FeatureDropout,
     Flatten,
     GaussianDropout,
+    GlobalAveragePool2D,
     Layer,
     LayerDrop,
+    LayerNorm,
     LockedDropout,
+    MaxPool2D,
+    MultiHeadAttention,
     PatchDropout,
+    PositionalEmbedding,
     RecurrentDropout,
     ReLU,
+    Residual,
     Sequential,
     Sigmoid,
+    SimpleRNN,
     SoftmaxDropout,
     Softplus,
     SpatialDropout1D,
@@ -48,6 +60,7 @@ from cydropout.layers import (
     Standout,
     StochasticDepth,
     Tanh,
+    TransformerBlock,
     VariationalGaussianDropout,
     WeightDropout,
     Zoneout,
@@ -201,7 +214,54 @@ ROWS = {
     "SoftmaxDropout-causal": Row(
         lambda: SoftmaxDropout(0.3, causal=True, scale=-0.7), (2, 6, 5), False, True
     ),
+    "LayerNorm": Row(lambda: LayerNorm(), (4, 5), keeps_dtype=False),
+    "LayerNorm-sequence": Row(lambda: LayerNorm(epsilon=0.1), (2, 3, 33), keeps_dtype=False),
+    "MultiHeadAttention": Row(
+        lambda: MultiHeadAttention(2, rate=0.3), (2, 5, 6), False, True, False
+    ),
+    "MultiHeadAttention-causal": Row(
+        lambda: MultiHeadAttention(3, causal=True, bias=False), (2, 4, 6), keeps_dtype=False
+    ),
+    "MultiHeadAttention-heads": Row(
+        lambda: MultiHeadAttention(4, rate=0.2, head_rate=0.4, init="lecun", causal=True),
+        (3, 3, 8), False, True, False,
+    ),
+    "PositionalEmbedding": Row(
+        lambda: PositionalEmbedding(7), (2, 4, 5), keeps_dtype=False
+    ),
+    "PositionalEmbedding-sinusoidal": Row(
+        lambda: PositionalEmbedding(4, encoding="sinusoidal"), (2, 4, 5), keeps_dtype=False
+    ),
+    "Residual": Row(lambda: Residual(Dense(5), Tanh()), (4, 5), keeps_dtype=False),
+    "Residual-depth": Row(
+        lambda: Residual(LayerNorm(), Dense(5), Dropout(0.3), rate=0.4), (4, 5), False, True, False
+    ),
+    "Residual-batch": Row(
+        lambda: Residual(Dense(5, bias=False), rate=0.4, mode="batch"), (4, 5), True, True, False
+    ),
+    "Residual-nested": Row(
+        lambda: Residual(Residual(Dense(5)), Sequential([Tanh(), Dense(5)])), (2, 3, 5),
+        keeps_dtype=False,
+    ),
+    "TransformerBlock": Row(
+        lambda: TransformerBlock(6, 2, 7, rate=0.2, depth_rate=0.3, causal=True),
+        (2, 4, 6), False, True, False,
+    ),
+    "TransformerBlock-0": Row(
+        lambda: TransformerBlock(4, 1, 3, activation="tanh"), (3, 2, 4), keeps_dtype=False
+    ),
     "BatchwiseDropout": Row(lambda: BatchwiseDropout(0.4), (6, 7), True, True),
+    "BatchwiseDropout-block": Row(lambda: BatchwiseDropout(0.4, block=2), (6, 7), True, True),
+    "BatchwiseDropout-slice": Row(
+        lambda: BatchwiseDropout(0.4, layout="slice"), (6, 7), True, True
+    ),
+    "Sequential-batchwise": Row(
+        lambda: Sequential(
+            [BatchwiseDropout(0.3), Dense(8, activation="tanh"), BatchwiseDropout(0.5), Dense(3)],
+            dtype="float64",
+        ),
+        (6, 7), False, True, False,
+    ),
     "EmbeddingDropout": Row(lambda: EmbeddingDropout(0.4), (9, 3), True, True),
     "FeatureDropout": Row(lambda: FeatureDropout(0.4), (6, 7), True, True),
     "FeatureDropout-classic": Row(
@@ -219,9 +279,68 @@ ROWS = {
     "RecurrentDropout-sequence": Row(
         lambda: RecurrentDropout(0.4, per="sequence"), (3, 4, 5), True, True
     ),
+    "SimpleRNN": Row(lambda: SimpleRNN(5), (2, 4, 3), keeps_dtype=False),
+    "SimpleRNN-relu-dropout": Row(
+        lambda: SimpleRNN(5, activation="relu", dropout=0.4, recurrent_dropout=0.4, zoneout=0.2),
+        (2, 4, 3), False, True, False,
+    ),
+    "LSTM": Row(lambda: LSTM(5, return_sequences=False), (2, 4, 3), keeps_dtype=False),
+    "LSTM-dropout": Row(
+        lambda: LSTM(5, dropout=0.4, recurrent_dropout=0.4, zoneout=0.3, zoneout_cell=0.3),
+        (2, 4, 3), False, True, False,
+    ),
+    "LSTM-semeniuta": Row(
+        lambda: LSTM(
+            5, dropout=0.4, dropout_per="step", recurrent_dropout=0.4, recurrent_per="step",
+            recurrent_mode="semeniuta", bias=False, return_sequences=False,
+        ),
+        (2, 4, 3), False, True, False,
+    ),
+    "LSTM-weights": Row(
+        lambda: WeightDropout(LSTM(5), 0.4, ["recurrent_weight"]), (2, 4, 3), False, True, False
+    ),
+    "GRU": Row(lambda: GRU(5, return_sequences=False, bias=False), (2, 4, 3), keeps_dtype=False),
+    "GRU-dropout": Row(
+        lambda: GRU(5, recurrent_dropout=0.4, recurrent_per="step", zoneout=0.3),
+        (2, 4, 3), False, True, False,
+    ),
+    "GRU-semeniuta": Row(
+        lambda: GRU(5, dropout=0.4, recurrent_dropout=0.4, recurrent_mode="semeniuta"),
+        (2, 4, 3), False, True, False,
+    ),
     "Zoneout": Row(lambda: Zoneout(0.4), (6, 7), True, True),
     "Zoneout-0": Row(lambda: Zoneout(0.0), (6, 7), True),
     "Zoneout-1": Row(lambda: Zoneout(1.0), (6, 7), True),
+    "Conv2D": Row(lambda: Conv2D(4, 3), (2, 3, 5, 6), keeps_dtype=False),
+    "Conv2D-strides": Row(
+        lambda: Conv2D(4, (3, 2), strides=(2, 1), padding=(1, 0), bias=False), (2, 3, 6, 4),
+        linear=True, keeps_dtype=False,
+    ),
+    "Conv2D-groups": Row(
+        lambda: Conv2D(6, 3, groups=3, padding="same", data_format="channels_last"),
+        (2, 4, 3, 6), keeps_dtype=False,
+    ),
+    "Conv2D-relu": Row(
+        lambda: Conv2D(3, 2, strides=2, activation="tanh", init="he", padding="same"),
+        (2, 2, 5, 5), keeps_dtype=False,
+    ),
+    "Conv2D-weights": Row(
+        lambda: WeightDropout(Conv2D(4, 3, groups=2), 0.4, ["weight", "bias"]), (2, 4, 4, 4),
+        False, True, False,
+    ),
+    "MaxPool2D": Row(MaxPool2D, (2, 3, 5, 6)),
+    "MaxPool2D-last": Row(
+        lambda: MaxPool2D(3, strides=2, padding="same", data_format="channels_last"), (2, 6, 5, 3)
+    ),
+    "AveragePool2D": Row(AveragePool2D, (2, 3, 5, 6), True),
+    "AveragePool2D-last": Row(
+        lambda: AveragePool2D((3, 2), strides=1, padding=1, data_format="channels_last"),
+        (2, 4, 5, 3), True,
+    ),
+    "GlobalAveragePool2D": Row(GlobalAveragePool2D, (2, 3, 4, 5), True),
+    "BatchNorm": Row(BatchNorm, (5, 3, 2, 3), keeps_dtype=False),
+    "BatchNorm-last": Row(lambda: BatchNorm(axis=-1), (4, 3, 2, 5), keeps_dtype=False),
+    "BatchNorm-features": Row(lambda: BatchNorm(0.5, 1e-3), (7, 4), keeps_dtype=False),
     "Flatten": Row(Flatten, (2, 3, 4), True),
     "Flatten-checked": Row(lambda: Flatten(3, 4), (2, 3, 4), True),
     "ReLU": Row(ReLU, (3, 4), False),
@@ -293,6 +412,8 @@ def test_gradient(row: Row, train: bool) -> None:
     assert dx.shape == x.shape
     np.testing.assert_allclose(dx, differences(loss, x), rtol=1e-6, atol=1e-8)
     for parameter in layer.parameters():
+        if not parameter.trainable:
+            continue
         expected = differences(loss, parameter.value)
         np.testing.assert_allclose(parameter.grad, expected, rtol=1e-6, atol=1e-8)
 

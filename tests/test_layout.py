@@ -12,18 +12,22 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="the sources are not
 ROWS = [
     ["_optional"],
     ["_kernels", "_sklearn"],
-    ["_arrays", "_rates", "random"],
-    ["masks"],
+    ["_arguments", "_arrays", "_rates", "random"],
+    ["_batches", "masks"],
     ["functional"],
-    ["_arguments", "data", "layers", "losses", "optimizers", "progress", "history",
-     "schedules"],
-    ["callbacks", "checkpoints", "monte_carlo", "nonfinite"],
+    ["data", "layers", "losses", "optimizers", "progress", "history", "schedules"],
+    ["checkpoints", "clipping", "exchange", "monte_carlo", "nonfinite"],
+    ["callbacks"],
     ["training"],
+    ["tuning"],
     ["cli", "estimators"],
     ["__main__", "__init__"],
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-OPTIONAL = {"matplotlib", "ml_dtypes", "pooch", "safetensors", "sklearn", "tqdm", "threadpoolctl"}
+OPTIONAL = {
+    "matplotlib", "ml_dtypes", "pooch", "safetensors", "sklearn", "tensorboardX", "threadpoolctl",
+    "torch", "tqdm",
+}
 
 
 def files():

@@ -248,3 +248,14 @@ def test_get() -> None:
     assert optimizers.get(optimizer) is optimizer
     with pytest.raises(TypeError, match="3"):
         optimizers.get(3)  # type: ignore[arg-type]
+
+
+def test_what_is_not_trainable_is_left_alone():
+    mean = Parameter(np.ones(3), "mean", trainable=False)
+    weight = Parameter(np.ones(3), "weight")
+    for parameter in (mean, weight):
+        parameter.accumulate(np.ones(3))
+    optimizer = SGD(0.5, momentum=0.9)
+    optimizer.step([mean, weight])
+    assert (mean.value == 1).all() and (weight.value == 0.5).all()
+    assert [*optimizer.state_dict()] == ["steps", "learning_rate", "weight.velocity"]

@@ -5,7 +5,16 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from cydropout.schedules import Constant, Cosine, Curriculum, Linear, Schedule
+from cydropout.schedules import (
+    Constant,
+    Cosine,
+    Curriculum,
+    Linear,
+    OneCycle,
+    Schedule,
+    Step,
+    WarmUp,
+)
 
 SCHEDULES = [
     Constant(0.3),
@@ -15,6 +24,13 @@ SCHEDULES = [
     Cosine(0.7, 0.1, 3),
     Curriculum(0.5, 0.01),
     Curriculum(0.8, steps=200),
+    Step(0.4, 0.5, 10),
+    Step(1.0, 1.0, 1),
+    WarmUp(7, Cosine(0.7, 0.1, 30)),
+    WarmUp(50, Constant(0.4), start=0.6),
+    OneCycle(0.5, 60),
+    OneCycle(0.9, 40, warm_up=0.0, divisor=10, final_divisor=100),
+    OneCycle(0.9, 50, warm_up=1.0),
 ]
 
 
@@ -24,6 +40,21 @@ def formula(schedule, t):
     if isinstance(schedule, Curriculum):
         k = 1 - schedule.rate
         return 1 - ((1 - k) * math.exp(-schedule.gamma * t) + k)
+    if isinstance(schedule, Step):
+        return schedule.rate * schedule.factor ** math.floor(t / schedule.every)
+    if isinstance(schedule, WarmUp):
+        if t >= schedule.steps:
+            return formula(schedule.after, t - schedule.steps)
+        to = formula(schedule.after, 0)
+        return schedule.start + (to - schedule.start) * t / schedule.steps
+    if isinstance(schedule, OneCycle):
+        start = schedule.peak / schedule.divisor
+        turn = schedule.warm_up * schedule.steps
+        if t < turn:
+            return start + (schedule.peak - start) * math.sin(math.pi * t / turn / 2) ** 2
+        end, down = start / schedule.final_divisor, schedule.steps - turn
+        part = min((t - turn) / down, 1) if down else 1
+        return schedule.peak + (end - schedule.peak) * math.sin(math.pi * part / 2) ** 2
     part = min(t / schedule.steps, 1)
     if isinstance(schedule, Cosine):
         part = math.sin(math.pi * part / 2) ** 2
@@ -53,6 +84,27 @@ def test_curriculum():
     assert schedule(1000) == pytest.approx(0.5, abs=0.5 * math.exp(-10) * 1.001)
 
 
+def test_one_cycle_has_its_peak_at_the_turn_and_its_ends():
+    schedule = OneCycle(0.5, 100, warm_up=0.25, divisor=10, final_divisor=50)
+    way = [schedule(t) for t in range(101)]
+    assert way[0] == 0.05 and max(way) == way[25] == 0.5
+    assert way[100] == schedule(10**6) == pytest.approx(0.001)
+    assert way[:26] == sorted(way[:26]) and way[25:] == sorted(way[25:], reverse=True)
+
+
+def test_one_cycle_is_that_of_the_field():
+    torch = pytest.importorskip("torch")
+    steps, peak = 41, 0.5
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.5)
+    ours = OneCycle(peak, steps - 1, warm_up=19.5 / 40)  # the field turns half a step earlier
+    for t in range(steps):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(ours(t), abs=1e-7)
+        optimizer.step()
+        if t < steps - 1:
+            cycle.step()
+
+
 def test_they_are_values():
     assert Linear(0.0, 0.5, 10) == Linear(0.0, 0.5, 10) != Cosine(0.0, 0.5, 10)
     assert replace(Linear(0.0, 0.5, 10), steps=20) == Linear(0.0, 0.5, 20)
@@ -79,6 +131,17 @@ def test_they_are_values():
         (lambda: Curriculum(0.5, math.inf), ValueError, "gamma.*inf"),
         (lambda: Curriculum(0.5, steps=-3), ValueError, "steps.*-3"),
         (lambda: Curriculum(1.1, 0.1), ValueError, "1.1"),
+        (lambda: Step(1.5, 0.5, 10), ValueError, "1.5"),
+        (lambda: Step(0.5, 0.0, 10), ValueError, "factor.*0.0"),
+        (lambda: Step(0.5, 1.5, 10), ValueError, "factor.*1.5"),
+        (lambda: Step(0.5, 0.5, 0), ValueError, "every.*0"),
+        (lambda: WarmUp(0, Constant(0.5)), ValueError, "steps.*0"),
+        (lambda: WarmUp(5, 0.5), TypeError, "after.*0.5"),
+        (lambda: WarmUp(5, Constant(0.5), start=-1), ValueError, "-1"),
+        (lambda: OneCycle(2.0, 10), ValueError, "2.0"),
+        (lambda: OneCycle(0.5, 10, warm_up=1.5), ValueError, "1.5"),
+        (lambda: OneCycle(0.5, 10, divisor=0.5), ValueError, "divisor.*0.5"),
+        (lambda: OneCycle(0.5, 10, final_divisor=math.inf), ValueError, "final_divisor.*inf"),
         (lambda: Constant(0.5)(-1), ValueError, "step.*-1"),
         (lambda: Linear(0.0, 0.5, 10)(math.nan), ValueError, "step.*nan"),
     ],

@@ -186,6 +186,19 @@ def test_history_plots_a_png_without_pyplot_state(data, tmp_path):
         assert sys.modules["matplotlib.pyplot"].get_fignums() == []
 
 
+def test_a_history_goes_to_csv_and_back(data, tmp_path):
+    history = trainer().fit(*data, epochs=2, validation_data=data, progress=False)
+    history.records[0]["extra"] = 1 / 3
+    path = tmp_path / "run.csv"
+    history.to_csv(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(",")[:2] == ["epoch", "loss"] and len(lines) == 3
+    again = History.from_csv(path)
+    assert again.records == history.records and again["epoch"] == [1, 2]
+    History().to_csv(path)
+    assert len(History.from_csv(path)) == 0
+
+
 def test_history_columns():
     history = History([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "val_loss": 3.0}])
     assert history["loss"] == [2.0, 1.0]

@@ -107,6 +107,12 @@ VARIANTS = {
         lambda rate: DropHead(rate, axis=2, scaling="inverted"), (9, 5, 8, 4), (1, 3)
     ),
     "BatchwiseDropout": Variant(BatchwiseDropout, (9, 40, 30), (0,)),
+    "BatchwiseDropout-block": Variant(
+        lambda rate: BatchwiseDropout(rate, block=4), (9, 40, 30), (0,), drops=False
+    ),
+    "BatchwiseDropout-slice": Variant(
+        lambda rate: BatchwiseDropout(rate, layout="slice"), (9, 40, 30), (0, 1), drops=False
+    ),
     "EmbeddingDropout": Variant(EmbeddingDropout, (400, 9), (1,)),
     "FeatureDropout": Variant(FeatureDropout, (40, 30), (0,), drops=False),
     "FeatureDropout-sample": Variant(

@@ -76,6 +76,8 @@ class Base:
     monte_carlo = _cannot
     # the mean loss of one training epoch, of x and labels
     epoch = _cannot
+    # the same of an LSTM that predicts the next character, of characters and those after them
+    characters = _cannot
     # the matrix products and the optimizer's pass of that epoch alone
     products = _cannot
     # (y, the gradients of the floating inputs) of the variant that the case names

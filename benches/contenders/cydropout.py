@@ -92,6 +92,11 @@ class Contender(Base):
 
         return training.epoch(case, x, labels)
 
+    def characters(self, case, x, labels):
+        from contenders.training import cydropout as training
+
+        return training.characters(case, x, labels)
+
     def products(self, case, x, labels):
         from contenders.training import cydropout as training
 

@@ -74,3 +74,6 @@ class Contender(Base):
 
     def epoch(self, case, x, labels):
         return training.epoch(case, x, labels)
+
+    def characters(self, case, x, labels):
+        return training.characters(case, x, labels)

@@ -174,6 +174,10 @@ class Contender(Base):
         refuse(self.recipe, "the eager form is PyTorch's")
         return training.epoch(case, self.compiled, x, labels)
 
+    def characters(self, case, x, labels):
+        refuse(self.recipe or self.compiled, "the eager form is PyTorch's")
+        return training.epoch(case, False, x, labels, training.Characters(case))
+
     def monte_carlo(self, case, x):
         refuse(self.recipe, "the eager form is PyTorch's")
         return training.monte_carlo(case, self._function, x)

@@ -10,6 +10,8 @@ NS_PER_ELEMENT = "ns/element"
 US_PER_CALL = "µs/call"
 BYTES_PER_ELEMENT = "bytes/element"
 SECONDS_PER_EPOCH = "s/epoch"
+#: Characters of the text that an LSTM learns.
+VOCABULARY = 65
 #: The samples of an epoch, however many a run takes.
 EPOCH = 60_000
 _PATTERN = 2**20
@@ -31,7 +33,7 @@ class Case:
     contenders : which take part; all if empty
     limit : whether the scale copies run beside it
     variant : which one, of the operation "variant"
-    hidden, batch : units of the hidden layers and samples of a step, of the operation "epoch"
+    hidden, batch : units of the hidden layers and samples of a step, of the training epochs
     """
 
     operation: str
@@ -63,6 +65,10 @@ class Case:
         if self.unit == SECONDS_PER_EPOCH:
             return EPOCH / self.shape[0]
         return 1e6 if self.unit == US_PER_CALL else 1e9 / self.size
+
+    @property
+    def vocabulary(self):
+        return VOCABULARY
 
     @property
     def nbytes(self):
@@ -122,7 +128,10 @@ class Case:
         axes = f"axes {', '.join(map(str, self.shared_axes))} shared" if self.shared_axes else ""
         operation = self.operation.replace("_", " + " if "forward_" in self.operation else " ")
         if self.hidden:
-            shape = "-".join(map(str, [self.shape[1], *self.hidden, 10]))
+            sizes = [self.shape[1], *self.hidden, 10]
+            if operation == "characters":
+                sizes = [64, *self.hidden, self.vocabulary]
+            shape = "-".join(map(str, sizes))
             return operation, shape, f"batch {self.batch}", rate
         return (self.variant or operation, shape, self.dtype, rate, axes)
 

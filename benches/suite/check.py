@@ -16,7 +16,7 @@ def inputs(case):
     """Return the arrays that the operation gets."""
     if case.operation in ("variant", "monte_carlo"):
         return variants.inputs(case)
-    if case.operation in ("epoch", "products"):
+    if case.operation in steps.OPERATIONS:
         return steps.inputs(case)
     x = case.array(0)
     if case.operation == "mask":
@@ -32,7 +32,7 @@ def check(case, arrays, result):
     """Raise WrongResult unless the result of the operation on the arrays is right."""
     if case.operation in ("variant", "monte_carlo"):
         return variants.check(case, arrays, result)
-    if case.operation in ("epoch", "products"):
+    if case.operation in steps.OPERATIONS:
         return steps.check(case, result)
     if case.operation == "copy":
         return _check_copy(case, *arrays, result)
@@ -93,7 +93,7 @@ def _check_share(case, dropped):
 
 def differ(case, first, second):
     """Raise WrongResult if two runs that draw dropped the same elements of a large input."""
-    if case.operation in ("copy", "ready_mask", "epoch", "products") or case.size < 1024:
+    if case.operation in ("copy", "ready_mask", *steps.OPERATIONS) or case.size < 1024:
         return
     first, second = (r[0] if isinstance(r, tuple) else r for r in (first, second))
     if case.operation in ("variant", "monte_carlo"):

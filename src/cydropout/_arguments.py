@@ -30,9 +30,9 @@ def check_samples(x: Any) -> Array:
     return array
 
 
-def batches(count: int, size: int, order: Array | None = None) -> Iterator[Any]:
-    """Yield where the samples of each batch are: a slice, or a part of ``order``."""
-    for start in range(0, count, size):
+def batches(count: int, size: int, order: Array | None = None, skip: int = 0) -> Iterator[Any]:
+    """Yield where each batch from ``skip`` on has its samples: a slice, or a part of ``order``."""
+    for start in range(skip * size, count, size):
         rows = slice(start, min(start + size, count))
         yield rows if order is None else order[rows]
 

@@ -14,3 +14,8 @@ def require(module: str, extra: str) -> Any:
             f"this needs {package}, which is not installed; "
             f"install it with: pip install 'cydropout[{extra}]'"
         ) from error
+
+
+def blas_threads(count: int) -> Any:
+    """Limit the threads of BLAS, from now on or, as a context manager, for a while."""
+    return require("threadpoolctl", "train").threadpool_limits(count, user_api="blas")

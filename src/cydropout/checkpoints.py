@@ -10,13 +10,14 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._optional import require
-from .history import History
+from .history import History, Mean
 from .random import MaskStream
 
 if TYPE_CHECKING:
@@ -116,40 +117,48 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def run_state(
-    trainer: Trainer,
-    epoch: int,
-    run: dict[str, Any],
-    history: History,
-    callbacks: Sequence[Callback],
-) -> dict[str, Any]:
-    """Return all that a run depends on after ``epoch``; ``run`` is what must not change."""
+@dataclass
+class Run:
+    """How far a run has come. ``settings`` are what another part of it must not change."""
+
+    settings: dict[str, Any]
+    callbacks: Sequence[Callback]
+    history: History = field(default_factory=History)
+    epoch: int = 0  # whole epochs
+    step: int = 0  # batches of the epoch that follows
+    steps: int = 0  # batches of all epochs
+    mean: Mean = field(default_factory=Mean)  # of that epoch
+    seconds: float = 0.0  # spent on it
+
+
+def run_state(trainer: Trainer, run: Run) -> dict[str, Any]:
+    """Return a copy of all that the rest of a run depends on."""
     return {
-        "epoch": epoch,
+        "epoch": run.epoch,
+        "step": run.step,
+        "steps": run.steps,
+        "mean": vars(run.mean).copy(),
+        "seconds": run.seconds,
         "stopped": trainer.stop_training,
-        "run": run,
+        "run": run.settings,
         "stream": {"key": trainer.stream.key, "next_draw": trainer.stream.next_draw},
-        "history": history.records,
+        "history": list(run.history.records),
         "model": trainer.model.state_dict(),
         "optimizer": {"type": _name(trainer.optimizer), "state": trainer.optimizer.state_dict()},
-        "callbacks": [{"type": _name(c), "state": c.state_dict()} for c in callbacks],
+        "callbacks": [{"type": _name(c), "state": c.state_dict()} for c in run.callbacks],
     }
 
 
-def restore_run(
-    trainer: Trainer,
-    saved: Mapping[str, Any],
-    run: dict[str, Any],
-    callbacks: Sequence[Callback],
-) -> History:
+def restore_run(trainer: Trainer, saved: Mapping[str, Any], run: Run) -> None:
     """Take a checkpoint back, all of it or, when it belongs to another run, nothing."""
-    _same("data and batches", saved["run"], run)
+    names = [_name(c) for c in run.callbacks]
+    _same("data and batches", saved["run"], run.settings)
     _same("optimizer", saved["optimizer"]["type"], _name(trainer.optimizer))
-    _same("callbacks", [c["type"] for c in saved["callbacks"]], [_name(c) for c in callbacks])
+    _same("callbacks", [c["type"] for c in saved["callbacks"]], names)
     _same("parameters", _layout(saved["model"]), _layout(trainer.model.state_dict()))
     trainer.optimizer.load_state_dict(saved["optimizer"]["state"])
     trainer.model.load_state_dict(saved["model"])
-    for callback, state in zip(callbacks, saved["callbacks"], strict=True):
+    for callback, state in zip(run.callbacks, saved["callbacks"], strict=True):
         callback.load_state_dict(state["state"])
     key, draw = int(saved["stream"]["key"]), int(saved["stream"]["next_draw"])
     if key == trainer.stream.key:
@@ -157,7 +166,10 @@ def restore_run(
     else:
         trainer.stream = MaskStream.from_state(key, draw)
     trainer.stop_training = bool(saved["stopped"])
-    return History(saved["history"])
+    run.history = History(saved["history"])
+    run.epoch, run.step, run.steps = (int(saved[name]) for name in ("epoch", "step", "steps"))
+    vars(run.mean).update(saved["mean"])
+    run.seconds = float(saved["seconds"])
 
 
 def _pack(node: Any, path: str, tensors: dict[str, np.ndarray[Any, Any]]) -> Any:

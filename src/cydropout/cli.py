@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import functional, layers, optimizers
-from ._optional import require
+from ._optional import blas_threads
 from .data import Dataset, load_digits, load_mnist
 from .history import History, plot_histories
 from .training import Trainer
@@ -97,8 +97,7 @@ def _train(options: argparse.Namespace) -> None:
         raise UsageError("argument --directory: the digits need none; it goes with --data mnist")
     picture = _writable(options.output) / PICTURE
     data = _load(options.data, options.directory)
-    threadpool_limits = require("threadpoolctl", "train").threadpool_limits
-    with threadpool_limits(options.threads, user_api="blas"):
+    with blas_threads(options.threads):
         histories, rows = _compare(options, data, rates)
 
     sizes = "-".join(map(str, [data.x_train[0].size, *options.hidden, 10]))

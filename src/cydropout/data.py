@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cydropout import _sklearn
+from cydropout._batches import shuffled
 from cydropout._optional import require
 
-__all__ = ["Dataset", "Variant", "load_digits", "load_mnist"]
+__all__ = ["Dataset", "Variant", "load_digits", "load_mnist", "shuffled"]
 
 Variant = Literal["mnist", "fashion"]
 

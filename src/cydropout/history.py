@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -51,6 +52,27 @@ class History:
 
     def __repr__(self) -> str:
         return f"History({len(self)} epochs, last={self.records[-1] if self.records else None})"
+
+    def to_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write one row per epoch, every number so that it reads back as the same float.
+
+        The first row names the metrics; a cell is empty where one was not measured.
+        """
+        columns = self.to_dict()
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(columns), restval="")
+            writer.writeheader()
+            writer.writerows(self.records)
+
+    @classmethod
+    def from_csv(cls, path: str | os.PathLike[str]) -> History:
+        """Return the history that `to_csv` wrote."""
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                {name: float(cell) for name, cell in row.items() if cell != ""}
+                for row in csv.DictReader(file)
+            ]
+        return cls({**row, "epoch": int(row["epoch"])} for row in rows)
 
     def plot(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
         """Draw the learning curves into the file ``path``; its suffix decides the format."""
@@ -112,12 +134,7 @@ def plot_histories(
     metrics = [m for m in ("loss", "accuracy") if any(m in h.to_dict() for h in histories.values())]
     if not metrics:
         raise ValueError("nothing to plot: the history has no epoch yet; call fit first")
-    # A figure with its own Agg canvas: pyplot would keep it alive and choose the user's backend.
-    figure_class = require("matplotlib.figure", "train").Figure
-    canvas_class = require("matplotlib.backends.backend_agg", "train").FigureCanvasAgg
-    figure = figure_class(figsize=(5.2 * len(metrics), 3.9), layout="constrained")
-    canvas_class(figure)
-    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    figure, panels = figure_of(len(metrics))
     for panel, metric in zip(panels, metrics, strict=True):
         for number, (name, history) in enumerate(histories.items()):
             _draw(panel, metric, name, history, f"C{number}")
@@ -129,6 +146,16 @@ def plot_histories(
     if title:
         figure.suptitle(title)
     figure.savefig(os.fspath(path), dpi=120)
+
+
+def figure_of(panels: int) -> tuple[Any, Any]:
+    """Return a figure, and so many panels side by side in it."""
+    # A figure with its own Agg canvas: pyplot would keep it alive and choose the user's backend.
+    figure_class = require("matplotlib.figure", "train").Figure
+    canvas_class = require("matplotlib.backends.backend_agg", "train").FigureCanvasAgg
+    figure = figure_class(figsize=(5.2 * panels, 3.9), layout="constrained")
+    canvas_class(figure)
+    return figure, figure.subplots(1, panels, squeeze=False)[0]
 
 
 def _draw(panel: Any, metric: str, name: str, history: History, color: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -159,11 +159,12 @@ def _passes(
 ) -> Iterator[Array]:
     """Yield the output of a batch for each stream."""
     layers = model.apart()
-    probe = Context(True, MaskStream.from_state(0, 0), num_threads, backward=False)
+    probe = Context(True, MaskStream.from_state(0, 0), num_threads, backward=False,
+                    batch_statistics=False)
     place, x = _fixed(layers, model.convert(x), probe)
     steps = tuple(plan(layers[place:]))
     for stream in streams:
-        ctx, y = Context(True, stream, num_threads, backward=False), x
+        ctx, y = replace(probe, stream=stream), x
         for step in steps:
             y, _ = step.forward(y, ctx)
         yield _read(y, outputs)

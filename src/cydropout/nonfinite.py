@@ -52,14 +52,14 @@ def first_nonfinite(model: Any, x: Array, ctx: Context) -> str:
     if not _finite(x):
         return "input"
     with np.errstate(all="ignore"):
-        for name, layer in _leaves(model):
+        for name, layer in leaves(model):
             x, _ = layer.forward(x, ctx)
             if not _finite(x):
                 return name
     return "loss"
 
 
-def _leaves(model: Layer) -> Iterator[tuple[str, Layer]]:
+def leaves(model: Layer) -> Iterator[tuple[str, Layer]]:
     """Yield the layers that hold no others, each with its path."""
     for path, layer in [(model.path, model), *model.named_layers()]:
         if not any(True for _ in layer.named_layers()):

@@ -47,10 +47,12 @@ class Optimizer:
         self._learning_rate = _at_least_zero("learning_rate", value)
 
     def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = 1) -> None:
-        """Update every parameter's value from its gradient, in place.
+        """Update the value of every trainable parameter from its gradient, in place.
 
         A parameter's ``max_norm`` then bounds its columns. State is kept by the parameters' names.
-        One thread by default: see `layers.Context`.
+        One thread by default: see `layers.Context`. Where a gradient is that of a region alone
+        (`BatchwiseDropout`), the rest takes the same step with a gradient of 0, or with ``lazy``
+        none: its value and state stay as they are.
 
         Raises
         ------
@@ -58,13 +60,19 @@ class Optimizer:
             If names repeat, state loaded for a name has another shape or dtype, or a ``max_norm``
             is not positive and finite or its parameter has no columns.
         """
+        parameters = [parameter for parameter in parameters if parameter.trainable]
         states = self._states(parameters)
         for parameter in parameters:
             check_max_norm(parameter.max_norm, parameter.value.shape)
         self.steps += 1
         kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
         for parameter, state in zip(parameters, states, strict=True):
-            kernel(parameter.value, parameter.grad, *state, max_norm=parameter.max_norm)
+            part, bound = parameter.part, parameter.max_norm
+            if part is None:
+                kernel(parameter.value, parameter.grad, *state, max_norm=bound)
+            else:
+                kernel(parameter.value, part.block, *state, max_norm=bound, region=part.region,
+                       lazy=part.lazy or self._rests)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):
@@ -85,6 +93,11 @@ class Optimizer:
         for parameter, state in zip(parameters, states, strict=True):
             self._state[parameter.name] = state
         return states
+
+    @property
+    def _rests(self) -> bool:
+        """Whether a gradient of 0 changes nothing at all."""
+        return False
 
     def _kernel(self) -> Callable[..., None]:
         """Return the pass over ``(value, grad, *state)``, with its settings but the rate."""
@@ -143,7 +156,8 @@ class SGD(Optimizer):
     Parameters
     ----------
     learning_rate, momentum, weight_decay : float
-        ``momentum`` lies in [0, 1).
+        ``momentum`` lies in [0, 1). The decay is coupled: a part of the gradient, as an ``l2`` of
+        half the size would be, and so of the momentum; `AdamW` has the decoupled one.
     nesterov : bool
         Needs a momentum.
 
@@ -167,6 +181,10 @@ class SGD(Optimizer):
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
         self.nesterov = bool(nesterov)
         self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+
+    @property
+    def _rests(self) -> bool:
+        return not self._slots and self.weight_decay == 0
 
     def _kernel(self) -> Callable[..., None]:
         velocity: dict[str, Any] = {} if self._slots else {"velocity": None}

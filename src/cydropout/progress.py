@@ -12,6 +12,11 @@ from ._optional import require
 _SECONDS_BETWEEN_UPDATES = 0.1
 
 
+def bar(total: int | None, done: int = 0, **options: Any) -> Any:
+    """Return tqdm's bar of ``total`` things, of which ``done`` are there already."""
+    return require("tqdm", "train").tqdm(total=total, initial=done, dynamic_ncols=True, **options)
+
+
 class Progress:
     """One bar for a whole run, in samples: epoch, loss, accuracy and samples per second.
 
@@ -19,24 +24,23 @@ class Progress:
     ----------
     show : bool or str
         Whether to show it; a string is shown, as a label in front.
-    samples, epochs, done : int
-        Samples in an epoch, epochs in all, epochs already done by a resumed run.
+    samples : int or None
+        Samples in an epoch, where that is known.
+    epochs, done : int
+        Epochs in all, and samples already done by a resumed run.
     """
 
-    def __init__(self, show: bool | str, *, samples: int, epochs: int, done: int) -> None:
+    def __init__(
+        self, show: bool | str, *, samples: int | None, epochs: int, done: int
+    ) -> None:
         self._label = f"{show}, " if isinstance(show, str) and show else ""
         self._epochs = epochs
         self._bar: Any = None
         self._pending = 0
         self._next = 0.0
         if show:
-            self._bar = require("tqdm", "train").tqdm(
-                total=samples * epochs,
-                initial=samples * done,
-                unit=" samples",
-                unit_scale=True,
-                dynamic_ncols=True,
-            )
+            total = None if samples is None else samples * epochs
+            self._bar = bar(total, done, unit=" samples", unit_scale=True)
 
     def begin(self, epoch: int) -> None:
         """Show the number of the epoch that begins (from 1)."""

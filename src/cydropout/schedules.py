@@ -1,4 +1,8 @@
-"""Rates that change while a model is trained: functions of the training step."""
+"""Rates that change while a model is trained: functions of the training step.
+
+They lie between 0 and 1, and serve for dropout (`callbacks.RateSchedule`) as for the learning rate
+(`callbacks.LearningRateSchedule`).
+"""
 
 from __future__ import annotations
 
@@ -94,8 +98,7 @@ class Cosine(Schedule):
         positive("steps", self.steps)
 
     def _rate(self, step: float) -> float:
-        done = min(step / self.steps, 1.0)
-        return _between(self.start, self.end, (1.0 - math.cos(math.pi * done)) / 2)
+        return _cosine(self.start, self.end, min(step / self.steps, 1.0))
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,117 @@ class Curriculum(Schedule):
 
     def _rate(self, step: float) -> float:
         return -self.rate * math.expm1(-(self.gamma or 0.0) * step)
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """``rate factor**(step // every)``: it falls by a factor every so many steps.
+
+    Parameters
+    ----------
+    rate : float
+        The rate of the first steps.
+    factor : float
+        What it is multiplied by, above 0 and at most 1.
+    every : int
+        Steps from one fall to the next, at least 1.
+    """
+
+    rate: float
+    factor: float
+    every: int
+
+    def __post_init__(self) -> None:
+        self._check(self.rate)
+        if not 0 < self.factor <= 1:
+            raise ValueError(f"factor must be above 0 and at most 1, not {self.factor!r}")
+        positive("every", self.every)
+
+    def _rate(self, step: float) -> float:
+        return float(self.rate * self.factor ** (step // self.every))
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """``start + (after(0) - start) step / steps`` at first, then ``after(step - steps)``.
+
+    Parameters
+    ----------
+    steps : int
+        How many steps the warm-up takes, at least 1.
+    after : Schedule
+        What follows, as in ``WarmUp(500, Cosine(0.1, 0.0, 9500))``.
+    start : float
+        The rate at step 0.
+
+    References
+    ----------
+    Goyal et al. 2017, "Accurate, large minibatch SGD: training ImageNet in 1 hour".
+    """
+
+    steps: int
+    after: Schedule
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive("steps", self.steps)
+        if not isinstance(self.after, Schedule):
+            raise TypeError(f"after must be a schedule, not {self.after!r}")
+        self._check(self.start)
+
+    def _rate(self, step: float) -> float:
+        if step >= self.steps:
+            return self.after(step - self.steps)
+        return _between(self.start, self.after(0), step / self.steps)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up from ``peak / divisor`` to ``peak``, then down to ``peak / (divisor final_divisor)``.
+
+    Both ways are those of `Cosine`; the first takes ``warm_up * steps`` steps.
+
+    Parameters
+    ----------
+    peak : float
+        The highest rate.
+    steps : int
+        How many steps both ways take, at least 1. The rate stays at the last one after them.
+    warm_up : float
+        Share of the steps that go up, between 0 and 1.
+    divisor, final_divisor : float
+        How far below the peak the cycle begins, and how far below that it ends; at least 1.
+
+    References
+    ----------
+    Smith, Topin 2018, "Super-convergence: very fast training of neural networks using large
+    learning rates".
+    """
+
+    peak: float
+    steps: int
+    warm_up: float = 0.3
+    divisor: float = 25.0
+    final_divisor: float = 1e4
+
+    def __post_init__(self) -> None:
+        self._check(self.peak, self.warm_up)
+        positive("steps", self.steps)
+        for name in ("divisor", "final_divisor"):
+            if not 1 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite, at least 1, not {getattr(self, name)!r}")
+
+    def _rate(self, step: float) -> float:
+        start, turn = self.peak / self.divisor, self.warm_up * self.steps
+        if step < turn:
+            return _cosine(start, self.peak, step / turn)
+        down = self.steps - turn
+        part = min((step - turn) / down, 1.0) if down else 1.0
+        return _cosine(self.peak, start / self.final_divisor, part)
+
+
+def _cosine(start: float, end: float, part: float) -> float:
+    return _between(start, end, (1.0 - math.cos(math.pi * part)) / 2)
 
 
 def _between(start: float, end: float, part: float) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 
 from cydropout import Trainer, predict_mc
 from cydropout.functional import adam_step
-from cydropout.layers import Dense, Dropout, ReLU, Sequential
+from cydropout.layers import LSTM, Dense, Dropout, Embedding, ReLU, Sequential
 
 
 def network(hidden, rate):
@@ -29,8 +29,15 @@ def monte_carlo(case, stream, x):
     return run
 
 
-def epoch(case, x, labels):
-    model = network(case.hidden, case.rate)
+def characters(case, x, labels):
+    return epoch(case, x, labels, Sequential([
+        Embedding(case.vocabulary, 64), LSTM(case.hidden[0], dropout=case.rate, dropout_per="step"),
+        Dropout(case.rate), Dense(case.vocabulary),
+    ]))
+
+
+def epoch(case, x, labels, model=None):
+    model = model or network(case.hidden, case.rate)
     trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
 
     def run():

@@ -5,13 +5,24 @@ import tensorflow as tf
 layers = tf.keras.layers
 
 
+def characters(case, x, labels):
+    return fit(case, x, labels, tf.keras.Sequential([
+        layers.Embedding(case.vocabulary, 64), layers.Dropout(case.rate),
+        layers.LSTM(case.hidden[0], return_sequences=True), layers.Dropout(case.rate),
+        layers.Dense(case.vocabulary),
+    ]))
+
+
 def epoch(case, x, labels):
     stack = [tf.keras.Input((case.shape[1],))]
     for units in case.hidden:
         stack.append(layers.Dense(units, activation="relu"))
         if case.rate:
             stack.append(layers.Dropout(case.rate))
-    model = tf.keras.Sequential([*stack, layers.Dense(10)])
+    return fit(case, x, labels, tf.keras.Sequential([*stack, layers.Dense(10)]))
+
+
+def fit(case, x, labels, model):
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer="adam", loss=loss)
 

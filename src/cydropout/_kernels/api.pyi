@@ -6,6 +6,7 @@ OPENMP: int
 TILE_SIZE: int
 CPU_LEVEL: int
 WALKERS: int
+WINDOW: int
 
 class Table:
     period: int
@@ -216,6 +217,30 @@ def scatter_add(
     plan: Plan | None = None,
     num_threads: int = 0,
 ) -> None: ...
+def gather_region(
+    x: np.ndarray,
+    y: np.ndarray,
+    rows: np.ndarray | None,
+    columns: np.ndarray | None,
+    height: int,
+    width: int,
+    stride: int,
+    scale: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
+def scatter_region(
+    x: np.ndarray,
+    y: np.ndarray,
+    rows: np.ndarray | None,
+    columns: np.ndarray | None,
+    height: int,
+    width: int,
+    stride: int,
+    scale: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
 def subset(
     key: int,
     draw: int,
@@ -226,6 +251,38 @@ def subset(
     flags: bool = False,
     num_threads: int = 0,
 ) -> np.ndarray: ...
+class Recurrence:
+    def __init__(
+        self,
+        kind: str,
+        z: np.ndarray,
+        h: np.ndarray,
+        c: np.ndarray | None,
+        inner: np.ndarray | None,
+        h0: np.ndarray,
+        c0: np.ndarray | None,
+        bias: np.ndarray,
+        inner_bias: np.ndarray,
+        keeps: list[tuple[np.ndarray | None, int, int, float]],
+        code: int,
+    ) -> None: ...
+    def forward(
+        self, weight: np.ndarray, state: np.ndarray, product: np.ndarray, num_threads: int = 0
+    ) -> None: ...
+    def backward(
+        self,
+        weight: np.ndarray,
+        dy: np.ndarray,
+        dz: np.ndarray,
+        ds: np.ndarray | None,
+        flow: np.ndarray,
+        back: np.ndarray,
+        dh: np.ndarray,
+        dc: np.ndarray | None,
+        before: np.ndarray,
+        num_threads: int = 0,
+    ) -> None: ...
+
 def use(capsule: object) -> None: ...
 def set_stream_from(nbytes: int) -> int: ...
 def set_default_threads(num_threads: int) -> None: ...
@@ -271,12 +328,33 @@ def cross_entropy(
     code: int,
     num_threads: int = 0,
 ) -> tuple[float, int]: ...
+def layer_norm(
+    x: np.ndarray,
+    y: np.ndarray,
+    statistics: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    epsilon: float,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
+def layer_norm_backward(
+    dy: np.ndarray,
+    x: np.ndarray,
+    dx: np.ndarray,
+    totals: np.ndarray,
+    statistics: np.ndarray,
+    weight: np.ndarray,
+    code: int,
+    num_threads: int = 0,
+) -> None: ...
 def step(
     kind: str,
     w: np.ndarray,
     g: np.ndarray,
     first: np.ndarray | None,
     second: np.ndarray | None,
+    region: tuple[np.ndarray | None, np.ndarray | None, int, int, int] | None = None,
     *,
     learning_rate: float,
     beta1: float = 0.0,
@@ -287,8 +365,40 @@ def step(
     nesterov: bool = False,
     totals: np.ndarray | None = None,
     columns: int = 0,
+    lazy: bool = False,
     num_threads: int = 0,
 ) -> None: ...
 def scale_columns(
     w: np.ndarray, factors: np.ndarray, columns: int, num_threads: int = 0
+) -> None: ...
+def windows(
+    kind: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    code: int,
+    maps: tuple[int, ...],
+    counts: tuple[int, ...],
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    before: tuple[int, ...],
+    first: int = 0,
+    taken: int = 0,
+    at: np.ndarray | None = None,
+    num_threads: int = 0,
+) -> None: ...
+def normalise(
+    kind: str,
+    source: np.ndarray,
+    x: np.ndarray | None,
+    target: np.ndarray | None,
+    code: int,
+    center: np.ndarray,
+    scale: np.ndarray | None = None,
+    shift: np.ndarray | None = None,
+    mean: np.ndarray | None = None,
+    tilt: np.ndarray | None = None,
+    totals: np.ndarray | None = None,
+    span: int = 1,
+    relu: bool = False,
+    num_threads: int = 0,
 ) -> None: ...

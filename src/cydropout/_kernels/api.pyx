@@ -25,6 +25,7 @@ cnp.import_array()
 OPENMP = CYD_OPENMP
 TILE_SIZE = TILE
 WALKERS = MAX_WALKERS
+WINDOW = MAX_WINDOW
 CPU_LEVEL = cyd_cpu_level()
 
 cdef table_t *table = NULL
@@ -40,7 +41,12 @@ include "parts/connect.pxi"
 include "parts/regions.pxi"
 include "parts/softmax.pxi"
 include "parts/cross_entropy.pxi"
+include "parts/layer_norm.pxi"
 include "parts/gather.pxi"
+include "parts/steps.pxi"
+include "parts/cells.pxi"
+include "parts/windows.pxi"
+include "parts/norm.pxi"
 
 
 def use(capsule):
@@ -79,53 +85,3 @@ def philox_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j):
     cdef cnp.ndarray words = np.empty(TILE_WORDS, np.uint32)
     table.digit(key, draw, tile, j, <uint32_t*>cnp.PyArray_DATA(words))
     return words
-
-
-def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second, *,
-         double learning_rate, double beta1=0.0, double beta2=0.0, double epsilon=0.0,
-         double decay=0.0, double correction=1.0, bint nesterov=False, cnp.ndarray totals=None,
-         uint64_t columns=0, int num_threads=0):
-    """One optimizer step in place; the arrays are contiguous and of one dtype and size.
-
-    With totals, of float64, totals[chunk, column] += w w of the new w in the same pass.
-    """
-    cdef step_t settings
-    cdef uint64_t units
-    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
-    cdef kernel_fn kernel
-    cdef const void *slope = cnp.PyArray_DATA(g)
-    cdef void *target = cnp.PyArray_DATA(w)
-    settings.first = NULL if first is None else cnp.PyArray_DATA(first)
-    settings.second = NULL if second is None else cnp.PyArray_DATA(second)
-    settings.size = <uint64_t>cnp.PyArray_SIZE(w)
-    settings.learning_rate = learning_rate
-    settings.beta1 = beta1
-    settings.beta2 = beta2
-    settings.epsilon = epsilon
-    settings.decay = decay
-    settings.correction = correction
-    settings.nesterov = nesterov
-    if kind == "sgd":
-        kernel = table.sgd[code]
-    elif kind == "adam":
-        kernel = table.adam[code]
-    else:
-        kernel = table.rmsprop[code]
-    units = tiles(settings.size)
-    if totals is not None:
-        settings.kernel, settings.sums = kernel, sums_of(totals, settings.size, columns)
-        kernel, units = table.squared[code], settings.sums.chunks
-    with nogil:
-        run(kernel, slope, target, &settings, settings.size, units, num_threads)
-
-
-def scale_columns(cnp.ndarray w, cnp.ndarray factors, uint64_t columns, int num_threads=0):
-    """Multiply each column of w in place; the factors are of its dtype, a row and a tile."""
-    cdef columns_t settings
-    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
-    cdef void *target = cnp.PyArray_DATA(w)
-    settings.factors, settings.columns = cnp.PyArray_DATA(factors), columns
-    settings.size = <uint64_t>cnp.PyArray_SIZE(w)
-    with nogil:
-        run(table.columns[code], NULL, target, &settings, settings.size, tiles(settings.size),
-            num_threads)

@@ -2,7 +2,7 @@
 
 from cpython.pycapsule cimport PyCapsule_New
 from libc.math cimport sqrt, sqrtf
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from cydropout._kernels.lanes cimport *
@@ -19,15 +19,21 @@ include "bodies/standout.pxi"
 include "bodies/connect.pxi"
 include "bodies/softmax.pxi"
 include "bodies/cross_entropy.pxi"
+include "bodies/layer_norm.pxi"
 include "bodies/steps.pxi"
 include "bodies/columns.pxi"
+include "bodies/region.pxi"
 include "bodies/maps.pxi"
 include "bodies/blocks.pxi"
 include "bodies/walks.pxi"
 include "bodies/holes.pxi"
 include "bodies/recurrent.pxi"
+include "bodies/cells.pxi"
 include "bodies/gather.pxi"
 include "bodies/subset.pxi"
+include "bodies/windows.pxi"
+include "bodies/pool.pxi"
+include "bodies/norm.pxi"
 
 cdef table_t table
 
@@ -77,18 +83,41 @@ enter(table.softmax_slope, NULL, NULL, <kernel_fn>softmax_slope_rows[float],
       <kernel_fn>softmax_slope_rows[double])
 enter(table.cross_entropy, NULL, NULL, <kernel_fn>cross_entropy_rows[float],
       <kernel_fn>cross_entropy_rows[double])
-enter(table.sgd, NULL, NULL, <kernel_fn>sgd_range[float], <kernel_fn>sgd_range[double])
-enter(table.adam, NULL, NULL, <kernel_fn>adam_range[float], <kernel_fn>adam_range[double])
-enter(table.rmsprop, NULL, NULL, <kernel_fn>rmsprop_range[float],
-      <kernel_fn>rmsprop_range[double])
 enter(table.squared, NULL, NULL, <kernel_fn>squared_range[float],
       <kernel_fn>squared_range[double])
 enter(table.columns, NULL, NULL, <kernel_fn>columns_range[float],
       <kernel_fn>columns_range[double])
+enter(table.step, NULL, NULL, <kernel_fn>step_range[float], <kernel_fn>step_range[double])
+enter(table.step_rows, NULL, NULL, <kernel_fn>step_rows[float], <kernel_fn>step_rows[double])
+enter(table.layer_norm, NULL, NULL, <kernel_fn>layer_norm_rows[float],
+      <kernel_fn>layer_norm_rows[double])
+enter(table.layer_norm_back, NULL, NULL, <kernel_fn>layer_norm_chunks[float],
+      <kernel_fn>layer_norm_chunks[double])
+enter(table.cell, NULL, NULL, <kernel_fn>cell_rows[float], <kernel_fn>cell_rows[double])
+enter(table.cell_back, NULL, NULL, <kernel_fn>cell_back_rows[float],
+      <kernel_fn>cell_back_rows[double])
 enter(table.gather, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
       <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
 enter(table.scatter, NULL, NULL, <kernel_fn>scatter_columns[float],
       <kernel_fn>scatter_columns[double])
+enter(table.gather_region, NULL, NULL, <kernel_fn>gather_region[float],
+      <kernel_fn>gather_region[double])
+enter(table.scatter_region, NULL, NULL, <kernel_fn>scatter_region[float],
+      <kernel_fn>scatter_region[double])
+enter(table.unfold, NULL, NULL, <kernel_fn>unfold_rows[float], <kernel_fn>unfold_rows[double])
+enter(table.fold, NULL, NULL, <kernel_fn>fold_rows[float], <kernel_fn>fold_rows[double])
+enter(table.max_pool, NULL, NULL, <kernel_fn>max_rows[float], <kernel_fn>max_rows[double])
+enter(table.max_pool_back, NULL, NULL, <kernel_fn>max_back_maps[float],
+      <kernel_fn>max_back_maps[double])
+enter(table.mean_pool, NULL, NULL, <kernel_fn>mean_rows[float], <kernel_fn>mean_rows[double])
+enter(table.mean_pool_back, NULL, NULL, <kernel_fn>mean_back_maps[float],
+      <kernel_fn>mean_back_maps[double])
+enter(table.norm_sums, NULL, NULL, <kernel_fn>norm_sums[float], <kernel_fn>norm_sums[double])
+enter(table.norm, NULL, NULL, <kernel_fn>norm_rows[float], <kernel_fn>norm_rows[double])
+enter(table.norm_back_sums, NULL, NULL, <kernel_fn>norm_back_sums[float],
+      <kernel_fn>norm_back_sums[double])
+enter(table.norm_back, NULL, NULL, <kernel_fn>norm_back_rows[float],
+      <kernel_fn>norm_back_rows[double])
 
 
 def kernels():

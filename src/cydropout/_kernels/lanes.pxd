@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from "lanes.h" nogil:
     # 16 bits each; of two types, or a fused type could not tell them apart.
@@ -160,3 +160,63 @@ cdef extern from "lanes.h" nogil:
         double *dx, const double *dy, const double *x, const double *statistics, uint64_t count,
         const uint32_t *keep, uint64_t bit, const uint32_t *allow, double scale,
         double factor) noexcept
+    void layer_norm_f32 "cyd_layer_norm_f32"(
+        float *y, const float *x, float *statistics, const float *weight, const float *bias,
+        uint64_t count, float epsilon) noexcept
+    void layer_norm_back_f32 "cyd_layer_norm_back_f32"(
+        float *dx, float *dweight, float *dbias, const float *dy, const float *x,
+        const float *statistics, const float *weight, uint64_t count) noexcept
+    void layer_norm_f64 "cyd_layer_norm_f64"(
+        double *y, const double *x, double *statistics, const double *weight,
+        const double *bias, uint64_t count, double epsilon) noexcept
+    void layer_norm_back_f64 "cyd_layer_norm_back_f64"(
+        double *dx, double *dweight, double *dbias, const double *dy, const double *x,
+        const double *statistics, const double *weight, uint64_t count) noexcept
+
+    ctypedef struct choice_t "cyd_choice_t":
+        const uint32_t *words
+        uint64_t at
+        double scale
+    ctypedef struct row_t "cyd_row_t":
+        int cell
+        uint64_t units
+        choice_t hidden
+        choice_t later
+        choice_t update
+        choice_t zone_h
+        choice_t zone_c
+        void *z
+        void *inner
+        void *h
+        void *c
+        void *next
+        const void *product
+        const void *bias
+        const void *inner_bias
+        const void *h_before
+        const void *c_before
+        const void *dy
+        const void *back
+        void *dz
+        void *ds
+        void *flow
+        void *dh
+        void *dc
+        void *before
+    void cell_row_f32 "cyd_cell_row_f32"(const row_t *r) noexcept
+    void cell_row_f64 "cyd_cell_row_f64"(const row_t *r) noexcept
+    void cell_back_row_f32 "cyd_cell_back_row_f32"(const row_t *r) noexcept
+    void cell_back_row_f64 "cyd_cell_back_row_f64"(const row_t *r) noexcept
+
+    void max_f32 "cyd_pool_f32"(
+        float *y, uint8_t *at, const float *x, const uint64_t *places, const uint8_t *numbers,
+        uint64_t count, uint64_t channels) noexcept
+    void max_back_f32 "cyd_pool_back_f32"(
+        const float *dy, const uint8_t *at, float *dx, const uint64_t *places,
+        const uint8_t *numbers, uint64_t count, uint64_t channels) noexcept
+    void max_f64 "cyd_pool_f64"(
+        double *y, uint8_t *at, const double *x, const uint64_t *places, const uint8_t *numbers,
+        uint64_t count, uint64_t channels) noexcept
+    void max_back_f64 "cyd_pool_back_f64"(
+        const double *dy, const uint8_t *at, double *dx, const uint64_t *places,
+        const uint8_t *numbers, uint64_t count, uint64_t channels) noexcept

@@ -16,7 +16,13 @@ cdef enum:
     SPAN_WORDS = 640   # of its bits, and of the rest of the tiles at both ends
     MAX_WALKERS = 64
     SHORT = 256        # elements; such rows are not worth a loop each
+    MAX_WINDOW = 256   # elements that a maximum is taken of
     JOINT = 5          # arrays that one pass reads, or writes
+
+cdef enum steps_t:
+    SGD = 0
+    ADAM = 1
+    RMSPROP = 2
 
 cdef enum source_t:
     DRAW = 0           # draw the bits, keep none
@@ -147,12 +153,66 @@ ctypedef struct cross_entropy_t:
     double *inverse
     uint8_t *right
 
+# Rows of `columns` elements, brought to mean 0 and variance 1; chunks of them sum for themselves.
+ctypedef struct layer_norm_t:
+    uint64_t rows
+    uint64_t columns
+    uint64_t stride           # elements of weight, bias and each of their sums
+    double epsilon
+    const void *weight
+    const void *bias
+    void *statistics          # two for each row
+    # Of a backward pass alone.
+    const void *x
+    void *totals              # of each chunk, the sums for weight and for bias
+    uint64_t chunks
+
 # One pass over several arrays of one shape and dtype, under one mask.
 ctypedef struct joint_t:
     const mask_t *mask
     uint64_t size             # bytes of an element
     const void *inputs[JOINT]
     void *outputs[JOINT]
+
+# Keep-bits of rows of states, or without them the share of a mean.
+ctypedef struct keep_t:
+    const uint32_t *words
+    uint64_t row              # bits from one row to the next
+    uint64_t step
+    double scale
+
+# One step of a recurrent cell; sequences are (rows, steps, ...), states (rows, ...).
+ctypedef struct cell_t:
+    int cell
+    uint64_t size             # bytes of an element
+    uint64_t units
+    uint64_t gates
+    uint64_t steps
+    uint64_t step
+    keep_t hidden             # of what enters the product
+    keep_t update
+    keep_t zone_h
+    keep_t zone_c
+    void *z
+    void *inner               # of a GRU: what the reset gate is multiplied by
+    void *h
+    void *c
+    void *next                # state that enters the next product
+    const void *product
+    const void *bias
+    const void *inner_bias
+    const void *h0
+    const void *c0
+    # Of a backward pass alone.
+    bint each                 # dy is that of each step, not of the last
+    const void *dy
+    const void *back
+    void *dz
+    void *ds                  # of a GRU: for the product, where dz is for the inputs
+    void *flow                # the same of this step alone
+    void *dh
+    void *dc
+    void *before              # states that entered the products
 
 # Rows of a table, picked by their number.
 ctypedef struct gather_t:
@@ -161,6 +221,16 @@ ctypedef struct gather_t:
     uint64_t columns
     uint64_t span             # rows, or of a sum columns, in one unit of work
     const mask_t *mask        # one bit for each row of the table, stored; or NULL: all as they are
+
+# Some rows and some columns of a matrix, both by their numbers in rising order.
+ctypedef struct region_t:
+    const int64_t *rows       # or NULL: all
+    const int64_t *columns    # or NULL: all
+    uint64_t height           # rows of the region
+    uint64_t width            # columns of the region
+    uint64_t stride           # columns of the matrix
+    uint64_t span             # rows in one unit of work
+    double scale
 
 # Exactly `count` of `size` items for each row.
 ctypedef struct subset_t:
@@ -183,8 +253,12 @@ ctypedef struct step_t:
     double decay
     double correction
     bint nesterov
+    int kind                  # one of steps_t
+    # Where only a region of a matrix has a gradient.
+    const region_t *region
+    bint lazy                 # leave all else as it is
     # Of a step that adds up squares on the way.
-    kernel_fn kernel          # the step itself
+    kernel_fn kernel          # the step itself, or NULL: it is done
     sums_t sums
 
 # Columns of `size` elements in rows, each times a factor of its own.
@@ -229,6 +303,34 @@ ctypedef struct holes_t:
     uint64_t columns
     uint64_t holes            # in a map
 
+# Windows that slide over maps whose channels come last.
+ctypedef struct windows_t:
+    uint64_t height           # of a map
+    uint64_t width
+    uint64_t channels
+    uint64_t rows             # of windows
+    uint64_t columns
+    uint64_t size[2]
+    uint64_t stride[2]
+    uint64_t before[2]        # rows and columns of zeros before the map
+    uint64_t first            # of the channels that are taken
+    uint64_t taken
+    uint8_t *at               # which element of its window was the largest
+
+# Columns that are normalised; the arrays but x have one element for each column.
+ctypedef struct norm_t:
+    uint64_t rows
+    uint64_t columns
+    uint64_t span             # rows in one unit of work
+    const void *x             # of a backward pass alone
+    const void *center
+    const void *scale
+    const void *shift
+    const void *mean
+    const void *tilt
+    double *totals            # two rows for each unit of work
+    bint relu
+
 ctypedef void (*digit_fn)(uint64_t, uint64_t, uint64_t, uint32_t, uint32_t*) noexcept nogil
 
 # The kernels of elements of any dtype stand by dtype_t.
@@ -254,14 +356,29 @@ ctypedef struct table_t:
     kernel_fn softmax[4]
     kernel_fn softmax_slope[4]
     kernel_fn cross_entropy[4]
-    kernel_fn sgd[4]
-    kernel_fn adam[4]
-    kernel_fn rmsprop[4]
     kernel_fn squared[4]
     kernel_fn columns[4]
+    kernel_fn step[4]
+    kernel_fn step_rows[4]
+    kernel_fn layer_norm[4]
+    kernel_fn layer_norm_back[4]
+    kernel_fn cell[4]
+    kernel_fn cell_back[4]
     kernel_fn blocks
     kernel_fn walks
     kernel_fn holes
     kernel_fn count
     kernel_fn gather[4]
     kernel_fn scatter[4]
+    kernel_fn gather_region[4]
+    kernel_fn scatter_region[4]
+    kernel_fn unfold[4]        # float32 and float64 alone, as are all that follow
+    kernel_fn fold[4]
+    kernel_fn max_pool[4]
+    kernel_fn max_pool_back[4]
+    kernel_fn mean_pool[4]
+    kernel_fn mean_pool_back[4]
+    kernel_fn norm_sums[4]
+    kernel_fn norm[4]
+    kernel_fn norm_back_sums[4]
+    kernel_fn norm_back[4]

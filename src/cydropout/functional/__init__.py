@@ -4,31 +4,61 @@ from cydropout._kernels.blas import shared_threads
 from cydropout._kernels.threads import get_num_threads, set_num_threads
 
 from .attention import AttentionMask, softmax_dropout, softmax_dropout_backward
+from .batch_norm import moments, normalise, normalise_backward
+from .cells import Recurrence, recurrence, recurrence_backward
 from .config import show_config
 from .cross_entropy import softmax_cross_entropy
 from .drop_connect import dropconnect, dropconnect_backward
 from .dropout import dropout
 from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
 from .gather import gather, scatter_add
+from .layer_norm import layer_norm, layer_norm_backward
 from .recurrent import gated_update, gated_update_backward, zoneout, zoneout_backward
+from .region import Region, gather_region, scatter_region
 from .standout import standout, standout_backward
 from .steps import adam_step, rmsprop_step, sgd_step
+from .windows import (
+    Windows,
+    fold,
+    max_pool,
+    max_pool_backward,
+    mean_pool,
+    mean_pool_backward,
+    unfold,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "AttentionMask",
+    "Recurrence",
+    "Region",
+    "Windows",
     "adam_step",
     "bias_activation_dropout",
     "bias_activation_dropout_backward",
     "dropconnect",
     "dropconnect_backward",
     "dropout",
+    "fold",
     "gated_update",
     "gated_update_backward",
     "gather",
+    "gather_region",
     "get_num_threads",
+    "layer_norm",
+    "layer_norm_backward",
+    "max_pool",
+    "max_pool_backward",
+    "mean_pool",
+    "mean_pool_backward",
+    "moments",
+    "normalise",
+    "normalise_backward",
+    "recurrence",
+    "recurrence_backward",
     "rmsprop_step",
     "scatter_add",
+    "scatter_region",
     "set_num_threads",
     "sgd_step",
     "shared_threads",
@@ -38,6 +68,7 @@ __all__ = [
     "softmax_dropout_backward",
     "standout",
     "standout_backward",
+    "unfold",
     "zoneout",
     "zoneout_backward",
 ]

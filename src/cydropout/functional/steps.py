@@ -4,6 +4,9 @@ With ``max_norm`` the columns of the parameter, over all its axes but the last, 
 to that norm where they are longer: the same pass adds up their squares, and only if one is longer
 does a second go over the parameter. A column whose sum of squares is NaN or infinite in float64
 stays as it is.
+
+With ``region=``, a gradient is that of some rows and columns, and elsewhere it counts as 0. With
+``lazy`` too, parameter and state stay as they are elsewhere, but for what ``max_norm`` scales.
 """
 
 from typing import Any
@@ -14,11 +17,20 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import check_max_norm
+from cydropout.functional.region import Region, Settings
 from cydropout.masks.sums import folded, totals_for
 
 
-def _check_step(*arrays: np.ndarray | None) -> None:
-    first = arrays[0]
+def _check_step(
+    first: np.ndarray, grad: np.ndarray, *states: np.ndarray | None, region: Region | None,
+    lazy: bool,
+) -> Settings | None:
+    """Raise unless the arrays fit; return the region as the kernels want it."""
+    if region is None and lazy:
+        raise ValueError("a lazy step needs region=, where the gradient lies")
+    if region is not None:
+        region.check(first, grad)
+    arrays = (first, None if region is not None else grad, *states)
     for array in arrays:
         if array is None:
             continue
@@ -27,7 +39,6 @@ def _check_step(*arrays: np.ndarray | None) -> None:
                 "an optimizer step needs float32 or float64 arrays, not "
                 f"{getattr(array, 'dtype', type(array).__name__)}"
             )
-        assert first is not None
         if array.shape != first.shape or array.dtype != first.dtype:
             raise ValueError(
                 f"parameter has shape {first.shape} and dtype {first.dtype}, but its gradient or "
@@ -35,6 +46,7 @@ def _check_step(*arrays: np.ndarray | None) -> None:
             )
         if not _arrays.is_ready(array):
             raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
+    return None if region is None else region.settings
 
 
 def _step(
@@ -43,19 +55,22 @@ def _step(
     grad: np.ndarray,
     *state: np.ndarray | None,
     max_norm: float | None,
+    region: Region | None,
     num_threads: int | None,
+    lazy: bool,
     **settings: Any,
 ) -> None:
-    _check_step(param, grad, *state)
+    where = _check_step(param, grad, *state, region=region, lazy=lazy)
     first, second = (*state, None)[:2]
     threads = check_num_threads(num_threads)
     bound = check_max_norm(max_norm, param.shape)
     if bound is None or not param.size:
-        api.step(kind, param, grad, first, second, num_threads=threads, **settings)
+        api.step(kind, param, grad, first, second, where, lazy=lazy, num_threads=threads,
+                 **settings)
         return
     columns = param.shape[-1]
     totals = totals_for(param.size, columns, np.float64)
-    api.step(kind, param, grad, first, second, totals=totals, columns=columns,
+    api.step(kind, param, grad, first, second, where, totals=totals, columns=columns, lazy=lazy,
              num_threads=threads, **settings)
     norms = np.sqrt(folded(totals, columns))
     longer = (norms > bound) & np.isfinite(norms)
@@ -76,11 +91,14 @@ def sgd_step(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     max_norm: float | None = None,
+    region: Region | None = None,
+    lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
     _step("sgd", param, grad, velocity, learning_rate=lr, beta1=momentum, decay=weight_decay,
-          nesterov=nesterov, max_norm=max_norm, num_threads=num_threads)
+          nesterov=nesterov, max_norm=max_norm, region=region, lazy=lazy,
+          num_threads=num_threads)
 
 
 def adam_step(
@@ -96,6 +114,8 @@ def adam_step(
     step: int,
     weight_decay: float = 0.0,
     max_norm: float | None = None,
+    region: Region | None = None,
+    lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """m, v = moving means of g, g**2; w -= lr decay w + lr m' / (sqrt(v') + epsilon).
@@ -105,7 +125,8 @@ def adam_step(
     """
     _step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
           beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
-          correction=(1 - beta2**step) ** -0.5, max_norm=max_norm, num_threads=num_threads)
+          correction=(1 - beta2**step) ** -0.5, max_norm=max_norm, region=region, lazy=lazy,
+          num_threads=num_threads)
 
 
 def rmsprop_step(
@@ -117,8 +138,11 @@ def rmsprop_step(
     rho: float,
     epsilon: float,
     max_norm: float | None = None,
+    region: Region | None = None,
+    lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
     _step("rmsprop", param, grad, v, learning_rate=lr, beta2=rho, epsilon=epsilon,
-          max_norm=max_norm, num_threads=num_threads)
+          max_norm=max_norm, region=region, lazy=lazy,
+          num_threads=num_threads)

@@ -4,8 +4,10 @@ from .activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from .alpha import AlphaDropout, FeatureAlphaDropout
 from .attention import SoftmaxDropout
 from .base import Context, Layer, Parameter
+from .batch_norm import BatchNorm
 from .batchwise import BatchwiseDropout
 from .concrete import ConcreteDropout
+from .conv import Conv2D
 from .cutout import CutoutDropout
 from .dense import Dense
 from .drop_block import DropBlock1D, DropBlock2D, DropBlock3D
@@ -17,26 +19,40 @@ from .embedding import Embedding, EmbeddingDropout
 from .feature import FeatureDropout
 from .flatten import Flatten
 from .gaussian import GaussianDropout
+from .gru import GRU
 from .layer_drop import LayerDrop
+from .layer_norm import LayerNorm
 from .locked import LockedDropout
+from .lstm import LSTM
+from .multi_head_attention import MultiHeadAttention
 from .patch import PatchDropout
+from .pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
+from .positional_embedding import PositionalEmbedding
 from .recurrent import RecurrentDropout
+from .residual import Residual
 from .sequential import Sequential
+from .simple_rnn import SimpleRNN
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .standout import Standout
 from .stochastic_depth import StochasticDepth, depth_rates
+from .transformer_block import TransformerBlock
 from .variational import VariationalGaussianDropout
 from .weight_dropout import WeightDropout
 from .zoneout import Zoneout
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
     "SELU",
     "Activation",
     "AlphaDropout",
+    "AveragePool2D",
+    "BatchNorm",
     "BatchwiseDropout",
     "ConcreteDropout",
     "Context",
+    "Conv2D",
     "CutoutDropout",
     "Dense",
     "DropBlock1D",
@@ -52,15 +68,22 @@ __all__ = [
     "FeatureDropout",
     "Flatten",
     "GaussianDropout",
+    "GlobalAveragePool2D",
     "Layer",
     "LayerDrop",
+    "LayerNorm",
     "LockedDropout",
+    "MaxPool2D",
+    "MultiHeadAttention",
     "Parameter",
     "PatchDropout",
+    "PositionalEmbedding",
     "ReLU",
     "RecurrentDropout",
+    "Residual",
     "Sequential",
     "Sigmoid",
+    "SimpleRNN",
     "SoftmaxDropout",
     "Softplus",
     "SpatialDropout1D",
@@ -69,6 +92,7 @@ __all__ = [
     "Standout",
     "StochasticDepth",
     "Tanh",
+    "TransformerBlock",
     "VariationalGaussianDropout",
     "WeightDropout",
     "Zoneout",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._rates import check_max_norm
-from .base import Array, Layer, Parameter, Shape, as_float, native_dtype
+from .base import NO_GRADIENT, Array, Backward, Layer, Parameter, Shape, as_float, native_dtype
 from .fused import ACTIVATIONS
 from .initializers import check_init, initial
+from .penalties import Strength, check_strength, penalty
 
 
 class Operands(NamedTuple):
@@ -35,6 +37,8 @@ class Affine(Layer):
         init: str = "glorot",
         bias: bool = True,
         max_norm: float | None = None,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
@@ -50,6 +54,8 @@ class Affine(Layer):
         self.init = init
         self.bias = bool(bias)
         self.max_norm = check_max_norm(max_norm)
+        names = ("weight", "bias") if bias else ("weight",)
+        self.l1, self.l2 = check_strength("l1", l1, names), check_strength("l2", l2, names)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -61,6 +67,14 @@ class Affine(Layer):
         self._parameters["weight"] = Parameter(weight, "weight", self.max_norm)
         if self.bias:
             self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
+
+    def parameter(self, name: str) -> Parameter | None:
+        """Return the parameter of that name within this layer, if there is one by now."""
+        return self._parameters.get(name)
+
+    def penalty(self) -> float:
+        """Return ``l1 sum |w| + l2 sum w**2`` of the parameters; add its gradient to theirs."""
+        return penalty(self._parameters, self.l1, self.l2)
 
     def operands(self, x: Array) -> Operands:
         """Check ``x``, and return what a pass over it works on."""
@@ -83,6 +97,14 @@ class Affine(Layer):
             raise ValueError(f"{self.path} has {features} input features, got {input_shape[-1]}")
         return (*input_shape[:-1], self.units)
 
+    def torch_state(self) -> dict[str, Array]:
+        """Return the parameters as ``torch.nn.Linear`` holds them: the weight is transposed."""
+        return _transposed(super().torch_state())
+
+    def load_torch_state(self, state: Mapping[str, Array]) -> None:
+        """Copy what `torch_state` returns into the parameters."""
+        super().load_torch_state(_transposed(state))
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
@@ -91,4 +113,27 @@ class Affine(Layer):
             "init": self.init,
             "bias": self.bias,
             "max_norm": self.max_norm,
+            "l1": self.l1,
+            "l2": self.l2,
         }
+
+
+def product(
+    rows: Array, weight: Parameter, bias: Parameter | None, input_gradient: bool = True
+) -> tuple[Array, Backward]:
+    """Return ``rows W + b``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""
+    y: Array = np.matmul(rows, weight.value)
+    if bias is not None:
+        y += bias.value
+
+    def backward(dy: Array) -> Array:
+        weight.accumulate_product(rows.T, dy)
+        if bias is not None:
+            bias.accumulate(dy.sum(axis=0))
+        return np.matmul(dy, weight.value.T) if input_gradient else NO_GRADIENT
+
+    return y, backward
+
+
+def _transposed(state: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: np.asarray(array).T for name, array in state.items()}

@@ -1,7 +1,8 @@
-"""What every layer shares: `Context`, `Parameter`, `Layer`, and the checks on their arrays."""
+"""What every layer shares: `Context`, `Layer`, and the checks on their arrays."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from .._rates import Scaling
 from ..masks import Mask, inference_mask
 from ..random import MaskStream
+from .parameter import Parameter as Parameter
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ class Context:
     input_gradient : bool
         False lets a model skip the gradient with respect to its own input, which a training step
         never reads; its backward pass then returns an empty array.
+    batch_statistics : bool
+        Whether a training pass normalises with the statistics of its batch, where a layer does
+        so; False has it use the running averages, as at inference.
     masks : dict, optional
         The masks of a training pass by layer. A layer that finds its mask there uses it; one that
         does not draws a mask and puts it there. So a dict that starts empty tells which masks were
@@ -55,6 +60,11 @@ class Context:
     workspace : Workspace, optional
         Where layers take the arrays of their results from, all of which are then those of this
         step alone; without one they allocate them.
+    states : dict, optional
+        The states of recurrent layers by layer. A layer that finds its state there starts from it,
+        and leaves the last one there: so a long sequence can go by in parts.
+    batch_statistics : bool
+        Whether `BatchNorm` takes the statistics of the batch when `training`, or its averages.
     """
 
     training: bool = False
@@ -64,6 +74,8 @@ class Context:
     masks: dict[Layer, Any] | None = None
     backward: bool = True
     workspace: Workspace | None = None
+    states: dict[Layer, tuple[Array, ...]] | None = None
+    batch_statistics: bool = True
 
     def room(self, shape: Shape, dtype: Any) -> Array | None:
         """Return where a result may go, as ``out=``: an array of the workspace, or None."""
@@ -98,79 +110,6 @@ class Context:
         if self.stream is None:
             raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
         return self.stream
-
-
-class Parameter:
-    """A trainable array and the sum of its gradients.
-
-    Optimizers scale columns longer than ``max_norm`` back to it after each step.
-
-    After `zero_grad` the gradient counts as zeros without being written: the first accumulation
-    overwrites it, the later ones add.
-    """
-
-    __slots__ = ("_grad", "_stale", "max_norm", "name", "value")
-
-    def __init__(self, value: Array, name: str, max_norm: float | None = None) -> None:
-        self.value = value
-        self.name = name
-        self.max_norm = max_norm
-        self._grad: Array | None = None
-        self._stale = True
-
-    def _buffer(self) -> Array:
-        if self._grad is None:
-            self._grad = np.empty_like(self.value)
-        return self._grad
-
-    @property
-    def grad(self) -> Array:
-        """The accumulated gradient, of the shape and dtype of `value`."""
-        grad = self._buffer()
-        if self._stale:
-            grad.fill(0)
-            self._stale = False
-        return grad
-
-    @grad.setter
-    def grad(self, array: Array) -> None:
-        self._check(array.shape)
-        if array is not self._grad:
-            np.copyto(self._buffer(), array)
-        self._stale = False
-
-    def zero_grad(self) -> None:
-        """Forget the gradient."""
-        self._stale = True
-
-    def accumulate(self, array: Array) -> None:
-        """Add ``array`` to the gradient."""
-        self._check(array.shape)
-        grad = self._buffer()
-        if self._stale:
-            np.copyto(grad, array)
-            self._stale = False
-        else:
-            grad += array
-
-    def accumulate_product(self, a: Array, b: Array) -> None:
-        """Add the matrix product ``a @ b`` to the gradient."""
-        self._check((a.shape[0], b.shape[1]))
-        grad = self._buffer()
-        if self._stale:
-            np.matmul(a, b, out=grad)
-            self._stale = False
-        else:
-            grad += a @ b
-
-    def _check(self, shape: Shape) -> None:
-        if shape != self.value.shape:
-            raise ValueError(
-                f"gradient of {self.name!r} has shape {shape}, the parameter {self.value.shape}"
-            )
-
-    def __repr__(self) -> str:
-        return f"Parameter({self.name!r}, shape={self.value.shape}, dtype={self.value.dtype})"
 
 
 class Absorbed(NamedTuple):
@@ -299,12 +238,44 @@ class Layer:
         for name, parameter in own.items():
             np.copyto(parameter.value, state[name])
 
+    def torch_state(self) -> dict[str, Array]:
+        """Return copies of the parameters as the PyTorch layer of the same name holds them.
+
+        Names and shapes are those of its ``state_dict``; a subclass whose own differ says so here
+        and in `load_torch_state`.
+        """
+        return self.state_dict()
+
+    def load_torch_state(self, state: Mapping[str, Array]) -> None:
+        """Copy what `torch_state` returns into the parameters, in their dtype: all or none.
+
+        Raises
+        ------
+        ValueError
+            If names are missing or left over, or a shape differs.
+        """
+        kinds = {name: parameter.value.dtype for name, parameter in self.named_parameters()}
+        self.load_state_dict(
+            {name: np.asarray(array, kinds.get(name)) for name, array in state.items()}
+        )
+
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
 
 
-def in_order(layers: Sequence[Layer], x: Array, ctx: Context) -> tuple[Array, Backward]:
+@contextlib.contextmanager
+def restored_on_error(layer: Layer) -> Iterator[None]:
+    """Give the parameters back the values that they had, if what is done with them fails."""
+    before = layer.state_dict()
+    try:
+        yield
+    except BaseException:
+        layer.load_state_dict(before)
+        raise
+
+
+def in_order(layers: Sequence[Layer | Absorbed], x: Array, ctx: Context) -> tuple[Array, Backward]:
     """Run layers one after the other; the way back runs them in the other order."""
     backwards: list[Backward] = []
     for layer in layers:

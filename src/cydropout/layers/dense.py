@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .activations import Activation
+from .absorb import finish, is_silent, taken_in
 from .affine import Affine
 from .base import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, in_order
 from .dropout import Dropout
-from .fused import bias_activation_dropout
+from .penalties import Strength
 
 
 class Dense(Affine):
@@ -38,6 +38,10 @@ class Dense(Affine):
     max_norm : float, optional
         After each step of an optimizer, a column of ``W``, which is what comes into one unit, is
         scaled back to this norm where it is longer. Biases are not bounded.
+    l1, l2 : float or mapping
+        ``l1 sum |W| + l2 sum W**2`` is added to the loss of a training step. A mapping gives one
+        strength for each parameter that it names, as in ``l2={"weight": 1e-4, "bias": 1e-5}``.
+        For weight decay that an adaptive step does not rescale take `optimizers.AdamW`.
     name : str, optional
         Name within a `Sequential`.
 
@@ -63,10 +67,13 @@ class Dense(Affine):
         init: str = "glorot",
         bias: bool = True,
         max_norm: float | None = None,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
         name: str | None = None,
     ) -> None:
         super().__init__(
-            units, activation=activation, init=init, bias=bias, max_norm=max_norm, name=name
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
+            name=name,
         )
         self.dropout = Dropout(rate)
 
@@ -76,35 +83,36 @@ class Dense(Affine):
 
     def absorb(self, following: Sequence[Layer]) -> Absorbed:
         """Take in an activation and a dropout that come next, where this layer has none."""
-        activation, a, dropout, count = self.activation, 1.0, self.dropout, 0
-        silent = _is_silent(dropout)
-        unit = following[0] if following else None
-        if silent and activation == "linear" and isinstance(unit, Activation):
-            activation, a, count = unit.function, unit.a, 1
-        noise = following[count] if count < len(following) else None
-        if silent and type(noise) is Dropout:
-            dropout, count = noise, count + 1
-        if not count:
+        if not is_silent(self.dropout):
             return Absorbed(0, self.forward)
-        taken = tuple(following[:count])
+        activation, a, dropout, taken = taken_in(self.activation, following)
+        if not taken:
+            return Absorbed(0, self.forward)
+        # Where no dropout is taken in, the layer's own may yet be given a mask.
+        noise = dropout if isinstance(taken[-1], Dropout) else self.dropout
         return Absorbed(
-            count, partial(self._joint, taken=taken, activation=activation, a=a, dropout=dropout)
+            len(taken), partial(self._joint, taken=taken, activation=activation, a=a, dropout=noise)
         )
 
     def apart(self) -> Sequence[Layer]:
         """Return the layer without its dropout, on the same parameters, and that dropout."""
-        if _is_silent(self.dropout) or type(self).forward is not Dense.forward:
+        if is_silent(self.dropout) or type(self).forward is not Dense.forward:
             return (self,)
         plain = copy.copy(self)
         plain.dropout = Dropout(0.0)
         return plain, self.dropout
+
+    @property
+    def draws(self) -> bool:
+        """Whether the layer has a dropout of its own."""
+        return not is_silent(self.dropout)
 
     def _joint(
         self, x: Array, ctx: Context, taken: Sequence[Layer], activation: str, a: float,
         dropout: Dropout,
     ) -> tuple[Array, Backward]:
         # The layer's own dropout may have been given a rate, or a mask, since this was planned.
-        if not _is_silent(self.dropout) or self.dropout in (ctx.masks or ()):
+        if not is_silent(self.dropout) or self.dropout in (ctx.masks or ()):
             return in_order((self, *taken), x, ctx)
         return self._run(x, ctx, activation, a, dropout)
 
@@ -115,17 +123,10 @@ class Dense(Affine):
         kind = weight.value.dtype
         z = np.matmul(rows, weight.value, out=ctx.room((len(rows), self.units), kind))
         z = z.reshape(shape)
-        silent = _is_silent(dropout) and ctx.masks is None
-        mask = dropout.used_mask(shape, ctx) if ctx.training and not silent else None
-        y, back = bias_activation_dropout(
-            z, bias.value if bias is not None else None, activation, mask, ctx, a=a, owned=True
-        )
-        scale_back: Backward | None = None
-        if not ctx.training and dropout.scaling != "inverted":
-            y, scale_back = dropout.forward(y, ctx)
+        y, back = finish(z, bias.value if bias is not None else None, activation, a, dropout, ctx)
 
         def backward(dy: Array) -> Array:
-            dz, dbias = back(scale_back(dy) if scale_back else dy)
+            dz, dbias = back(dy)
             columns = dz.reshape(-1, self.units)
             weight.accumulate_product(rows.T, columns)
             if bias is not None and dbias is not None:
@@ -140,7 +141,3 @@ class Dense(Affine):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return super().get_config() | {"rate": self.dropout.get_config()["rate"]}
-
-
-def _is_silent(dropout: Dropout) -> bool:
-    return isinstance(dropout.rate, float) and dropout.rate == 0

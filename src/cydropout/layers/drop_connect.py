@@ -15,6 +15,7 @@ from .affine import Affine, Operands
 from .base import NO_GRADIENT, Array, Backward, Context, Shape
 from .dropout import Dropout
 from .fused import bias_activation_dropout
+from .penalties import Strength
 from .weight_noise import WeightNoise
 
 MODES = ("batch", "sample")
@@ -57,7 +58,7 @@ class DropConnect(WeightNoise, Affine):
     storage : {"bits", "seed"}, optional
         Keep the mask for the backward pass as bits, or draw it again. By default "bits" in mode
         "batch", and "seed" in mode "sample", which has a bit for each entry and row.
-    init, bias, max_norm, name
+    init, bias, max_norm, l1, l2, name
         As for `Dense`; ``max_norm`` bounds ``W``, not what a mask leaves of it.
 
     References
@@ -81,10 +82,13 @@ class DropConnect(WeightNoise, Affine):
         init: str = "glorot",
         bias: bool = True,
         max_norm: float | None = None,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
         name: str | None = None,
     ) -> None:
         super().__init__(
-            units, activation=activation, init=init, bias=bias, max_norm=max_norm, name=name
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
+            name=name,
         )
         if mode not in MODES:
             raise ValueError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")

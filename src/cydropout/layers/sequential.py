@@ -12,6 +12,7 @@ import numpy as np
 from ..random import MaskStream
 from .base import (
     NO_GRADIENT,
+    Absorbed,
     Array,
     Backward,
     Context,
@@ -21,7 +22,9 @@ from .base import (
     Shape,
     as_float,
     native_dtype,
+    restored_on_error,
 )
+from .chain import chain
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,7 +42,10 @@ def plan(layers: Sequence[Layer], fuse: bool = True) -> Iterator[Step]:
     place = 0
     while place < len(layers):
         layer = layers[place]
-        count, forward = layer.absorb(layers[place + 1 :]) if fuse else (0, layer.forward)
+        absorbed = Absorbed(0, layer.forward)
+        if fuse:
+            absorbed = chain(layers[place:]) or layer.absorb(layers[place + 1 :])
+        count, forward = absorbed
         yield Step(tuple(layers[place : place + count + 1]), forward)
         place += count + 1
 
@@ -48,8 +54,8 @@ class Sequential(Layer):
     """``y = f_k(... f_2(f_1(x)))``.
 
     Layers that can share one pass over memory (`Dense`, an activation, `Dropout`) do; the numbers
-    are the same to the bit. An input is converted to the model's dtype, unless the first layer
-    takes integers, as `Embedding` does.
+    are the same to the bit, or next to a `BatchwiseDropout` to rounding. An input is converted to
+    the model's dtype, unless the first layer takes integers, as `Embedding` does.
 
     Parameters
     ----------
@@ -175,6 +181,27 @@ class Sequential(Layer):
         twin.layers = tuple(layers)
         twin.steps = tuple(plan(twin.layers, twin.fuse))
         return twin
+
+    def torch_state(self) -> dict[str, Array]:
+        """Return the layers' states under their places, as in "0.weight"."""
+        return {
+            f"{place}.{name}": array
+            for place, layer in enumerate(self.layers)
+            for name, array in layer.torch_state().items()
+        }
+
+    def load_torch_state(self, state: Mapping[str, Array]) -> None:
+        """Copy what `torch_state` returns into the parameters: all or none."""
+        places = [name.partition(".")[0] for name in state]
+        unknown = sorted(set(places) - {str(place) for place in range(len(self.layers))})
+        if unknown:
+            raise ValueError(f"state does not fit {self.path!r}: it has no layers {unknown}")
+        with restored_on_error(self):
+            for place, layer in enumerate(self.layers):
+                first = f"{place}."
+                layer.load_torch_state(
+                    {n.removeprefix(first): a for n, a in state.items() if n.startswith(first)}
+                )
 
     def walk(self) -> Iterator[Layer]:
         """Iterate over this layer and those inside it."""

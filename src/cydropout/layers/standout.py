@@ -13,6 +13,7 @@ from .affine import Affine
 from .base import NO_GRADIENT, Array, Backward, Context, Parameter, Shape
 from .initializers import initial
 from .masked import NoisyLayer
+from .penalties import Strength
 
 PATHS = (("weight", "bias"), ("rate_weight", "rate_bias"))
 
@@ -39,7 +40,7 @@ class Standout(NoisyLayer, Affine):
         unit whose ``z`` is 0.
     tied : bool
         Whether r comes from z.
-    init, bias, max_norm, name
+    init, bias, max_norm, l1, l2, name
         As for `Dense`; the first two of the parameters of the rate too.
 
     References
@@ -58,10 +59,13 @@ class Standout(NoisyLayer, Affine):
         init: str = "glorot",
         bias: bool = True,
         max_norm: float | None = None,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
         name: str | None = None,
     ) -> None:
         super().__init__(
-            units, activation=activation, init=init, bias=bias, max_norm=max_norm, name=name
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
+            name=name,
         )
         self.alpha = check_number(alpha, "alpha")
         self.beta = check_number(beta, "beta")

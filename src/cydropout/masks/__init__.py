@@ -7,7 +7,7 @@ from .blocks import BlockMask
 from .concrete import ConcreteMask
 from .cutout import CutoutMask
 from .gaussian import GaussianMask
-from .given import FactorMask, KeepMask
+from .given import FactorMask, KeepMask, ScaleMask
 from .head import HeadMask, head_axis, inside_heads
 from .noise import NoiseMask
 from .regions import RegionMask
@@ -28,6 +28,7 @@ __all__ = [
     "Mask",
     "NoiseMask",
     "RegionMask",
+    "ScaleMask",
     "TokenMask",
     "WalkMask",
     "as_shape",

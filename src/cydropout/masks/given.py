@@ -103,6 +103,34 @@ class KeepMask(BitMask):
         return f"KeepMask(shape={self.shape}, effective_rate={self.effective_rate:.4g})"
 
 
+class ScaleMask(KeepMask):
+    """y = scale * x, as a mask that keeps everything: it can run within another pass.
+
+    Parameters
+    ----------
+    shape : tuple of ints
+        The shape of the arrays that the mask is for.
+    scale : float
+        Finite, and not negative.
+    """
+
+    def __init__(self, shape: tuple[int, ...], scale: float) -> None:
+        shape = check_shape(shape)
+        self._take(shape, shape, np.empty(0, np.uint32), float(scale))
+
+    def _make(self) -> None:
+        factor = float(self._scale)
+        self._plan = api.Plan(0, 0, 0, size_of(self.shape), (ONE, factor), False)
+
+    @property
+    def effective_rate(self) -> float:
+        """0: no element is dropped."""
+        return 0.0
+
+    def __repr__(self) -> str:
+        return f"ScaleMask(shape={self.shape}, scale={self._scale})"
+
+
 class FactorMask:
     """y = factors * x, for factors that are given, such as noise that was drawn elsewhere.
 

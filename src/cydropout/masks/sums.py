@@ -11,10 +11,15 @@ _TILE = api.TILE_SIZE
 _CHUNKS = 16
 
 
+def chunks_for(size: int) -> int:
+    """Return into how many chunks ``size`` elements are split."""
+    tiles = -(-size // _TILE)
+    return max(1, min(_CHUNKS, tiles // _CHUNKS))
+
+
 def totals_for(size: int, columns: int, dtype: Any) -> np.ndarray:
     """Return where a kernel adds up ``size`` elements over ``columns``: a row for each chunk."""
-    tiles = -(-size // _TILE)
-    return np.zeros((max(1, min(_CHUNKS, tiles // _CHUNKS)), columns + _TILE), dtype)
+    return np.zeros((chunks_for(size), columns + _TILE), dtype)
 
 
 def folded(totals: np.ndarray, columns: int) -> np.ndarray:

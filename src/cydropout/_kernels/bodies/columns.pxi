@@ -18,7 +18,8 @@ cdef void squared_range(const real *g, real *w, const step_t *s, uint64_t begin,
     for chunk in range(begin, end):
         total = <double*>chunk_totals(&s.sums, chunk)
         for tile in range(chunk_tile(&s.sums, chunk), chunk_tile(&s.sums, chunk + 1)):
-            s.kernel(g, w, s, tile, tile + 1)
+            if s.kernel != NULL:
+                s.kernel(g, w, s, tile, tile + 1)
             at = tile * TILE
             add_squares[real](w + at, total + at % s.sums.columns,
                               min(<uint64_t>TILE, s.size - at))

@@ -44,6 +44,14 @@ CYD_INLINE VECTOR NAME(cyd_exp_)(VECTOR x) {
     return power * p + power;
 }
 
+/* exp(x) for x <= 0, and 0 where that is below the normal numbers. NaN goes through. */
+CYD_INLINE VECTOR NAME(cyd_exp_down_)(VECTOR x) {
+    const VECTOR zero = {0};
+    VECTOR power;
+    const VECTOR p = NAME(cyd_expm1_near_)(x, &power) + 1;
+    return (VECTOR)((NAME(cyd_int_))(power * p) & ~(NAME(cyd_int_))(x < zero - EXP_RANGE));
+}
+
 CYD_INLINE VECTOR NAME(cyd_expm1_)(VECTOR x) {
     VECTOR power;
     const VECTOR p = NAME(cyd_expm1_parts_)(x, &power);
@@ -70,16 +78,27 @@ CYD_INLINE VECTOR NAME(cyd_tanh_)(VECTOR x) {
     return (VECTOR)((NAME(cyd_int_))y | ((NAME(cyd_int_))x & SIGN));
 }
 
-CYD_INLINE VECTOR NAME(cyd_normal_cdf_)(VECTOR x) {
-    VECTOR y = {0};
-    for (int i = 0; i < LANES; i++) {
-        y[i] = (REAL)0.5 * (1 + ERF(x[i] * (REAL)0.70710678118654752));
-    }
-    return y;
+/* (1 - P(x)) / (t exp(-x^2 / 2)) for x >= 0 as a polynomial in 2 t - 1, ascending: its expansion in
+ * Chebyshev polynomials, cut off where the rest is below the rounding. */
+static const REAL NAME(cyd_tails_)[] = {TAILS};
+
+/* P(x), the normal distribution function, with t = 1 / (1 + |x| / sqrt(8)); and the bell,
+ * exp(-x^2 / 2). */
+CYD_INLINE VECTOR NAME(cyd_normal_cdf_)(VECTOR x, VECTOR *bell) {
+    const VECTOR zero = {0};
+    const int terms = sizeof(NAME(cyd_tails_)) / sizeof(REAL);
+    const VECTOR t = 1 / (1 + (REAL)0.35355339059327376 * NAME(cyd_abs_)(x)), at = 2 * t - 1;
+    VECTOR p = zero + NAME(cyd_tails_)[terms - 1];
+#pragma GCC unroll 32
+    for (int k = terms - 2; k >= 0; k--) p = p * at + NAME(cyd_tails_)[k];
+    *bell = NAME(cyd_exp_down_)((REAL)-0.5 * x * x);
+    p = *bell * t * p;
+    return NAME(cyd_choose_)(x > zero, 1 - p, p);
 }
 
 CYD_INLINE VECTOR NAME(cyd_activate_)(VECTOR z, int kind, REAL a) {
     const VECTOR zero = {0};
+    VECTOR bell;
     switch (kind) {
     case CYD_RELU: return NAME(cyd_choose_)(z <= zero, zero, z);
     case CYD_SIGMOID: return NAME(cyd_sigmoid_)(z);
@@ -90,14 +109,14 @@ CYD_INLINE VECTOR NAME(cyd_activate_)(VECTOR z, int kind, REAL a) {
     case CYD_SELU:
         return (REAL)CYD_SELU_SCALE *
                NAME(cyd_choose_)(z > zero, z, (REAL)CYD_SELU_ALPHA * NAME(cyd_expm1_)(z));
-    case CYD_GELU: return z * NAME(cyd_normal_cdf_)(z);
+    case CYD_GELU: return z * NAME(cyd_normal_cdf_)(z, &bell);
     default: return z;
     }
 }
 
 CYD_INLINE VECTOR NAME(cyd_slope_)(VECTOR z, int kind, REAL a) {
     const VECTOR zero = {0}, one = zero + 1;
-    VECTOR y;
+    VECTOR y, bell;
     switch (kind) {
     case CYD_RELU: return NAME(cyd_choose_)(z <= zero, zero, one);
     case CYD_SIGMOID: y = NAME(cyd_sigmoid_)(z); return y * (1 - y);
@@ -107,8 +126,8 @@ CYD_INLINE VECTOR NAME(cyd_slope_)(VECTOR z, int kind, REAL a) {
         return (REAL)CYD_SELU_SCALE *
                NAME(cyd_choose_)(z > zero, one, (REAL)CYD_SELU_ALPHA * NAME(cyd_exp_)(z));
     case CYD_GELU:
-        return NAME(cyd_normal_cdf_)(z) +
-               z * ((REAL)0.39894228040143268 * NAME(cyd_exp_)((REAL)-0.5 * z * z));
+        y = NAME(cyd_normal_cdf_)(z, &bell);
+        return y + z * ((REAL)0.39894228040143268 * bell);
     default: return one;
     }
 }

@@ -6,8 +6,10 @@
 #include "connect.h"
 #include "half.h"
 #include "philox.h"
+#include "pool.h"
 #include "variates.h"
 #include "recurrent.h"
+#include "rows.h"
 #include "vectors.h"
 
 /* y = scale * x where kept, else 0, for the 32 elements of one word. */
@@ -75,7 +77,11 @@ typedef cyd_i32v cyd_integer_f32;
 #define GREATER cyd_max_f32v
 #define LESSER cyd_min_f32v
 #define NAME(x) x##f32
-#define ERF __builtin_erff
+#define TAILS                                                                                     \
+    0.2553956785f, 0.1717901594f, 0.06986786676f, 0.009110834714f, -0.005375813093f,              \
+    -0.001621725959f, 0.0007645785804f, 0.0002153352442f, -0.0001496913560f, -1.830093847e-5f,    \
+    2.108059860e-5f
+#define SQRT __builtin_sqrtf
 #define SIGN INT32_MIN
 #define MANTISSA 23
 #define ROUNDER 12582912.0f /* 1.5 * 2**23 */
@@ -88,7 +94,10 @@ typedef cyd_i32v cyd_integer_f32;
 #define FROM_F32 CYD_LOAD
 #define LOAD_F64(v, p) (v) = cyd_f64_from_f32(p)
 #include "activations.h"
+#include "cells.h"
 #include "noise.h"
+#include "parts.h"
+#include "layer_norm.h"
 #include "softmax.h"
 #include "standout.h"
 CYD_DEFINE_NOISE(f16, cyd_f16, CYD_LOAD_F16, cyd_to_f16)
@@ -102,7 +111,10 @@ CYD_DEFINE_NOISE(f32, float, CYD_LOAD, CYD_STORE)
 #undef GREATER
 #undef LESSER
 #undef NAME
-#undef ERF
+#undef TAILS
+#undef SQRT
+#undef GROUP
+#undef PARTS
 #undef SIGN
 #undef MANTISSA
 #undef ROUNDER
@@ -124,7 +136,17 @@ typedef cyd_i64v cyd_integer_f64;
 #define GREATER cyd_max_f64v
 #define LESSER cyd_min_f64v
 #define NAME(x) x##f64
-#define ERF __builtin_erf
+#define TAILS                                                                                     \
+    0.255395676310505745, 0.171790171103452637, 0.0698680231390134457, 0.00911055787672124837,    \
+    -0.00537766547235818194, -0.00161979626699325659, 0.000772653014528821845,                    \
+    0.000209324016648243404, -0.000165768373809730221, -8.59286879727446955e-6,                   \
+    0.0000361176753071927167, -8.53716826536785005e-6, -5.42402863444554788e-6,                   \
+    4.03002024551407312e-6, -2.81408346759646232e-7, -9.10403919201491076e-7,                     \
+    5.00459293132705057e-7, -1.52935982283735487e-9, -1.42774091191705858e-7,                     \
+    8.24558155559231646e-8, -8.49136200646783309e-10, -2.88007334858781225e-8,                    \
+    1.45209927221045428e-8, 3.17693233475256961e-9, -4.87237831296612890e-9,                      \
+    6.14226817509328305e-10, 6.02583299794181835e-10, -1.69443477731543442e-10
+#define SQRT __builtin_sqrt
 #define SIGN INT64_MIN
 #define MANTISSA 52
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2**52 */
@@ -137,7 +159,10 @@ typedef cyd_i64v cyd_integer_f64;
 #define FROM_F32(v, p) (v) = cyd_f64_from_f32(p)
 #define LOAD_F64 CYD_LOAD
 #include "activations.h"
+#include "cells.h"
 #include "noise.h"
+#include "parts.h"
+#include "layer_norm.h"
 #include "softmax.h"
 #include "standout.h"
 CYD_DEFINE_NOISE(f64, double, CYD_LOAD, CYD_STORE)

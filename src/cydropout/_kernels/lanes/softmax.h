@@ -1,15 +1,6 @@
-/* One row of softmax with dropout, and its way back, for one float type; activations.h comes first.
- *
- * A row is taken in groups of 64 bytes. Element i of the row is added to part i % GROUP of a sum, and
- * the parts in a fixed order, however many of them a vector holds: so all builds agree to the bit.
+/* One row of softmax with dropout, and its way back, for one float type; activations.h and parts.h
+ * come first.
  */
-
-#define GROUP (64 / (int)sizeof(REAL))
-#define PARTS (GROUP / LANES)
-
-typedef struct {
-    VECTOR part[PARTS];
-} NAME(cyd_parts_);
 
 /* `count` elements of a row; `keep`, from its bit `bit` on, and `allow` have a bit for each, or are
  * NULL: what is not dropped, and what has a part in the softmax. */
@@ -19,34 +10,6 @@ typedef struct {
     uint64_t bit;
     REAL scale, factor;
 } NAME(cyd_row_);
-
-/* exp(x) for x <= 0, and 0 where that is below the normal numbers. NaN goes through. */
-CYD_INLINE VECTOR NAME(cyd_exp_down_)(VECTOR x) {
-    const VECTOR zero = {0};
-    VECTOR power;
-    const VECTOR p = NAME(cyd_expm1_near_)(x, &power) + 1;
-    return (VECTOR)((NAME(cyd_int_))(power * p) & ~(NAME(cyd_int_))(x < zero - EXP_RANGE));
-}
-
-/* Lane i of the result is lane i ^ apart. */
-CYD_INLINE VECTOR NAME(cyd_swap_)(VECTOR v, const int apart) {
-    VECTOR w = v;
-#pragma GCC unroll 16
-    for (int i = 0; i < LANES; i++) w[i] = v[i ^ apart];
-    return w;
-}
-
-CYD_INLINE REAL NAME(cyd_total_)(NAME(cyd_parts_) parts) {
-#pragma GCC unroll 4
-    for (int half = PARTS / 2; half; half /= 2) {
-#pragma GCC unroll 4
-        for (int i = 0; i < half; i++) parts.part[i] += parts.part[half + i];
-    }
-    VECTOR v = parts.part[0];
-#pragma GCC unroll 4
-    for (int half = LANES / 2; half; half /= 2) v += NAME(cyd_swap_)(v, half);
-    return v[0];
-}
 
 CYD_INLINE REAL NAME(cyd_greatest_)(NAME(cyd_parts_) parts) {
 #pragma GCC unroll 4
@@ -221,6 +184,3 @@ static void NAME(cyd_softmax_slope_)(REAL *dx, const REAL *dy, const REAL *x,
     if (allow) NAME(cyd_softmax_slope_row_)(dx, dy, x, statistics, row, 1);
     else NAME(cyd_softmax_slope_row_)(dx, dy, x, statistics, row, 0);
 }
-
-#undef GROUP
-#undef PARTS

@@ -1,0 +1,69 @@
+# One step of a recurrent cell over rows of states, between two products.
+
+cdef inline char *place(const void *p, uint64_t bytes) noexcept nogil:
+    return NULL if p == NULL else <char*>p + bytes
+
+
+cdef inline void choose(choice_t *choice, const keep_t *keep, uint64_t row,
+                        uint64_t step) noexcept nogil:
+    choice.words = keep.words
+    choice.at = row * keep.row + step * keep.step
+    choice.scale = keep.scale
+
+
+cdef void fill_row(row_t *r, const cell_t *s, uint64_t row) noexcept nogil:
+    """Where the parts of one row lie: sequences are (rows, steps, units), states (rows, units)."""
+    cdef uint64_t units = s.units * s.size, gates = s.gates * units
+    cdef uint64_t at = row * s.steps + s.step
+    r.cell, r.units = s.cell, s.units
+    choose(&r.hidden, &s.hidden, row, s.step)
+    choose(&r.later, &s.hidden, row, s.step + 1)
+    if s.step + 1 == s.steps:
+        r.later.words = NULL   # nothing enters a step that there is not
+    choose(&r.update, &s.update, row, s.step)
+    choose(&r.zone_h, &s.zone_h, row, s.step)
+    choose(&r.zone_c, &s.zone_c, row, s.step)
+    r.z = place(s.z, at * gates)
+    r.inner = place(s.inner, at * units)
+    r.h = place(s.h, at * units)
+    r.c = place(s.c, at * units)
+    r.next = place(s.next, row * units)
+    r.product = place(s.product, row * gates)
+    r.bias, r.inner_bias = s.bias, s.inner_bias
+    r.h_before = place(s.h, (at - 1) * units) if s.step else place(s.h0, row * units)
+    r.c_before = place(s.c, (at - 1) * units) if s.step else place(s.c0, row * units)
+    r.dy = place(s.dy, at * units) if s.each else (
+        place(s.dy, row * units) if s.step + 1 == s.steps else NULL)
+    r.back = place(s.back, row * units)
+    r.dz = place(s.dz, at * gates)
+    r.ds = place(s.ds, at * gates)
+    r.flow = place(s.flow, row * gates)
+    r.dh = place(s.dh, row * units)
+    r.dc = place(s.dc, row * units)
+    r.before = place(s.before, at * units)
+
+
+cdef void cell_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
+                    uint64_t end) noexcept nogil:
+    """The gates, in the place of z, and the new states."""
+    cdef row_t r
+    cdef uint64_t row
+    for row in range(begin, end):
+        fill_row(&r, s, row)
+        if real is float:
+            cell_row_f32(&r)
+        else:
+            cell_row_f64(&r)
+
+
+cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
+                         uint64_t end) noexcept nogil:
+    """The gradients of the gates before their activation, and of the states before the step."""
+    cdef row_t r
+    cdef uint64_t row
+    for row in range(begin, end):
+        fill_row(&r, s, row)
+        if real is float:
+            cell_back_row_f32(&r)
+        else:
+            cell_back_row_f64(&r)

@@ -1,0 +1,83 @@
+# The loop over the steps of a recurrent layer: a product by BLAS, then the pass of the cell.
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_MatrixProduct2(object, object, cnp.ndarray)
+
+# Values of `cell` in a cell_t, by the name of the layer's cell.
+CELLS = {"tanh": 0, "relu": 1, "lstm": 2, "gru": 3}
+
+
+cdef void *data_of(array):
+    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray?>array)
+
+
+cdef keep_t keep_of(given):
+    """`given` is (words or None, bits from row to row, bits from step to step, scale)."""
+    cdef keep_t keep
+    keep.words = <const uint32_t*>data_of(given[0])
+    keep.row, keep.step, keep.scale = given[1], given[2], given[3]
+    return keep
+
+
+cdef class Recurrence:
+    """One sequence through a cell; its arrays are contiguous, of one dtype, and checked.
+
+    `z` (rows, steps, gates, units) holds what the inputs give, and after the loop the gates.
+    `keeps` are the choices of the hidden state, the update, and zoneout of h and c.
+    """
+
+    cdef cell_t cell
+    cdef int code
+    cdef uint64_t rows
+    cdef list held
+
+    def __cinit__(self, str kind, cnp.ndarray z, cnp.ndarray h, c, inner, h0, c0, bias,
+                  inner_bias, list keeps, int code):
+        cdef cell_t *cell = &self.cell
+        memset(cell, 0, sizeof(cell_t))
+        self.code, self.rows = code, <uint64_t>cnp.PyArray_DIM(z, 0)
+        self.held = [z, h, c, inner, h0, c0, bias, inner_bias, keeps]
+        cell.cell, cell.size = CELLS[kind], item_size(code)
+        cell.steps = <uint64_t>cnp.PyArray_DIM(z, 1)
+        cell.gates = <uint64_t>cnp.PyArray_DIM(z, 2)
+        cell.units = <uint64_t>cnp.PyArray_DIM(z, 3)
+        cell.hidden, cell.update = keep_of(keeps[0]), keep_of(keeps[1])
+        cell.zone_h, cell.zone_c = keep_of(keeps[2]), keep_of(keeps[3])
+        cell.z, cell.h, cell.c, cell.inner = data_of(z), data_of(h), data_of(c), data_of(inner)
+        cell.h0, cell.c0, cell.bias = data_of(h0), data_of(c0), data_of(bias)
+        cell.inner_bias = data_of(inner_bias)
+
+    cdef void run(self, kernel_fn kernel, cell_t *cell, int num_threads):
+        cdef uint64_t rows = self.rows
+        with nogil:
+            run(kernel, NULL, NULL, cell, rows * cell.gates * cell.units, rows, num_threads)
+
+    def forward(self, cnp.ndarray weight, cnp.ndarray state, cnp.ndarray product,
+                int num_threads=0):
+        """Run all steps; `state` (rows, units) enters the first product, and is overwritten."""
+        cdef cell_t cell = self.cell
+        cdef uint64_t step
+        cell.next, cell.product = data_of(state), data_of(product)
+        for step in range(cell.steps):
+            PyArray_MatrixProduct2(state, weight, product)
+            cell.step = step
+            self.run(table.cell[self.code], &cell, num_threads)
+
+    def backward(self, cnp.ndarray weight, cnp.ndarray dy, cnp.ndarray dz, ds, cnp.ndarray flow,
+                 cnp.ndarray back, cnp.ndarray dh, dc, cnp.ndarray before, int num_threads=0):
+        """Run all steps in the other order.
+
+        `weight` is transposed; `dy` is that of each step, or of the last. `before` gets what
+        entered the products. `back` and `dh` are zeros; after the loop they are the gradients of
+        the first state, by way of the product and past it.
+        """
+        cdef cell_t cell = self.cell
+        cdef uint64_t step
+        cell.dy, cell.each = data_of(dy), cnp.PyArray_NDIM(dy) == 3
+        cell.dz, cell.ds, cell.flow = data_of(dz), data_of(ds), data_of(flow)
+        cell.back, cell.dh, cell.dc = data_of(back), data_of(dh), data_of(dc)
+        cell.before = data_of(before)
+        for step in range(cell.steps):
+            cell.step = cell.steps - 1 - step
+            self.run(table.cell_back[self.code], &cell, num_threads)
+            PyArray_MatrixProduct2(flow, weight, back)

@@ -1,0 +1,100 @@
+# Regions of a matrix, and optimizer steps, over checked arrays.
+
+cdef region_t region_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t height, uint64_t width,
+                        uint64_t stride, double scale=1.0):
+    cdef region_t r
+    r.rows = NULL if rows is None else <const int64_t*>cnp.PyArray_DATA(rows)
+    r.columns = NULL if columns is None else <const int64_t*>cnp.PyArray_DATA(columns)
+    r.height, r.width, r.stride, r.scale = height, width, stride, scale
+    r.span = max(<uint64_t>1, 4 * TILE // max(width, <uint64_t>1))
+    return r
+
+
+def gather_region(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
+                  uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
+                  int num_threads=0):
+    """y[i, j] = scale x[rows[i], columns[j]]; None takes all; float32 or float64, contiguous.
+
+    y is (height, width), and x has rows of `stride`. The numbers rise.
+    """
+    cdef region_t r = region_of(rows, columns, height, width, stride, scale)
+    cdef const void *source = cnp.PyArray_DATA(x)
+    cdef void *target = cnp.PyArray_DATA(y)
+    if height * width:
+        with nogil:
+            run(table.gather_region[code], source, target, &r, height * width,
+                (height + r.span - 1) // r.span, num_threads)
+
+
+def scatter_region(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
+                   uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
+                   int num_threads=0):
+    """y[rows[i], columns[j]] += scale x[i, j], with x of (height, width)."""
+    cdef region_t r = region_of(rows, columns, height, width, stride, scale)
+    cdef const void *source = cnp.PyArray_DATA(x)
+    cdef void *target = cnp.PyArray_DATA(y)
+    if height * width:
+        with nogil:
+            run(table.scatter_region[code], source, target, &r, height * width,
+                (height + r.span - 1) // r.span, num_threads)
+
+
+def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second,
+         region=None, *, double learning_rate, double beta1=0.0, double beta2=0.0,
+         double epsilon=0.0, double decay=0.0, double correction=1.0, bint nesterov=False,
+         cnp.ndarray totals=None, uint64_t columns=0, bint lazy=False, int num_threads=0):
+    """One optimizer step in place; the arrays are contiguous and of one dtype.
+
+    With a region, (rows, columns, height, width, stride), `g` is the gradient there, and
+    elsewhere it is 0; or with `lazy` nothing is changed elsewhere. With totals, of float64,
+    totals[chunk, column] += w w of the new w, in the same pass unless there is a region.
+    """
+    cdef step_t settings
+    cdef region_t r
+    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
+    cdef const void *slope = cnp.PyArray_DATA(g)
+    cdef void *target = cnp.PyArray_DATA(w)
+    cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
+    settings.kind = SGD if kind == "sgd" else ADAM if kind == "adam" else RMSPROP
+    settings.first = NULL if first is None else cnp.PyArray_DATA(first)
+    settings.second = NULL if second is None else cnp.PyArray_DATA(second)
+    settings.size = size
+    settings.learning_rate = learning_rate
+    settings.beta1 = beta1
+    settings.beta2 = beta2
+    settings.epsilon = epsilon
+    settings.decay = decay
+    settings.correction = correction
+    settings.nesterov = nesterov
+    settings.lazy = lazy
+    settings.region = NULL
+    settings.kernel = table.step[code] if region is None else NULL
+    if totals is not None:
+        settings.sums = sums_of(totals, size, columns)
+    if region is not None:
+        where, across, height, width, stride = region
+        r = region_of(where, across, height, width, stride)
+        settings.region = &r
+        with nogil:
+            run(table.step_rows[code], slope, target, &settings,
+                r.height * r.width if lazy else size,
+                r.height if lazy else size // max(r.stride, <uint64_t>1), num_threads)
+    elif totals is None:
+        with nogil:
+            run(table.step[code], slope, target, &settings, size, tiles(size), num_threads)
+    if totals is not None:
+        with nogil:
+            run(table.squared[code], slope, target, &settings, size, settings.sums.chunks,
+                num_threads)
+
+
+def scale_columns(cnp.ndarray w, cnp.ndarray factors, uint64_t columns, int num_threads=0):
+    """Multiply each column of w in place; the factors are of its dtype, a row and a tile."""
+    cdef columns_t settings
+    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
+    cdef void *target = cnp.PyArray_DATA(w)
+    settings.factors, settings.columns = cnp.PyArray_DATA(factors), columns
+    settings.size = <uint64_t>cnp.PyArray_SIZE(w)
+    with nogil:
+        run(table.columns[code], NULL, target, &settings, settings.size, tiles(settings.size),
+            num_threads)

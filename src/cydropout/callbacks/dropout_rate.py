@@ -1,0 +1,115 @@
+"""RateSchedule: dropout rates that change while a model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..layers.base import Layer
+from .base import Callback
+
+if TYPE_CHECKING:
+    from ..training import Trainer
+
+
+class RateSchedule(Callback):
+    """Set the rate of dropout layers before every batch: ``layer.rate = schedule(step)``.
+
+    The rate depends on the step alone, so a resumed run needs nothing but the same schedule. The
+    steps of another call of `Trainer.fit` count from 0 again. When the run ends the layers keep
+    the last rate.
+
+    Parameters
+    ----------
+    schedule : callable
+        Takes the step (the batches of all epochs, from 0) and returns the rate: one of
+        `cydropout.schedules`, or a function such as ``lambda step: min(0.5, step / 1000)``.
+    layers : sequence of Layer or str, optional
+        The layers, or their paths, as in ``["2.dropout"]``; of one that holds others, all inside.
+        By default every layer of the model whose rate can be set, is one number, and is not
+        learned; a layer with a dropout of its own, such as `Dense`, only if that begins with a
+        rate above 0.
+
+    Raises
+    ------
+    TypeError
+        If ``schedule`` cannot be called or ``layers`` holds anything else.
+    ValueError
+        When training begins, if a layer is not in the model or has no rate that can be set.
+    """
+
+    def __init__(
+        self,
+        schedule: Callable[[int], Any],
+        layers: Sequence[Layer | str] | Layer | str | None = None,
+    ) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of the step, got {schedule!r}")
+        if isinstance(layers, (Layer, str)):
+            layers = [layers]
+        wrong = [layer for layer in layers or () if not isinstance(layer, (Layer, str))]
+        if wrong:
+            raise TypeError(f"layers must be layers or their paths, got {wrong[0]!r}")
+        self.schedule = schedule
+        self.layers = None if layers is None else list(layers)
+        self._scheduled: list[Any] = []
+
+    def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
+        """Find the layers."""
+        self._scheduled = rate_layers(trainer.model, self.layers)
+
+    def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
+        """Set the rate of step ``step``."""
+        rate = self.schedule(step)
+        for layer in self._scheduled:
+            layer.rate = rate
+
+
+def rate_layers(model: Layer, layers: Sequence[Layer | str] | None) -> list[Any]:
+    """Return the layers of ``model`` whose rate is to be set, as `RateSchedule` explains them."""
+    if layers is not None:
+        return [one for layer in layers for one in _named(model, layer)]
+    found = [
+        holder
+        for owner, holder in _rates(model)
+        if isinstance(holder.rate, float)
+        and not holder.learns_rate
+        and (owner is holder or holder.rate > 0)
+    ]
+    if not found:
+        raise ValueError("found no layer with a rate that can be set")
+    return found
+
+
+def _named(model: Layer, layer: Layer | str) -> list[Any]:
+    if isinstance(layer, str):
+        paths = dict(model.named_layers())
+        if layer not in paths:
+            raise ValueError(f"no layer has the path {layer!r}; there are {', '.join(paths)}")
+        layer = paths[layer]
+    elif not any(layer is one for one in _all(model)):
+        raise ValueError(f"{layer!r}, at {layer.path!r}, is no layer of this model")
+    found = [holder for _, holder in _rates(layer)]
+    if not found:
+        raise ValueError(f"layer {layer.path!r} has no rate that can be set")
+    return found
+
+
+def _all(model: Layer) -> Iterator[Layer]:
+    yield from model.walk()
+    yield from (holder for _, holder in _rates(model))
+
+
+def _rates(model: Layer) -> Iterator[tuple[Layer, Any]]:
+    """Yield each layer that has a rate, or a dropout with one, and the one whose rate it is."""
+    seen: set[int] = set()
+    for owner in model.walk():
+        for holder in (owner, getattr(owner, "dropout", None)):
+            if id(holder) not in seen and isinstance(holder, Layer) and _can_set(holder):
+                seen.add(id(holder))
+                yield owner, holder
+
+
+def _can_set(layer: Layer) -> bool:
+    kind = getattr(type(layer), "rate", None)
+    return kind.fset is not None if isinstance(kind, property) else "rate" in vars(layer)

@@ -1,0 +1,145 @@
+"""Normalised columns: their statistics, the map, and its way back."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cydropout import _arrays
+from cydropout._kernels import api
+from cydropout._kernels.threads import check_num_threads
+
+_UNIT = 16384  # elements in one unit of work, which has sums of its own
+_UNITS = 64
+
+
+class Normalised(NamedTuple):
+    """What was done to the columns: y = (x - mean) inverse gamma + beta."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    inverse: np.ndarray
+    scale: np.ndarray
+    beta: np.ndarray
+    relu: bool
+    of_batch: bool
+
+
+def _run(kind: str, source: np.ndarray, num_threads: int | None, **arrays: Any) -> None:
+    code = _arrays.dtype_code(source.dtype)
+    threads = check_num_threads(num_threads)
+    options = {"x": None, "target": None} | arrays
+    api.normalise(kind, source, code=code, num_threads=threads, **options)
+
+
+def _span(x: np.ndarray) -> int:
+    """Return the rows of a unit, which depend on the shape alone."""
+    rows, columns = map(int, x.shape)
+    return max(1, -(-rows // _UNITS), _UNIT // max(columns, 1))
+
+
+def _sums(kind: str, source: np.ndarray, num_threads: int | None, **arrays: Any) -> np.ndarray:
+    rows, columns = source.shape
+    span = _span(source)
+    totals = np.zeros((max(1, -(-rows // span)), 2, columns))
+    _run(kind, source, num_threads, totals=totals, span=span, **arrays)
+    result: np.ndarray = totals.sum(axis=0)
+    return result
+
+
+def _check(x: np.ndarray) -> None:
+    if x.ndim != 2 or x.dtype not in (np.float32, np.float64) or not _arrays.is_ready(x):
+        raise ValueError(
+            "normalising needs contiguous rows and columns of float32 or float64, not "
+            f"{x.dtype} of shape {x.shape}"
+        )
+
+
+def moments(
+    x: np.ndarray, *, num_threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and (biased) variance of each column, in float64.
+
+    Summed in float64 around the first row, in chunks that depend on the shape alone: the same to
+    the bit for any number of threads.
+    """
+    _check(x)
+    if not len(x):
+        return np.zeros(x.shape[1]), np.ones(x.shape[1])
+    with np.errstate(invalid="ignore", over="ignore"):
+        first, second = _sums("sums", x, num_threads, center=np.ascontiguousarray(x[0])) / len(x)
+        return x[0] + first, np.maximum(second - first * first, 0.0)
+
+
+def normalise(
+    x: np.ndarray,
+    mean: np.ndarray,
+    variance: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    *,
+    epsilon: float,
+    relu: bool = False,
+    of_batch: bool = True,
+    num_threads: int | None = None,
+) -> tuple[np.ndarray, Normalised]:
+    """y = (x - mean) / sqrt(variance + epsilon) gamma + beta, with a ReLU behind it if wanted.
+
+    Parameters
+    ----------
+    x : array of shape (rows, columns)
+        float32 or float64, in C order.
+    mean, variance, gamma, beta : array of shape (columns,)
+        Of each column.
+    epsilon : float
+        Added to the variance.
+    relu : bool
+        Whether y is max(y, 0).
+    of_batch : bool
+        Whether mean and variance are those of x, and the gradient is to know it.
+    num_threads : int, optional
+        By default as many as the work is worth.
+
+    Returns
+    -------
+    y : array
+        Of the shape and dtype of x.
+    Normalised
+        What `normalise_backward` needs.
+    """
+    _check(x)
+    for name, array in {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}.items():
+        if array.shape != x.shape[1:]:
+            raise ValueError(f"{name} has shape {array.shape}, but x has shape {x.shape}")
+    inverse = 1.0 / np.sqrt(variance.astype(np.float64) + epsilon)
+    done = Normalised(
+        x, np.ascontiguousarray(mean, x.dtype), inverse,
+        np.ascontiguousarray(inverse * gamma, x.dtype), np.ascontiguousarray(beta, x.dtype),
+        relu, of_batch,
+    )
+    y = np.empty_like(x)
+    _run("apply", x, num_threads, target=y, center=done.mean, scale=done.scale, shift=done.beta,
+         span=_span(x), relu=relu)
+    return y, done
+
+
+def normalise_backward(
+    dy: np.ndarray, done: Normalised, *, num_threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return dx, dgamma and dbeta, the last two in float64, from dy, of the shape of x."""
+    _check(dy)
+    x = done.x
+    if dy.shape != x.shape or dy.dtype != x.dtype:
+        raise ValueError(f"dy is {dy.dtype} {dy.shape}, but x is {x.dtype} {x.shape}")
+    common = {
+        "x": x, "center": done.mean, "scale": done.scale, "shift": done.beta, "relu": done.relu,
+    }
+    dbeta, moment = _sums("back_sums", dy, num_threads, **common)
+    dgamma = moment * done.inverse
+    share = done.scale / len(x) if done.of_batch and len(x) else np.zeros(x.shape[1])
+    dx = np.empty_like(x)
+    _run(
+        "back", dy, num_threads, target=dx, span=_span(x),
+        mean=np.ascontiguousarray(share * dbeta, x.dtype),
+        tilt=np.ascontiguousarray(share * done.inverse * dgamma, x.dtype), **common,
+    )
+    return dx, dgamma, dbeta

@@ -1,0 +1,145 @@
+"""Some rows and columns of a matrix: gathered into a block of their own, and put back."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from cydropout import _arrays
+from cydropout._kernels import api
+from cydropout._kernels.threads import check_num_threads
+from cydropout._rates import check_shape
+
+#: Rows, columns, how many of both there are, and the length of a row of the matrix.
+Settings: TypeAlias = tuple[np.ndarray | None, np.ndarray | None, int, int, int]
+
+
+class Region:
+    """Where a block lies in a matrix: in some of its rows, and some of its columns.
+
+    Parameters
+    ----------
+    shape : tuple of ints
+        The shape of the matrix, or ``(n,)`` for a vector, which counts as a row.
+    rows, columns : array of int, or None
+        Their numbers, in rising order; None takes them all. A vector takes columns alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is no integer, lies outside the matrix, or does not rise.
+
+    Attributes
+    ----------
+    block_shape : tuple of ints
+        The shape of the block.
+    """
+
+    __slots__ = ("block_shape", "columns", "rows", "settings", "shape")
+
+    def __init__(
+        self, shape: tuple[int, ...], rows: Any = None, columns: Any = None
+    ) -> None:
+        self.shape = check_shape(shape)
+        if not 1 <= len(self.shape) <= 2 or (rows is not None and len(self.shape) == 1):
+            raise ValueError(f"a region lies in a matrix, or a vector without rows, not {shape}")
+        height, width = (1, *self.shape)[-2:]
+        self.rows = _check_rising(rows, height, "rows")
+        self.columns = _check_rising(columns, width, "columns")
+        block = (
+            height if self.rows is None else self.rows.size,
+            width if self.columns is None else self.columns.size,
+        )
+        self.block_shape = block[-len(self.shape) :]
+        self.settings: Settings = (self.rows, self.columns, *block, width)
+
+    def check(self, array: Any, block: Any) -> int:
+        """Return the kernels' number of the dtype; raise unless both arrays fit the region."""
+        for what, found, shape in (("x", array, self.shape), ("block", block, self.block_shape)):
+            if not isinstance(found, np.ndarray) or found.dtype not in (np.float32, np.float64):
+                kind = getattr(found, "dtype", type(found).__name__)
+                raise TypeError(f"{what} must be an array of float32 or float64, not {kind}")
+            if found.shape != shape:
+                raise ValueError(f"{what} has shape {found.shape}, but the region takes {shape}")
+            if not _arrays.is_ready(found):
+                raise ValueError(f"{what} must be contiguous, aligned and native")
+        if array.dtype != block.dtype:
+            raise ValueError(f"x has dtype {array.dtype}, but the block {block.dtype}")
+        return _arrays.dtype_code(array.dtype)
+
+    def __repr__(self) -> str:
+        return f"Region(shape={self.shape}, block_shape={self.block_shape})"
+
+
+def _check_rising(index: Any, length: int, what: str) -> np.ndarray | None:
+    if index is None:
+        return None
+    array = np.asarray(index)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise TypeError(f"{what} must be integers along one axis, not {array.dtype} {array.shape}")
+    array = np.ascontiguousarray(array, np.int64)
+    if array.size:
+        if not (array[1:] > array[:-1]).all():
+            raise ValueError(f"{what} must rise, not {array}")
+        for value in (int(array[0]), int(array[-1])):
+            if not 0 <= value < length:
+                raise ValueError(f"{what} must lie between 0 and {length - 1}, not {value}")
+    return array
+
+
+def gather_region(
+    x: np.ndarray, region: Region, scale: float = 1.0, *, num_threads: int | None = None
+) -> np.ndarray:
+    """block[i, j] = scale x[rows[i], columns[j]].
+
+    Parameters
+    ----------
+    x : array
+        float32 or float64, in C order, of the region's shape.
+    region : Region
+        Which rows and columns.
+    scale : float
+        A factor of all.
+    num_threads : int, optional
+        By default as many as the work is worth.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``x`` does not fit.
+    """
+    block = np.empty(region.block_shape, getattr(x, "dtype", np.float32))
+    code, threads = region.check(x, block), check_num_threads(num_threads)
+    api.gather_region(x, block, *region.settings, scale, code, threads)
+    return block
+
+
+def scatter_region(
+    block: np.ndarray, out: np.ndarray, region: Region, scale: float = 1.0, *,
+    num_threads: int | None = None,
+) -> np.ndarray:
+    """out[rows[i], columns[j]] += scale block[i, j]; all else stays.
+
+    Parameters
+    ----------
+    block : array
+        Of the region's ``block_shape`` and the dtype of ``out``.
+    out : array
+        float32 or float64, in C order, of the region's shape.
+    region, scale, num_threads
+        As for `gather_region`.
+
+    Returns
+    -------
+    array
+        ``out``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array does not fit; nothing is changed.
+    """
+    code, threads = region.check(out, block), check_num_threads(num_threads)
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; pass a writeable array")
+    api.scatter_region(block, out, *region.settings, scale, code, threads)
+    return out

@@ -1,0 +1,153 @@
+"""BatchNorm: each channel brought to mean 0 and variance 1, then scaled and shifted."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from .activations import ReLU
+from .base import (
+    Absorbed,
+    Array,
+    Backward,
+    Context,
+    Layer,
+    Parameter,
+    Shape,
+    as_float,
+    native_dtype,
+)
+
+
+class BatchNorm(Layer):
+    """``y = (x - mean) / sqrt(var + epsilon) * weight + bias``, for each channel by itself.
+
+    In training mean and (biased) variance are those of the batch, over all axes but that of the
+    channels. At inference they are the running averages, as they are where
+    `Context.batch_statistics` is False. The averages move by ``1 - momentum`` towards those of a
+    batch, of the unbiased variance, when its gradient comes back: a pass without a way back, as a
+    Monte Carlo estimate makes them, leaves the layer as it is. They are parameters that are not
+    trainable, and are saved with the others.
+
+    Parameters
+    ----------
+    momentum : float
+        Share of the running averages that stays, in [0, 1]. PyTorch's is 1 minus this.
+    epsilon : float
+        Added to the variance.
+    axis : int
+        Of the channels: 1 where they come first, -1 where they come last.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    ValueError
+        For an input with another number of channels, or in training of one row.
+
+    References
+    ----------
+    Ioffe, Szegedy, "Batch normalization: accelerating deep network training by reducing internal
+    covariate shift", ICML 2015.
+    """
+
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        *,
+        axis: int = 1,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f"momentum must lie in [0, 1], not {momentum!r}")
+        if not 0 < epsilon < float("inf"):
+            raise ValueError(f"epsilon must be positive and finite, not {epsilon!r}")
+        self.momentum, self.epsilon = float(momentum), float(epsilon)
+        self.axis = operator.index(axis)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Create the parameters: weight and running variance 1, bias and running mean 0."""
+        self.output_shape(input_shape)
+        if self._parameters:
+            return
+        kind = native_dtype(dtype or "float32")
+        channels = (0, *input_shape)[self.axis]
+        for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
+            self._parameters[name] = Parameter(
+                np.full(channels, value, kind), name, trainable=not name.startswith("running")
+            )
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``y``, and the function that adds up the gradients and returns ``dx``."""
+        return self._run(x, ctx, relu=False)
+
+    def absorb(self, following: Sequence[Layer]) -> Absorbed:
+        """Take in a ReLU that comes next."""
+        if following and type(following[0]) is ReLU:
+            return Absorbed(1, partial(self._run, relu=True))
+        return Absorbed(0, self.forward)
+
+    def _run(self, x: Array, ctx: Context, relu: bool) -> tuple[Array, Backward]:
+        if not self._parameters:
+            raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
+        weight, bias, running_mean, running_var = self._parameters.values()
+        x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
+        self.output_shape(x.shape[1:])
+        rows, shape = self._rows(x)
+        threads, of_batch = ctx.num_threads, ctx.training and ctx.batch_statistics and len(rows) > 0
+        if of_batch and len(rows) == 1:
+            raise ValueError(f"{self.path} has no variance of one row, of shape {x.shape}")
+        mean, variance = running_mean.value, running_var.value
+        if of_batch:
+            mean, variance = functional.moments(rows, num_threads=threads)
+        y, done = functional.normalise(
+            rows, mean, variance, weight.value, bias.value, epsilon=self.epsilon, relu=relu,
+            of_batch=of_batch, num_threads=threads,
+        )
+
+        def backward(dy: Array) -> Array:
+            dy = np.asarray(dy)
+            if dy.shape != x.shape:
+                raise ValueError(f"gradient has shape {dy.shape}, the output {x.shape}")
+            slopes, _ = self._rows(dy.astype(x.dtype, copy=False))
+            dx, dweight, dbias = functional.normalise_backward(slopes, done, num_threads=threads)
+            weight.accumulate(dweight)
+            bias.accumulate(dbias)
+            if of_batch:
+                unbiased = variance * (len(rows) / (len(rows) - 1))
+                for running, value in ((running_mean, mean), (running_var, unbiased)):
+                    running.value += (1 - self.momentum) * (value - running.value)
+            return np.moveaxis(dx.reshape(shape), -1, self.axis)
+
+        return np.moveaxis(y.reshape(shape), -1, self.axis), backward
+
+    def _rows(self, x: Array) -> tuple[Array, Shape]:
+        """Return the array as rows of channels, and its shape with these last."""
+        moved = np.moveaxis(x, self.axis, -1)
+        rows = np.require(moved, moved.dtype.newbyteorder("="), ["C", "A"])
+        return rows.reshape(-1, moved.shape[-1]), moved.shape
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``input_shape``."""
+        shape = (0, *input_shape)
+        if not -len(shape) <= self.axis < len(shape) or self.axis in (0, -len(shape)):
+            raise ValueError(
+                f"{self.path} has channels along axis {self.axis}, but inputs {input_shape}"
+            )
+        weight = self._parameters.get("weight")
+        if weight is not None and shape[self.axis] != weight.value.size:
+            raise ValueError(
+                f"{self.path} has {weight.value.size} channels, got {shape[self.axis]}"
+            )
+        return tuple(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"momentum": self.momentum, "epsilon": self.epsilon, "axis": self.axis}

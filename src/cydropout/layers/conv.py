@@ -1,0 +1,231 @@
+"""Conv2D: a matrix product with the windows of maps, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from .._arguments import positive
+from .absorb import finish, taken_in
+from .base import (
+    NO_GRADIENT,
+    Absorbed,
+    Array,
+    Backward,
+    Context,
+    Layer,
+    Parameter,
+    Shape,
+    as_float,
+    native_dtype,
+)
+from .dropout import Dropout
+from .fused import ACTIVATIONS
+from .initializers import check_init, initial
+from .maps import DataFormat, check_maps
+from .sliding import Padding, Sliding
+
+BLOCK = 1 << 19  # bytes of windows at once, which stay in a cache until they are multiplied
+
+
+class Conv2D(Sliding):
+    """``y[n, f, i, j] = act(b[f] + sum_ckl W[k, l, c, f] x[n, c, i s - p + k, j s - p + l])``.
+
+    ``x`` is (n, channels, height, width) or (n, height, width, channels), 0 outside; ``s`` and
+    ``p`` are strides and padding; ``W`` is (*kernel_size, channels / groups, filters). The dtype
+    is that of the parameters. The windows of a block of samples are laid out as the rows of a
+    matrix, multiplied, and laid out once more on the way back: memory does not grow with them.
+
+    Parameters
+    ----------
+    filters : int
+        Channels of the output.
+    kernel_size, strides : int or pair of ints
+        Along height and width.
+    padding : "valid", "same", int or pair of ints
+        So many rows and columns of zeros at both ends, none for "valid". With "same" the output
+        has ``ceil(length / stride)`` rows and columns, and of an odd padding the end has more.
+    groups : int
+        Into so many groups channels and filters are split; a filter sees the channels of its own.
+    activation : str, optional
+        As for `Dense`.
+    bias : bool
+        Whether ``b`` exists.
+    init : str
+        As for `Dense`; a filter's inputs are the elements of its window.
+    data_format : {"channels_first", "channels_last"}
+        Whether the channels come right after the batch axis, or last, which is faster.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    TypeError
+        For an input that is no float.
+    ValueError
+        For an input of other than four axes, of another number of channels, or with maps smaller
+        than the kernel.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        *,
+        strides: int | Sequence[int] = 1,
+        padding: Padding = "valid",
+        groups: int = 1,
+        activation: str | None = None,
+        bias: bool = True,
+        init: str = "glorot",
+        data_format: DataFormat = "channels_first",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(kernel_size, strides, padding, data_format, name)
+        positive("filters", filters)
+        positive("groups", groups)
+        if filters % groups:
+            raise ValueError(f"filters must be a multiple of groups, not {filters} for {groups}")
+        if activation is not None and activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation {activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}"
+            )
+        check_init(init)
+        self.filters, self.groups = int(filters), int(groups)
+        self.activation = activation or "linear"
+        self.init = init
+        self.bias = bool(bias)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Draw the weights from the NumPy generator ``rng``."""
+        self.output_shape(input_shape)
+        if self._parameters:
+            return
+        kind = native_dtype(dtype or "float32")
+        area = self.size[0] * self.size[1]
+        channels = self.maps_shape(input_shape)[2] // self.groups
+        matrix = initial(
+            self.init, area * channels, area * self.filters // self.groups,
+            np.random.default_rng(rng), kind, columns=self.filters,
+        )
+        weight = matrix.reshape(*self.size, channels, self.filters)
+        self._parameters["weight"] = Parameter(weight, "weight")
+        if self.bias:
+            self._parameters["bias"] = Parameter(np.zeros(self.filters, kind), "bias")
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""
+        return self._run(x, ctx, self.activation, 1.0, Dropout(0.0))
+
+    def absorb(self, following: Sequence[Layer]) -> Absorbed:
+        """Take in an activation that comes next, and with channels last a dropout."""
+        activation, a, dropout, taken = taken_in(
+            self.activation, following, noise=self.data_format == "channels_last"
+        )
+        if not taken:
+            return Absorbed(0, self.forward)
+        return Absorbed(len(taken), partial(self._run, activation=activation, a=a, dropout=dropout))
+
+    def _run(
+        self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
+    ) -> tuple[Array, Backward]:
+        if not self._parameters:
+            raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
+        weight, bias = self._parameters["weight"], self._parameters.get("bias")
+        x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
+        check_maps(x.shape, 2, self.path)
+        self.output_shape(x.shape[1:])
+        maps = self.channels_last(x)
+        windows = self.windows(maps.shape[1:3])
+        matrix = weight.value.reshape(-1, self.filters)
+        z = np.empty((len(maps), *windows.counts, self.filters), maps.dtype)
+        for rows, own, columns, unfolded in self._blocks(maps, windows, ctx):
+            products = z[rows].reshape(-1, self.filters)[:, columns]
+            functional.unfold(
+                maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
+            )
+            np.matmul(unfolded.reshape(len(products), -1), matrix[:, columns], out=products)
+        y, back = finish(
+            z, bias.value if bias is not None else None, activation, a, dropout, ctx
+        )
+
+        def backward(dy: Array) -> Array:
+            dz, dbias = back(self.channels_last(np.asarray(dy)))
+            if bias is not None and dbias is not None:
+                bias.accumulate(dbias)
+            slope = np.zeros_like(matrix)
+            dx = np.empty_like(maps) if ctx.input_gradient else NO_GRADIENT
+            for rows, own, columns, unfolded in self._blocks(maps, windows, ctx):
+                slopes = dz[rows].reshape(-1, self.filters)[:, columns]
+                table = unfolded.reshape(len(slopes), -1)
+                functional.unfold(
+                    maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
+                )
+                slope[:, columns] += np.matmul(table.T, slopes)
+                if ctx.input_gradient:
+                    np.matmul(slopes, matrix[:, columns].T, out=table)
+                    functional.fold(
+                        unfolded, windows, dx[rows], channels=own, num_threads=ctx.num_threads
+                    )
+            weight.accumulate(slope.reshape(weight.value.shape))
+            return self.as_given(dx) if ctx.input_gradient else dx
+
+        return self.as_given(y), backward
+
+    def _blocks(
+        self, maps: Array, windows: functional.Windows, ctx: Context
+    ) -> Iterator[tuple[slice, slice, slice, Array]]:
+        """Yield samples, channels and filters of each block, and where its windows may lie."""
+        channels, filters = maps.shape[3] // self.groups, self.filters // self.groups
+        shape = (*windows.counts, *windows.size, channels)
+        count = max(1, BLOCK // (int(np.prod(shape)) * maps.itemsize))
+        room = np.empty((min(count, len(maps)), *shape), maps.dtype)
+        for start in range(0, len(maps), count):
+            rows = slice(start, min(start + count, len(maps)))
+            for g in range(self.groups):
+                yield (
+                    rows,
+                    slice(g * channels, (g + 1) * channels),
+                    slice(g * filters, (g + 1) * filters),
+                    room[: rows.stop - start],
+                )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape with ``filters`` channels of as many elements as there are windows."""
+        channels = self.maps_shape(input_shape)[2]
+        weight = self._parameters.get("weight")
+        expected = channels if weight is None else weight.value.shape[2] * self.groups
+        if channels != expected or channels % self.groups:
+            raise ValueError(
+                f"{self.path} has {expected} input channels in {self.groups} groups, got {channels}"
+            )
+        return self.shape_out(input_shape, self.filters)
+
+    def torch_state(self) -> dict[str, Array]:
+        """Return the parameters as ``torch.nn.Conv2d`` holds them: filters first, then channels."""
+        state = super().torch_state()
+        return state | {"weight": state["weight"].transpose(3, 2, 0, 1)}
+
+    def load_torch_state(self, state: Mapping[str, Array]) -> None:
+        """Copy what `torch_state` returns into the parameters."""
+        turned = {
+            name: np.asarray(array).transpose(2, 3, 1, 0) if np.ndim(array) == 4 else array
+            for name, array in state.items()
+        }
+        super().load_torch_state(turned)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "filters": self.filters,
+            "kernel_size": self.size,
+            **super().get_config(),
+            "groups": self.groups,
+            "activation": self.activation,
+            "bias": self.bias,
+            "init": self.init,
+        }

@@ -1,0 +1,159 @@
+"""MaxPool2D, AveragePool2D and GlobalAveragePool2D: one number for each window of a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import functional
+from .base import Array, Backward, Context, Layer, Shape, as_float
+from .maps import DataFormat, check_maps
+from .sliding import Padding, Sliding
+
+
+class _Pool2D(Sliding):
+    """Base of the layers that pool; float16 and bfloat16 are computed in float32."""
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        *,
+        strides: int | Sequence[int] | None = None,
+        padding: Padding = "valid",
+        data_format: DataFormat = "channels_first",
+        name: str | None = None,
+    ) -> None:
+        strides = pool_size if strides is None else strides
+        super().__init__(pool_size, strides, padding, data_format, name)
+        if not isinstance(self.padding, str):
+            for size, pad in zip(self.size, self.padding, strict=True):
+                if pad > size // 2:
+                    raise ValueError(
+                        f"padding must be at most half of pool_size {self.size}, not {padding!r}"
+                    )
+
+    def pool(
+        self, maps: Array, windows: functional.Windows, ctx: Context
+    ) -> tuple[Array, Backward]:
+        """Return what the windows give, and the way back."""
+        raise NotImplementedError(f"{type(self).__name__} defines no pool")
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``y``, and the function from ``dy`` to ``dx``."""
+        x = as_float(x, self.path)
+        check_maps(x.shape, 2, self.path)
+        wide = np.dtype("float64" if x.dtype == np.float64 else "float32")
+        maps = self.channels_last(x.astype(wide, copy=False))
+        y, back = self.pool(maps, self.windows(maps.shape[1:3]), ctx)
+
+        def backward(dy: Array) -> Array:
+            slopes = self.channels_last(np.asarray(dy).astype(wide, copy=False))
+            return self.as_given(back(slopes)).astype(x.dtype, copy=False)
+
+        return self.as_given(y).astype(x.dtype, copy=False), backward
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape with as many rows and columns as there are windows."""
+        return self.shape_out(input_shape)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Check ``input_shape``."""
+        self.output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"pool_size": self.size, **super().get_config()}
+
+
+class MaxPool2D(_Pool2D):
+    """``y[n, c, i, j] = max_kl x[n, c, i s - p + k, j s - p + l]``.
+
+    The input is (n, channels, height, width) or (n, height, width, channels). What lies outside
+    does not count. The gradient goes to the first of several that are largest; a NaN counts as
+    the largest.
+
+    Parameters
+    ----------
+    pool_size : int or pair of ints
+        Of a window; at most 256 elements.
+    strides : int or pair of ints, optional
+        From one window to the next; ``pool_size`` by default.
+    padding : "valid", "same", int or pair of ints
+        So many rows and columns at both ends, none for "valid", at most half a window. With
+        "same" there are ``ceil(length / stride)`` windows along an axis.
+    data_format : {"channels_first", "channels_last"}
+        Whether the channels come right after the batch axis, or last, which is faster.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    ValueError
+        For an input of other than four axes, or with maps smaller than a window.
+    """
+
+    def pool(
+        self, maps: Array, windows: functional.Windows, ctx: Context
+    ) -> tuple[Array, Backward]:
+        """Return the largest element of each window; a byte each says for the way back which."""
+        threads = ctx.num_threads
+        y, at = functional.max_pool(maps, windows, num_threads=threads)
+        return y, lambda dy: functional.max_pool_backward(dy, at, windows, num_threads=threads)
+
+
+class AveragePool2D(_Pool2D):
+    """``y[n, c, i, j] = mean_kl x[n, c, i s - p + k, j s - p + l]``, of what lies in the map.
+
+    PyTorch has the padding count unless told not to, by ``count_include_pad=False``. Parameters
+    and errors are those of `MaxPool2D`, but windows may be of any size.
+    """
+
+    def pool(
+        self, maps: Array, windows: functional.Windows, ctx: Context
+    ) -> tuple[Array, Backward]:
+        """Return the mean of each window."""
+        threads = ctx.num_threads
+        y = functional.mean_pool(maps, windows, num_threads=threads)
+        return y, lambda dy: functional.mean_pool_backward(dy, windows, num_threads=threads)
+
+
+class GlobalAveragePool2D(Layer):
+    """``y[n, c] = mean_ij x[n, c, i, j]``.
+
+    Parameters
+    ----------
+    data_format : {"channels_first", "channels_last"}
+        Whether the channels come right after the batch axis, or last.
+    name : str, optional
+        Name within a `Sequential`.
+    """
+
+    def __init__(
+        self, *, data_format: DataFormat = "channels_first", name: str | None = None
+    ) -> None:
+        super().__init__(name=name)
+        # Its windows are as large as the maps that come.
+        self.sliding = Sliding(1, 1, "valid", data_format, None)
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``y``, and the function from ``dy`` to ``dx``."""
+        x = as_float(x, self.path)
+        check_maps(x.shape, 2, self.path)
+        height, width, channels = self.sliding.maps_shape(x.shape[1:])
+        if not height * width:
+            raise ValueError(f"{self.path} has no mean of maps {(height, width)}")
+        whole = AveragePool2D((height, width), data_format=self.sliding.data_format)
+        y, back = whole.forward(x, ctx)
+        return y.reshape(len(x), channels), lambda dy: back(
+            np.asarray(dy).reshape(y.shape)
+        )
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return the channels."""
+        return self.sliding.maps_shape(input_shape)[2:]
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"data_format": self.sliding.data_format}

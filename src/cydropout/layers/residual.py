@@ -1,0 +1,110 @@
+"""Residual: layers around which a shortcut leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from .base import NO_GRADIENT, Array, Backward, Context, Layer, Shape
+from .sequential import Sequential
+from .stochastic_depth import StochasticDepth
+from .wrapper import Wrapper
+
+
+class Residual(Wrapper):
+    """``y = x + drop(f_k(... f_1(x)))``, with the `StochasticDepth` of the branch.
+
+    The branch keeps the shape of ``x``; input and output have the dtype of its parameters. A block
+    of a transformer is one around `LayerNorm`, `MultiHeadAttention` and `Dropout`, and one around
+    `LayerNorm`, two `Dense` and `Dropout`.
+
+    Parameters
+    ----------
+    layers : Layer
+        Those of the branch, in order; `layer` holds them as a `Sequential`.
+    rate : float
+        Of the `StochasticDepth`; 0 draws nothing. Its mask stands in `Context.masks` under the
+        attribute ``dropout``.
+    mode : {"sample", "batch"}
+        For what one decision holds.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    ValueError
+        If the branch changes the shape.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun, "Identity mappings in deep residual networks", ECCV 2016.
+    """
+
+    layer: Sequential
+
+    def __init__(
+        self,
+        *layers: Layer,
+        rate: float = 0.0,
+        mode: Literal["sample", "batch"] = "sample",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(Sequential(layers), name=name)
+        if not layers:
+            raise ValueError("Residual needs the layers of its branch, got none")
+        self.dropout = StochasticDepth(rate, mode=mode)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Create the parameters of the branch."""
+        self.output_shape(input_shape)
+        super().build(input_shape, rng, dtype)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``input_shape``, which the branch must give too."""
+        shape = super().output_shape(input_shape)
+        if shape != tuple(input_shape):
+            raise ValueError(
+                f"{self.path} cannot add {shape}, which its branch gives, to an input of shape "
+                f"{tuple(input_shape)}"
+            )
+        return shape
+
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return the sum, and the way back along both its terms.
+
+        Parameters
+        ----------
+        x : array
+            Of floats, as the branch wants it.
+        ctx : Context
+            Of the pass.
+        mask : mask or array of bool, optional
+            Used instead of the one of the branch that is drawn.
+        """
+        x = self.layer.convert(x)
+        self.output_shape(x.shape[1:])
+        branch, back = self.layer.forward(x, ctx)
+        drop_back: Backward | None = None
+        if mask is not None or (ctx.training and (self.dropout.rate or ctx.masks is not None)):
+            branch, drop_back = self.dropout.forward(branch, ctx, mask)
+        y = np.add(x, branch)
+
+        def backward(dy: Array) -> Array:
+            dy = np.asarray(dy, y.dtype)
+            if dy.shape != y.shape:
+                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            dx = back(drop_back(dy) if drop_back else dy)
+            return np.add(dx, dy) if ctx.input_gradient else NO_GRADIENT
+
+        return y, backward
+
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Iterate over the layers of the branch."""
+        yield from self.layer.named_layers()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; each layer by its kind and settings."""
+        layers = self.layer.get_config()["layers"]
+        return {"layers": layers, **self.dropout.get_config()}

@@ -1,0 +1,116 @@
+"""TransformerBlock: attention and a small network at each position, each beside a shortcut."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from .._arguments import positive
+from ._torch import Entry, Exchanged, linear_entries, under
+from .base import Layer
+from .dense import Dense
+from .dropout import Dropout
+from .layer_norm import LayerNorm
+from .multi_head_attention import MultiHeadAttention
+from .residual import Residual
+from .sequential import Sequential
+
+
+class TransformerBlock(Exchanged, Sequential):
+    """``h = x + drop(attention(norm(x)))``, and ``y = h + drop(W_2 act(W_1 norm(h)))``.
+
+    ``x`` is (n, time, units). It is a `Sequential` of two `Residual`, whose layers can be had, set
+    and scheduled like those of any other. Normalization comes first in each branch, as in
+    `torch.nn.TransformerEncoderLayer` with ``norm_first=True``.
+
+    Parameters
+    ----------
+    units : int
+        Features of ``x``.
+    heads : int
+        Heads of attention, a divisor of ``units``.
+    ff_units : int
+        Units of the hidden layer of the second branch.
+    rate : float
+        Of the dropout of the weights of attention, of the hidden layer, and of both branches.
+    depth_rate : float
+        Of the `StochasticDepth` of both branches.
+    head_rate : float
+        Of the `DropHead` of the attention.
+    causal : bool
+        Position ``i`` sees the positions 0 to ``i`` alone.
+    activation : str
+        Of the hidden layer, as for `Dense`.
+    epsilon : float
+        Of the normalization.
+    dtype : {"float32", "float64"}
+        Dtype of the parameters.
+    name : str, optional
+        Name within a `Sequential`.
+
+    References
+    ----------
+    Vaswani et al. 2017, "Attention is all you need"; Xiong et al. 2020, "On layer normalization in
+    the transformer architecture", ICML 2020.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        heads: int,
+        ff_units: int,
+        *,
+        rate: float = 0.0,
+        depth_rate: float = 0.0,
+        head_rate: float = 0.0,
+        causal: bool = False,
+        activation: str = "gelu",
+        epsilon: float = 1e-5,
+        dtype: Any = "float32",
+        name: str | None = None,
+    ) -> None:
+        positive("units", units)
+        self._config = {
+            "units": units, "heads": heads, "ff_units": ff_units, "rate": rate,
+            "depth_rate": depth_rate, "head_rate": head_rate, "causal": causal,
+            "activation": activation, "epsilon": epsilon,
+        }
+        attention = Residual(
+            LayerNorm(epsilon),
+            MultiHeadAttention(heads, causal=causal, rate=rate, head_rate=head_rate),
+            Dropout(rate),
+            rate=depth_rate,
+            name="attention",
+        )
+        feed_forward = Residual(
+            LayerNorm(epsilon),
+            Dense(ff_units, activation=activation, rate=rate),
+            Dense(units),
+            Dropout(rate),
+            rate=depth_rate,
+            name="feed_forward",
+        )
+        super().__init__([attention, feed_forward], dtype=dtype, name=name)
+        attention.layer.output_shape((1, units))
+
+    def torch_entries(self) -> dict[str, Entry]:
+        """Return the parameters as `torch.nn.TransformerEncoderLayer` names them."""
+        first, second = (cast("Residual", layer).layer.layers for layer in self.layers)
+        norm1, attention, norm2 = (cast("Exchanged", one) for one in (*first[:2], second[0]))
+        return {
+            **under("self_attn.", attention.torch_entries()),
+            **under("linear1.", _linear(second[1])),
+            **under("linear2.", _linear(second[2])),
+            **under("norm1.", norm1.torch_entries()),
+            **under("norm2.", norm2.torch_entries()),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**self._config, "dtype": self.dtype.name}
+
+    __repr__ = Layer.__repr__
+
+
+def _linear(layer: Layer) -> dict[str, Entry]:
+    parameters = dict(layer.named_parameters())
+    return linear_entries(parameters.get("weight"), parameters.get("bias"))

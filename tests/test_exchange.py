@@ -1,0 +1,184 @@
+"""Weights go to PyTorch and come back, and mean the same there."""
+
+import numpy as np
+import pytest
+
+from cydropout import MaskStream
+from cydropout.exchange import from_torch, to_torch
+from cydropout.layers import (
+    AveragePool2D,
+    BatchNorm,
+    Context,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    GlobalAveragePool2D,
+    LayerDrop,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    WeightDropout,
+)
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+
+def built(layer, shape, seed=0):
+    layer.build(shape, np.random.default_rng(seed), "float64")
+    for number, parameter in enumerate(layer.parameters()):
+        rng = np.random.default_rng([seed, number])
+        parameter.value[...] = rng.uniform(0.1, 1.0, parameter.value.shape)
+    return layer
+
+
+# A layer, the PyTorch module of the same meaning, the shape of a sample.
+PAIRS = {
+    "Dense": (lambda: Dense(3), lambda: nn.Linear(5, 3), (5,)),
+    "Dense-no-bias": (lambda: Dense(3, bias=False), lambda: nn.Linear(5, 3, bias=False), (5,)),
+    "WeightDropout": (lambda: WeightDropout(Dense(3), 0.5), lambda: nn.Linear(5, 3), (5,)),
+    "LayerDrop": (lambda: LayerDrop(Dense(5), 0.0), lambda: nn.Linear(5, 5), (5,)),
+    "Conv2D": (lambda: Conv2D(4, 3), lambda: nn.Conv2d(3, 4, 3), (3, 6, 5)),
+    "Conv2D-groups": (
+        lambda: Conv2D(6, (3, 2), strides=(2, 1), padding=(1, 2), groups=2, bias=False),
+        lambda: nn.Conv2d(4, 6, (3, 2), (2, 1), (1, 2), groups=2, bias=False),
+        (4, 7, 5),
+    ),
+    "Conv2D-same": (
+        lambda: Conv2D(4, (5, 3), padding="same"), lambda: nn.Conv2d(3, 4, (5, 3), padding="same"),
+        (3, 6, 5),
+    ),
+    "Conv2D-depthwise": (
+        lambda: Conv2D(8, 3, groups=4, strides=2), lambda: nn.Conv2d(4, 8, 3, 2, groups=4),
+        (4, 7, 8),
+    ),
+    "BatchNorm": (lambda: BatchNorm(), lambda: nn.BatchNorm2d(3), (3, 4, 5)),
+    "BatchNorm-features": (
+        lambda: BatchNorm(0.8, 1e-3), lambda: nn.BatchNorm1d(5, 1e-3, 0.2), (5,)
+    ),
+    "MaxPool2D": (
+        lambda: MaxPool2D(3, strides=2, padding=1), lambda: nn.MaxPool2d(3, 2, 1), (3, 7, 6)
+    ),
+    "AveragePool2D": (
+        lambda: AveragePool2D((2, 3), strides=1, padding=1),
+        lambda: nn.AvgPool2d((2, 3), 1, 1, count_include_pad=False), (3, 7, 6),
+    ),
+    "Network": (
+        lambda: Sequential(
+            [
+                Conv2D(4, 3, padding=1, bias=False), BatchNorm(), ReLU(), MaxPool2D(2),
+                Conv2D(6, 3, activation="relu"), GlobalAveragePool2D(), Dense(3),
+            ],
+            dtype="float64",
+        ),
+        lambda: nn.Sequential(
+            nn.Conv2d(2, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+            nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+            nn.Linear(6, 3),
+        ),
+        (2, 9, 8),
+    ),
+    "Sequential": (
+        lambda: Sequential(
+            [Flatten(), Dense(4, activation="relu"), Dropout(0.5), Sequential([Dense(3)])],
+            dtype="float64",
+        ),
+        lambda: nn.Sequential(
+            nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Sequential(nn.Dropout(), nn.Linear(4, 3))
+        ),
+        (2, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_output_is_the_same_after_the_way_there_and_after_the_way_back(name):
+    make, peer, shape = PAIRS[name]
+    layer, module = built(make(), shape), peer().double().eval()
+    x = np.random.default_rng(1).standard_normal((4, *shape))
+    to_torch(layer, module)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(layer.forward(x, Context())[0], expected, rtol=1e-12, atol=1e-13)
+    other = built(make(), shape, seed=7)
+    from_torch(module, other)
+    for key, value in layer.state_dict().items():
+        np.testing.assert_array_equal(other.state_dict()[key], value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [n for n in PAIRS if n not in ("WeightDropout", "Sequential")])
+def test_a_training_pass_gives_the_gradients_of_pytorch(name, dtype):
+    make, peer, shape = PAIRS[name]
+    layer, module = make(), peer().to(getattr(torch, dtype)).train()
+    layer.build(shape, np.random.default_rng(0), dtype)
+    to_torch(layer, module)
+    rng = np.random.default_rng(1)
+    x = torch.tensor(rng.standard_normal((6, *shape)), dtype=getattr(torch, dtype)).requires_grad_()
+    expected = module(x)
+    dy = rng.standard_normal(expected.shape).astype(dtype)
+    expected.backward(torch.from_numpy(dy))
+    y, backward = layer.forward(x.detach().numpy(), Context(True, MaskStream(0)))
+    dx = backward(dy)
+    close = {"rtol": 1e-5, "atol": 1e-5} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-11}
+    np.testing.assert_allclose(y, expected.detach().numpy(), **close)
+    np.testing.assert_allclose(dx, x.grad.numpy(), **close)
+    if not layer.parameters():
+        return
+    # Gradients move as weights do.
+    state = make()
+    state.build(shape, 0, dtype)
+    other = peer().to(getattr(torch, dtype))
+    for ours, parameter in zip(state.parameters(), layer.parameters(), strict=True):
+        ours.value[...] = parameter.grad if parameter.trainable else parameter.value
+    to_torch(state, other)
+    slopes = {key: parameter.grad for key, parameter in module.named_parameters()}
+    for key, found in other.state_dict().items():
+        if "num_batches" not in key:
+            wanted = slopes.get(key, module.state_dict()[key])
+            np.testing.assert_allclose(found.numpy(), wanted.numpy(), **close)
+
+
+def test_a_table_of_words():
+    layer, module = built(Embedding(6, 3), ()), nn.Embedding(6, 3)
+    to_torch(layer, module)
+    words = np.array([[0, 5], [2, 2]])
+    y = module(torch.from_numpy(words)).detach().numpy()
+    np.testing.assert_array_equal(y, layer.forward(words, Context())[0].astype("float32"))
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRS if "Pool" not in name])
+def test_a_state_without_pytorch(name):
+    make, _, shape = PAIRS[name]
+    layer, other = built(make(), shape), built(make(), shape, seed=7)
+    state = layer.torch_state()
+    other.load_torch_state({key: value.astype("float32") for key, value in state.items()})
+    for key, value in other.torch_state().items():
+        np.testing.assert_array_equal(value, state[key].astype("float32"))
+    before = other.state_dict()
+    for wrong in ({**state, "0.bogus": np.zeros(1)}, {**state, "9.bogus": np.zeros(1)},
+                  dict([*state.items()][:-1]), {k: v[..., None] for k, v in state.items()}):
+        with pytest.raises(ValueError):
+            other.load_torch_state(wrong)
+        for key, value in before.items():
+            np.testing.assert_array_equal(other.state_dict()[key], value)
+
+
+def test_what_does_not_fit_changes_nothing():
+    layer = built(Sequential([Dense(4), Dense(3)], dtype="float64"), (5,))
+    for module, message in [
+        (nn.Linear(5, 4), "2 layers"),
+        (nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3, bias=False)), "bias"),
+        (nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 2)), "shape"),
+    ]:
+        ours = layer.state_dict()
+        theirs = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        with pytest.raises(ValueError, match=message):
+            to_torch(layer, module)
+        with pytest.raises(ValueError):
+            from_torch(module, layer)
+        assert all(torch.equal(theirs[name], t) for name, t in module.state_dict().items())
+        for name, value in layer.state_dict().items():
+            np.testing.assert_array_equal(value, ours[name])

@@ -1,0 +1,169 @@
+"""L1 and L2 of parameters: the formula, the gradient, and what training makes of them."""
+
+import numpy as np
+import pytest
+from training_cases import CLASSES, assert_same_bits
+
+from cydropout import MaskStream, Trainer
+from cydropout.layers import (
+    ConcreteDropout,
+    Context,
+    Dense,
+    DropConnect,
+    Sequential,
+    Standout,
+    WeightDropout,
+)
+from cydropout.optimizers import SGD, AdamW
+
+
+def built(**settings):
+    layer = Dense(3, **settings)
+    layer.build((4,), rng=0, dtype="float64")
+    layer._parameters["weight"].value[0, 0] = 0.0
+    layer._parameters["bias"].value[:] = [0.5, -1.5, 0.0]
+    for parameter in layer.parameters():
+        parameter.zero_grad()
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("l1", "l2", "strengths"),
+    [
+        (0.0, 0.0, {}),
+        (0.1, 0.0, {"weight": (0.1, 0)}),
+        (0.0, 0.2, {"weight": (0, 0.2)}),
+        (0.1, {"bias": 0.3}, {"weight": (0.1, 0), "bias": (0, 0.3)}),
+        ({"weight": 0.1, "bias": 0.2}, 0.5, {"weight": (0.1, 0.5), "bias": (0.2, 0)}),
+    ],
+)
+def test_formula_and_gradient(l1, l2, strengths):
+    layer = built(l1=l1, l2=l2)
+    total = layer.penalty()
+    expected = 0.0
+    for name, parameter in layer.named_parameters():
+        a, b = strengths.get(name, (0, 0))
+        w = parameter.value
+        expected += a * np.abs(w).sum() + b * (w**2).sum()
+        np.testing.assert_allclose(parameter.grad, a * np.sign(w) + 2 * b * w, rtol=1e-14)
+    assert total == pytest.approx(expected, rel=1e-14)
+
+
+def test_the_gradient_is_added_to_that_of_the_loss():
+    layer = built(l2=0.2)
+    layer._parameters["weight"].grad = np.ones((4, 3))
+    layer.penalty()
+    np.testing.assert_allclose(
+        layer._parameters["weight"].grad, 1 + 0.4 * layer._parameters["weight"].value
+    )
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda layer: layer,
+        lambda layer: Sequential([Sequential([layer], name="inner")]),
+        lambda layer: WeightDropout(layer, 0.5),
+    ],
+)
+def test_a_layer_inside_others_is_penalised_once(wrap):
+    layer = Dense(3, l2=0.5)
+    outer = wrap(layer)
+    outer.build((4,), rng=0)
+    w = layer._parameters["weight"].value.astype(float)
+    assert outer.penalty() == pytest.approx(0.5 * (w**2).sum())
+
+
+def test_it_adds_to_a_learned_rates_penalty():
+    plain, penalised = (ConcreteDropout(Dense(3, l2=l2)) for l2 in (0, 0.5))
+    for layer in (plain, penalised):
+        layer.build((4,), rng=0)
+    w = plain.layer._parameters["weight"].value.astype(float)
+    assert penalised.penalty() - plain.penalty() == pytest.approx(0.5 * (w**2).sum(), rel=1e-6)
+
+
+def fit(data, epochs=30, optimizer=None, **settings):
+    model = Sequential([Dense(CLASSES, **settings)])
+    t = Trainer(model, "softmax_cross_entropy", optimizer or SGD(0.1), rng=0)
+    history = t.fit(*data, epochs=epochs, progress=False)
+    return model.layers[0]._parameters["weight"].value, history
+
+
+def test_training_steps_follow_the_penalised_gradient(data):
+    """Against the same steps by hand."""
+    l1, l2, lr = 0.01, 0.02, 0.1
+    found, history = fit(data, epochs=1, l1=l1, l2=l2, optimizer=SGD(lr))
+    model = Sequential([Dense(CLASSES)])
+    t = Trainer(model, "softmax_cross_entropy", SGD(lr), rng=0)
+    t.evaluate(*data)  # builds the model
+    weight, bias = model.parameters()
+    key = MaskStream(0).key
+    order = np.random.default_rng(np.random.SeedSequence(key, spawn_key=(1, 1)))
+    rows = order.permutation(len(data[0]))
+    for start in range(0, len(rows), 32):
+        part = rows[start : start + 32]
+        for parameter in (weight, bias):
+            parameter.zero_grad()
+        y, backward = model.forward(data[0][part], Context())
+        backward(t.loss(y, data[1][part])[1])
+        w = weight.value.copy()
+        weight.value -= lr * (weight.grad + l1 * np.sign(w) + 2 * l2 * w)
+        bias.value -= lr * bias.grad
+    np.testing.assert_allclose(found, weight.value, rtol=1e-5, atol=1e-7)
+    assert history["loss"][0] > t.evaluate(*data)["loss"]
+
+
+def test_l1_makes_weights_small_and_l2_shrinks_the_norm(data):
+    plain, _ = fit(data)
+    lasso, _ = fit(data, l1=0.05)
+    ridge, _ = fit(data, l2=0.05)
+    decayed, _ = fit(data, optimizer=AdamW(0.1, weight_decay=0.5))
+    adam, _ = fit(data, optimizer=AdamW(0.1, weight_decay=0.0))
+    assert np.linalg.norm(ridge) < 0.6 * np.linalg.norm(plain)
+    assert np.linalg.norm(decayed) < 0.6 * np.linalg.norm(adam)
+    small = [(np.abs(w) < 0.02).mean() for w in (plain, lasso, ridge)]
+    assert small[1] > 2 * max(small[0], small[2], 0.05)
+
+
+def test_the_loss_of_a_training_step_has_the_penalty_and_an_evaluation_has_not(data):
+    model = Sequential([Dense(CLASSES, l2=10.0)])
+    t = Trainer(model, "softmax_cross_entropy", SGD(0.0), rng=0)
+    history = t.fit(*data, epochs=1, progress=False)
+    w = model.parameters()[0].value.astype(float)
+    assert history["loss"][0] - t.evaluate(*data)["loss"] == pytest.approx(
+        10 * (w**2).sum(), rel=1e-5
+    )
+
+
+def test_no_strength_changes_no_bit(data):
+    a, b = fit(data)[0], fit(data, l1=0.0, l2={"bias": 0.0})[0]
+    assert_same_bits({"w": a}, {"w": b})
+
+
+@pytest.mark.parametrize(
+    "make", [Dense, Standout, lambda units, **settings: DropConnect(units, 0.5, **settings)]
+)
+def test_all_layers_with_a_matrix_take_them_and_keep_them(make):
+    layer = make(3, l1=0.1, l2={"bias": 0.2})
+    config = layer.get_config()
+    assert (config["l1"], config["l2"]) == (0.1, {"bias": 0.2})
+    assert type(layer)(**config).get_config() == config
+    layer.build((4,), rng=0)
+    w = layer._parameters["weight"].value.astype(float)
+    assert layer.penalty() == pytest.approx(0.1 * np.abs(w).sum())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"l1": -0.1}, "l1.*-0.1"),
+        ({"l2": float("nan")}, "l2.*nan"),
+        ({"l2": [0.1, 0.2]}, "l2"),
+        ({"l1": {"weight": -1}}, "l1 of 'weight'.*-1"),
+        ({"l1": {"wieght": 1}}, "l1 names.*wieght.*weight.*bias"),
+        ({"l2": {"bias": 1}, "bias": False}, "l2 names.*bias"),
+    ],
+)
+def test_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Dense(3, **settings)

@@ -1,0 +1,168 @@
+"""Regions: kernels against NumPy on every build, gradients of regions, and steps over them."""
+
+import numpy as np
+import pytest
+from reference_region import picked, spread
+
+from cydropout import optimizers
+from cydropout.functional import Region, adam_step, gather_region, scatter_region, sgd_step
+from cydropout.layers import Parameter
+
+SHAPES = [(1, 1), (3, 40), (7, 2500), (130, 33), (5, 0), (0, 4), (2100,), (17,)]
+KEEPS = ["all", "some", "few", "run", "none", "rows", "columns"]
+OPTIMIZERS = {
+    "sgd": lambda: optimizers.SGD(0.1),
+    "decay": lambda: optimizers.SGD(0.1, weight_decay=0.01),
+    "momentum": lambda: optimizers.SGD(0.1, momentum=0.9),
+    "nesterov": lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda: optimizers.Adam(0.1),
+    "adamw": lambda: optimizers.AdamW(0.1),
+    "rmsprop": lambda: optimizers.RMSprop(0.1),
+}
+
+
+def numbers(size, keep, rng):
+    """Return rising numbers below ``size``."""
+    if keep == "run":
+        return np.arange(size // 4, size - size // 4)
+    share = {"all": 1.0, "none": 0.0, "few": 0.1}.get(keep, 0.5)
+    return np.flatnonzero(rng.random(size) < share)
+
+
+def region_of(shape, keep, rng):
+    rows = columns = None
+    if keep not in ("all", "columns") and len(shape) == 2:
+        rows = numbers(shape[0], keep, rng)
+    if keep not in ("all", "rows"):
+        columns = numbers(shape[-1], keep, rng)
+    return Region(shape, rows, columns)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gather_and_scatter(build, shape, keep, dtype):
+    rng = np.random.default_rng(5)
+    region = region_of(shape, keep, rng)
+    x = rng.standard_normal(shape).astype(dtype)
+    scale = np.dtype(dtype).type(1.7)
+    for threads in (1, 3):
+        block = gather_region(x, region, 1.7, num_threads=threads)
+        np.testing.assert_array_equal(block, scale * picked(x, region.rows, region.columns))
+        out = x.copy()
+        assert scatter_region(block, out, region, 1.7, num_threads=threads) is out
+        expected = x + spread(scale * block, shape, region.rows, region.columns)
+        np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("keep", KEEPS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_over_a_region_is_that_of_zeros_elsewhere(build, name, shape, keep, dtype):
+    rng = np.random.default_rng(6)
+    start = rng.standard_normal(shape).astype(dtype)
+    parts = [Parameter(start.copy(), "w") for _ in range(3)]
+    steppers = [OPTIMIZERS[name]() for _ in parts]
+    for number in range(4):
+        whole = rng.standard_normal(shape).astype(dtype)
+        region = region_of(shape, "all" if number == 0 else keep, rng)
+        block = picked(whole, region.rows, region.columns)
+        for parameter in parts:
+            parameter.zero_grad()
+        parts[0].accumulate(spread(block, shape, region.rows, region.columns))
+        parts[1].accumulate(block, region)
+        parts[2].accumulate(block, region, lazy=True)
+        parts[2].value[...] = kept = parts[0].value.copy()
+        if number:
+            steppers[2].load_state_dict(steppers[0].state_dict())
+        state = {key: np.copy(array) for key, array in steppers[0].state_dict().items()}
+        for parameter, stepper, threads in zip(parts, steppers, (1, 3, 2), strict=True):
+            stepper.step([parameter], num_threads=threads)
+        np.testing.assert_array_equal(parts[1].value, parts[0].value)
+        inside = spread(np.ones_like(block), shape, region.rows, region.columns) > 0
+        np.testing.assert_array_equal(parts[2].value, np.where(inside, parts[0].value, kept))
+        full, same, lazy = (stepper.state_dict() for stepper in steppers)
+        for key, array in full.items():
+            np.testing.assert_array_equal(same[key], array)
+            if number and np.ndim(array):
+                np.testing.assert_array_equal(lazy[key], np.where(inside, array, state[key]))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_the_gradient_of_a_region_can_be_read_and_added_to(lazy):
+    rng = np.random.default_rng(7)
+    region = Region((6, 9), [0, 2, 3], [1, 4, 8])
+    block, other = rng.standard_normal((3, 3)), rng.standard_normal((6, 9))
+    expected = spread(block, (6, 9), region.rows, region.columns)
+    parameter = Parameter(np.zeros((6, 9)), "w")
+    parameter.grad[...] = 7
+    parameter.zero_grad()
+    assert not parameter.grad.any()
+    parameter.zero_grad()
+    parameter.accumulate(block, region, lazy=lazy)
+    np.testing.assert_array_equal(parameter.part.block, block)
+    assert parameter.part.lazy == lazy
+    np.testing.assert_array_equal(parameter.grad, expected)
+    np.testing.assert_array_equal(parameter.grad, expected)
+    assert (parameter.part is not None) == lazy
+    if lazy:
+        parameter.grad *= 2
+        np.testing.assert_array_equal(parameter.part.block, 2 * block)
+        parameter.grad /= 2
+    parameter.accumulate(other)
+    assert parameter.part is None
+    np.testing.assert_array_equal(parameter.grad, expected + other)
+    parameter.accumulate(block, region, lazy=lazy)
+    np.testing.assert_array_equal(parameter.grad, expected + other + expected)
+    parameter.zero_grad()
+    parameter.accumulate_product(block, block, region, lazy=lazy)
+    parameter.accumulate_product(block, block, region, lazy=lazy)
+    np.testing.assert_array_equal(
+        parameter.grad, spread(2 * (block @ block), (6, 9), region.rows, region.columns)
+    )
+    parameter.zero_grad()
+    parameter.accumulate(np.empty((0, 9)), Region((6, 9), np.arange(0)))
+    assert not parameter.grad.any()
+    with pytest.raises(ValueError, match="shape"):
+        parameter.accumulate(other, region)
+    with pytest.raises(ValueError, match="does not fit"):
+        parameter.accumulate(block, Region((6, 8), [0, 2, 3], [1, 4, 7]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (((3, 4), [0, 3]), "between 0 and 2"),
+        (((3, 4), [-1]), "between 0 and 2"),
+        (((3, 4), None, [1, 1]), "must rise"),
+        (((3, 4), [2, 1]), "must rise"),
+        (((3, 4), [0.5]), "integers"),
+        (((3, 4), [[1]]), "integers"),
+        (((4,), [1]), "vector"),
+        (((2, 3, 4),), "matrix"),
+    ],
+)
+def test_bad_regions_are_named(arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Region(*arguments)
+
+
+def test_arrays_that_do_not_fit_are_named():
+    region, x = Region((3, 4), [1]), np.zeros((3, 4), "float32")
+    with pytest.raises(TypeError, match="int64"):
+        gather_region(np.zeros((3, 4), "int64"), region)
+    with pytest.raises(ValueError, match=r"\(4, 3\)"):
+        gather_region(np.zeros((4, 3)), region)
+    with pytest.raises(ValueError, match="contiguous"):
+        gather_region(np.zeros((4, 3)).T, region)
+    with pytest.raises(ValueError, match="float64"):
+        scatter_region(np.zeros((1, 4)), x, region)
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        scatter_region(np.zeros((1, 4), "float32"), x, region)
+    with pytest.raises(ValueError, match="region"):
+        sgd_step(np.zeros(3), np.zeros(3), None, lr=0.1, lazy=True)
+    with pytest.raises(ValueError, match="takes"):
+        adam_step(*np.zeros((4, 3, 4)), lr=0.1, beta1=0.9, beta2=0.9, epsilon=1.0, step=1,
+                  region=region)

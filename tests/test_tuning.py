@@ -1,0 +1,188 @@
+"""The sweep of rates: its scores, its record, and what it recommends."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from training_cases import CLASSES, SAMPLES, network, trainer
+
+from cydropout import Trainer, tuning
+from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.tuning import Candidate, Sweep, tune_rate
+
+sklearn = pytest.importorskip("sklearn.model_selection")
+OPTIONS = {"epochs": 2, "folds": 3, "seeds": (0, 5), "progress": False}
+RATES = [0.0, 0.5, 1.0]
+
+
+def sweep(data, rates=RATES, model=None, **more):
+    return tune_rate(
+        model or network(), "softmax_cross_entropy", "adam", *data, rates, **OPTIONS | more
+    )
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Run in this process, and write down which jobs were run."""
+    run = []
+
+    def _run(task, jobs, workers):
+        for job in jobs:
+            run.append(job)
+            yield job, task.score(job)
+
+    monkeypatch.setattr(tuning, "_run", _run)
+    return run
+
+
+def by_hand(data, rate, fold, seed):
+    split = sklearn.KFold(3, shuffle=True, random_state=0).split(data[0])
+    train, held = list(split)[fold]
+    rng = np.random.SeedSequence(seed, spawn_key=(fold,))
+    t = Trainer(network(rate), "softmax_cross_entropy", "adam", rng=rng)
+    t.fit(data[0][train], data[1][train], epochs=2, progress=False)
+    return t.evaluate(data[0][held], data[1][held])["accuracy"]
+
+
+def test_the_scores_are_those_of_the_runs_in_parallel_processes(data, tmp_path):
+    record = tmp_path / "sweep.jsonl"
+    found = sweep(data, workers=2, record=record)
+    assert [c.rates for c in found.candidates] == [{"rate": rate} for rate in RATES]
+    for candidate in found.candidates:
+        hand = [by_hand(data, candidate.rates["rate"], f, s) for f in range(3) for s in (0, 5)]
+        assert candidate.scores == pytest.approx(hand, abs=1e-12)
+        assert candidate.mean == pytest.approx(np.mean(hand))
+        assert candidate.spread == pytest.approx(np.std(hand, ddof=1))
+        assert candidate.error == pytest.approx(candidate.spread / math.sqrt(6))
+    lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 1 + 18 and lines[0]["rates"] == [{"rate": rate} for rate in RATES]
+    assert found.recommended.rates["rate"] != 1.0
+
+
+def test_the_workers_have_one_thread():
+    import threadpoolctl
+
+    before = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+    try:
+        tuning._start(None)
+        pools = threadpoolctl.threadpool_info()
+        assert all(p["num_threads"] == 1 for p in pools if p["user_api"] == "blas")
+    finally:
+        for pool, count in zip(threadpoolctl.threadpool_info(), before, strict=True):
+            if pool["user_api"] == "blas":
+                threadpoolctl.threadpool_limits(count, user_api="blas")
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(data, tmp_path, monkeypatch, here):
+    record = tmp_path / "sweep.jsonl"
+    whole = sweep(data)
+    jobs = list(here)
+    here.clear()
+    plain = tuning._run
+
+    def stops(task, jobs, workers):
+        for done, result in enumerate(plain(task, jobs, workers)):
+            if done == 7:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(tuning, "_run", stops)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(data, record=record)
+    monkeypatch.setattr(tuning, "_run", plain)
+    with record.open("a", encoding="utf-8") as file:
+        file.write('{"rates": {"ra')  # killed while it wrote
+    here.clear()
+    again = sweep(data, record=record)
+    assert here == jobs[7:] and again == whole
+    here.clear()
+    assert sweep(data, record=record) == whole and here == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 3}, {"seeds": (1,)}, {"rates": [0.1]}, {"metric": "loss"}, {"folds": 4}]
+)
+def test_a_record_of_another_sweep_is_refused(data, tmp_path, here, change):
+    record = tmp_path / "sweep.jsonl"
+    sweep(data, record=record)
+    before = record.read_bytes()
+    with pytest.raises(ValueError, match="another sweep"):
+        sweep(data, record=record, **change)
+    other = data[0].copy()
+    other[0, 0] += 1
+    with pytest.raises(ValueError, match="another sweep"):
+        sweep((other, data[1]), record=record)
+    assert record.read_bytes() == before
+    record.write_bytes(b"not json\n")
+    with pytest.raises(ValueError, match="no record of a sweep"):
+        sweep(data, record=record)
+
+
+def test_rates_per_layer_are_combined(data, here):
+    model = Sequential([Dropout(0.0), Dense(8), Dropout(0.5), Dense(CLASSES)])
+    grid = {"0.dropout": [0.0, 0.2], "2.dropout": [0.1, 0.3, 0.5]}
+    found = sweep(data, grid, model, seeds=(0,), metric="loss")
+    rates = [(c.rates["0.dropout"], c.rates["2.dropout"]) for c in found.candidates]
+    assert rates == [(a, b) for a in (0.0, 0.2) for b in (0.1, 0.3, 0.5)]
+    assert len({c.scores for c in found.candidates}) == 6
+    assert model.layers[2].rate == 0.5 and not model.parameters()
+
+
+def candidates():
+    return tuple(
+        Candidate({"a": a, "b": 0.5}, scores)
+        for a, scores in [(0.1, (0.7, 0.72)), (0.3, (0.9, 0.94)), (0.5, (0.9, 0.92))]
+    )
+
+
+def test_the_recommended_rate_has_the_best_mean_and_others_are_near_it():
+    found = Sweep("accuracy", candidates())
+    assert found.recommended.rates == {"a": 0.3, "b": 0.5}
+    assert [c.rates["a"] for c in found.near] == [0.3, 0.5]
+    assert Sweep("loss", candidates()).recommended.rates["a"] == 0.1
+    lines = found.table().splitlines()
+    assert len(lines) == 5 and lines[0] == "| a | b | accuracy | spread | |"
+    assert lines[3].endswith("| 0.9200 | 0.0283 | recommended |") and lines[4].endswith("near |")
+    assert Candidate({"a": 0.1}, (0.5,)).spread == 0.0
+
+
+def test_the_plot(tmp_path):
+    Sweep("accuracy", candidates()).plot(tmp_path / "sweep.png")
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_the_bar_counts_the_runs(data, here, capsys):
+    sweep(data, progress="rates")
+    shown = capsys.readouterr().err
+    assert "rates" in shown and "18/18" in shown and "runs" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rates": [0.5, 1.5]}, "1.5"),
+        ({"rates": []}, "at least one"),
+        ({"rates": [0.5, 0.5]}, "different"),
+        ({"rates": {"7.dropout": [0.5]}}, "7.dropout"),
+        ({"folds": 1}, "folds.*1"),
+        ({"folds": SAMPLES + 1}, "folds"),
+        ({"seeds": ()}, "seeds"),
+        ({"seeds": (1, 1)}, "seeds"),
+        ({"metric": "speed"}, "speed"),
+        ({"workers": 0}, "workers.*0"),
+        ({"epochs": 0}, "epochs.*0"),
+        ({"model": Sequential([Dense(3)])}, "no layer with a rate"),
+    ],
+)
+def test_errors(data, here, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        sweep(data, **{"record": tmp_path / "sweep", **change})
+    assert here == [] and list(tmp_path.iterdir()) == []
+
+
+def test_a_built_model_is_refused(data, here):
+    t = trainer()
+    t.evaluate(*data)
+    with pytest.raises(ValueError, match="not built"):
+        sweep(data, model=t.model)
