@@ -18,7 +18,7 @@ from suite.machine import cores
 from suite.pool import Pool
 
 BENCHES = ("rates", "sizes", "backward", "mask", "ready", "fused", "dtypes", "shared_axes",
-           "variants", "steps", "threads", "builds", "overhead", "memory")
+           "variants", "steps", "batchwise", "threads", "builds", "overhead", "memory")
 EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(24, 0.4, least=5)}
 
 
@@ -123,7 +123,7 @@ def main():
     print(report.summary(fields, results))
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
-        report.write_json(options.output, fields)
+        report.write_json(options.output, report.merged(options.output, fields))
         files = report.write_pages(options.output)
         print(f"\nwrote results.json, {', '.join(files)} to {options.output}")
 

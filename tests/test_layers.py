@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -66,6 +66,7 @@ from cydropout.layers import (
     Zoneout,
 )
 from cydropout.layers.base import in_order
+from cydropout.layers.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -473,6 +474,27 @@ def test_reentrant(row: Row) -> None:
         np.testing.assert_array_equal(backward(draw(y.shape, 9)), dx_alone)
     for parameter, expected in zip(layer.parameters(), total, strict=True):
         np.testing.assert_allclose(parameter.grad, expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_a_workspace_changes_nothing(row: Row, train: bool) -> None:
+    """Results that lie in arrays of the last step are those that lie in new ones."""
+    found, workspace = [], Workspace()
+    for room in (None, workspace):
+        layer = built(row)
+        for step in (1, 2):
+            ctx = training(step) if train else Context()
+            if room is not None:
+                room.release()
+            for parameter in layer.parameters():
+                parameter.zero_grad()
+            y, backward = layer.forward(draw(row.shape, step), replace(ctx, workspace=room))
+            dx = backward(draw(y.shape, 9))
+            arrays = [y, dx, *(parameter.grad for parameter in layer.parameters())]
+            found.append([array.copy() for array in arrays])
+    for with_room, without in zip(found[2:], found[:2], strict=True):
+        for one, other in zip(with_room, without, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -15,6 +15,11 @@ CONTENDERS = {
     "cydropout seed": ("cydropout", "seed"),
     "cydropout x86_64_v3": ("cydropout", "x86_64_v3"),
     "cydropout baseline": ("cydropout", "baseline"),
+    "cydropout, no dropout": ("cydropout", "nothing"),
+    "BatchwiseDropout": ("cydropout", "scattered"),
+    "BatchwiseDropout in blocks of 16": ("cydropout", "blocks"),
+    "BatchwiseDropout, a slice": ("cydropout", "slice"),
+    "BatchwiseDropout, a slice, lazy": ("cydropout", "slice, lazy"),
     "NumPy": ("numpy", ""),
     "NumPy threads": ("numpy", "threads"),
     "PyTorch": ("torch", ""),
@@ -28,7 +33,10 @@ CONTENDERS = {
     "scikit-learn": ("sklearn", ""),
 }
 #: These run only where a case names them.
-ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline", "scikit-learn")
+BATCHWISE = ("BatchwiseDropout", "BatchwiseDropout in blocks of 16", "BatchwiseDropout, a slice",
+             "BatchwiseDropout, a slice, lazy")
+ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline", "scikit-learn",
+              "cydropout, no dropout", *BATCHWISE)
 DEFAULT = tuple(name for name in CONTENDERS if name not in ON_REQUEST)
 
 

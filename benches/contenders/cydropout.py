@@ -1,16 +1,20 @@
 """This library, in one of its builds."""
 
+import contextlib
 import os
 
 import numpy as np
 
 from contenders import Base, variant_of
 
+#: What stands behind each hidden layer, by what the contender is told.
+NETS = {name: name for name in ("nothing", "scattered", "blocks", "slice", "slice, lazy")}
+
 
 class Contender(Base):
     def __init__(self, variant, threads):
         self.storage = "seed" if variant == "seed" else "bits"
-        if variant not in ("", "seed"):
+        if variant in ("x86_64_v3", "baseline"):
             os.environ["CYDROPOUT_ISA"] = variant
         import cydropout
         from cydropout.functional import bias_activation_dropout
@@ -19,8 +23,13 @@ class Contender(Base):
         self.package, self.fused_pass = cydropout, bias_activation_dropout
         self.inference_mask = inference_mask
         cydropout.set_num_threads(threads)
+        # As in a training step: products and kernels on one pool of threads.
+        self.pool = contextlib.ExitStack()
+        self.pool.enter_context(cydropout.functional.shared_threads())
+        self.net = NETS.get(variant, "Dropout")
         config = cydropout.show_config("dicts")
-        self.versions = (("cydropout", config["version"]), ("build", config["build"]))
+        self.versions = (("cydropout", config["version"]), ("build", config["build"]),
+                         ("BLAS kernels", config["BLAS kernels"]))
         self.stream = cydropout.MaskStream(0)
 
     def numpy(self, result):
@@ -90,7 +99,7 @@ class Contender(Base):
     def epoch(self, case, x, labels):
         from contenders.training import cydropout as training
 
-        return training.epoch(case, x, labels)
+        return training.epoch(case, x, labels, self.net)
 
     def characters(self, case, x, labels):
         from contenders.training import cydropout as training

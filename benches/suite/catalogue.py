@@ -32,7 +32,7 @@ class Variant:
 
 
 SRIVASTAVA = "Srivastava et al. 2014"
-COPIES = 2.6  # 1.3 for each of the two passes
+COPIES = 1.3
 
 VARIANTS = {
     "Dropout": Variant(

@@ -5,14 +5,14 @@ from suite.tables import number
 
 HEAD = """# Every variant
 
-Made by `python benches/run.py --full --only variants --output benches/variants`, never by hand.
+Made by `python benches/run.py --full --only variants --output benches`, never by hand.
 Here m is the mask, p the rate, q = 1 - p, and s the logistic function. The names are those of
 layers in `cydropout.layers`; of training, `cydropout.losses`, `cydropout.predict_mc`,
 `cydropout.schedules` with the callback `RateSchedule`, and `cydropout.estimators`. Docstrings have
-the whole formula, shapes and errors; [the gallery](../../examples/gallery.png) shows the masks.
+the whole formula, shapes and errors; [the gallery](../examples/gallery.png) shows the masks.
 
-One call is forward and backward, through the layer. *Copies* is its time over that of one scale
-copy `y = c x` of an array of x's size, of which a pass in each direction needs two; *faster* is the
+One call is forward and backward, through the layer. *Copies* is its time over that of two scale
+copies, `y = c x` and `dx = c dy`, between four arrays of x's size; *faster* is the
 time of the fastest peer that has the variant (PyTorch, eager or compiled, JAX, TensorFlow with
 Keras), its own layer or the formula in its operations, over ours. Targets stand in brackets.
 {machine}

@@ -1,6 +1,9 @@
 """Pictures of outcomes, where matplotlib is installed."""
 
 import math
+from itertools import pairwise
+
+from contenders import BATCHWISE
 
 BAR = "#4878a8"
 OURS = "#c8553d"
@@ -23,6 +26,10 @@ def draw(results, directory):
             name = f"sizes-{str(rate).replace('.', '')}.png"
             _against_size(plt, chosen, directory / name)
             made.append((name, f"time per element against size, rate {rate:g}"))
+    chosen = [o for o in results.get("batchwise", []) if len(o.case.hidden) == 3]
+    if len(chosen) > 2:
+        _against_rate(plt, sorted(chosen, key=lambda o: o.case.rate), directory / "batchwise.png")
+        made.append(("batchwise.png", "time of a training epoch against the rate"))
     for bench, operation, name, caption in (
         ("rates", "forward", "forward.png", "forward, rate 0.5, 1 Mi elements of float32"),
         ("backward", "forward_backward", "backward.png",
@@ -59,6 +66,37 @@ def _against_size(plt, outcomes, path):
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _against_rate(plt, outcomes, path):
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    rates = [o.case.rate for o in outcomes]
+    whole = [o.find("cydropout, no dropout").median for o in outcomes]
+    for name in ("cydropout", *BATCHWISE):
+        found = [o.find(name).median / w for o, w in zip(outcomes, whole, strict=True)]
+        axes.plot(rates, found, marker="o", markersize=4,
+                  label="Dropout" if name == "cydropout" else name)
+    axes.plot(rates, [_ideal(outcomes[0].case, rate) for rate in rates], color=LIMIT,
+              linestyle="--", label="ideal: the products that are left")
+    axes.axhline(1, color=LIMIT, linewidth=0.8)
+    axes.set(xlabel="rate", ylabel="time over that without dropout", ylim=(0, None),
+             title="-".join(map(str, (outcomes[0].case.shape[1], *outcomes[0].case.hidden, 10))))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _ideal(case, rate):
+    """Return the share of the products that is left: between two dropped layers, q squared."""
+    sizes = [case.shape[1], *case.hidden, 10]
+    kept = [1, *(1 - rate for _ in case.hidden), 1]
+    left = whole = 0
+    for i, (m, n) in enumerate(pairwise(sizes)):
+        products = 3 if i else 2  # the input needs no gradient
+        whole += products * m * n
+        left += products * m * n * kept[i] * kept[i + 1]
+    return left / whole
 
 
 def _bars(plt, outcome, caption, path):

@@ -54,6 +54,26 @@ def summary(fields, results):
     return "\n\n".join(parts)
 
 
+def merged(directory, fields):
+    """Return the fields of a run with the benches of the last one that it did not repeat."""
+    path = directory / "results.json"
+    dates = dict.fromkeys(fields["benches"], fields["date"])
+    if not path.is_file():
+        return fields | {"dates": dates}
+    old = json.loads(path.read_text())
+    same = all(old[key] == fields[key] for key in ("cpu", "cores", "threads", "full"))
+    if not same:
+        return fields | {"dates": dates}
+    before = old.get("dates") or dict.fromkeys(old["benches"], old["date"])
+    kept = {name: found for name, found in old["benches"].items() if name not in dates}
+    return fields | {
+        "benches": kept | fields["benches"],
+        "dates": {name: before[name] for name in kept} | dates,
+        "versions": dict(old["versions"]) | dict(fields["versions"]),
+        "seconds": fields["seconds"] if not kept else old["seconds"] + fields["seconds"],
+    }
+
+
 def write_json(directory, fields):
     """Write results.json, a line for each case."""
     text = json.dumps({k: v for k, v in fields.items() if k != "benches"})[:-1]
@@ -74,6 +94,8 @@ def write_pages(directory):
     parts += [f"![{caption}]({name})" for name, caption in pictures]
     for name, found in results.items():
         parts.append(f"## {importlib.import_module(f'bench_{name}').__doc__.splitlines()[0]}")
+        if (day := fields.get("dates", {}).get(name, fields["date"])) != fields["date"]:
+            parts.append(f"Measured on {day}.")
         for first in range(0, len(found), COLUMNS):
             parts.append(tables.matrix(found[first : first + COLUMNS], CONTENDERS))
         left_out = {name: why for o in found for name, why in o.left_out.items()}

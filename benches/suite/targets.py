@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from contenders import BATCHWISE
+
 
 @dataclasses.dataclass
 class Target:
@@ -89,13 +91,58 @@ def growth(results):
     return lines
 
 
+#: Of an epoch over that of the fastest peer, by the hidden layers.
+PEERS = {(512,): 0.6, (1024, 1024, 1024): 0.85}
+#: Beyond the products and Adam's pass, at batch 128.
+OVERHEAD = 1.2
+#: Of an epoch with batchwise dropout over one without dropout, at rate .5.
+SMALLER = {(512,): 0.8, (1024, 1024, 1024): 0.5, (8192, 8192): 0.4}
+
+
+def steps(results):
+    """Return a table of the training epochs, each beside its target."""
+    lines = []
+    found = results.get("steps", [])
+    for outcome in (o for o in found if o.case.operation == "epoch" and o.find("cydropout")):
+        ours, net = outcome.find("cydropout").median, _net(outcome.case)
+        if peers := outcome.peers():
+            lines.append(_line(f"{net}, over {peers[0].contender}", ours / peers[0].median,
+                               PEERS[outcome.case.hidden]))
+        bare = [o.find("cydropout") for o in found if o.case.operation == "products"
+                and (o.case.hidden, o.case.batch) == (outcome.case.hidden, outcome.case.batch)]
+        if bare and outcome.case.batch == 128:
+            lines.append(_line(f"{net}, over its products and Adam's pass",
+                               ours / bare[0].median, OVERHEAD))
+    for outcome in results.get("batchwise", []):
+        whole, dropout = outcome.find("cydropout, no dropout"), outcome.find("cydropout")
+        for entry in outcome.entries:
+            if outcome.case.rate != 0.5 or entry.contender not in BATCHWISE:
+                continue
+            text = f"{_net(outcome.case)}, {entry.contender}, over"
+            lines.append(_line(f"{text} no dropout", entry.median / whole.median,
+                               SMALLER[outcome.case.hidden]))
+            lines.append(_line(f"{text} `Dropout`", entry.median / dropout.median, 1))
+    if not lines:
+        return ""
+    return "\n".join(["| a training epoch | ratio | at most | met |", "|---|---|---|---|", *lines])
+
+
+def _net(case):
+    return f"{'-'.join(map(str, (case.shape[1], *case.hidden, 10)))}, batch {case.batch}"
+
+
+def _line(text, ratio, most):
+    return f"| {text} | {ratio:.2f} | {most:g} | {'yes' if ratio <= most else '**no**'} |"
+
+
 def table(results):
     """Return the targets as a Markdown table, for the benches that ran."""
     rows = [_judge(target, results.get(target.bench, [])) for target in TARGETS]
     rows = [row for row in rows if row]
     if not rows:
-        return ""
+        return steps(results)
     lines = ["| float32, all threads | to the limit | faster than the fastest peer | met |",
              "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", *growth(results)]).rstrip()
+    lines = "\n".join([*lines, "", *growth(results)]).rstrip()
+    return "\n\n".join(filter(None, (lines, steps(results))))

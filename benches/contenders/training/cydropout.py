@@ -1,19 +1,30 @@
 """This library: `Trainer.fit`."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 
 from cydropout import Trainer, predict_mc
 from cydropout.functional import adam_step
-from cydropout.layers import LSTM, Dense, Dropout, Embedding, ReLU, Sequential
+from cydropout.layers import LSTM, BatchwiseDropout, Dense, Dropout, Embedding, ReLU, Sequential
+
+#: What stands behind each hidden layer.
+NOISE = {
+    "nothing": None,
+    "Dropout": Dropout,
+    "scattered": BatchwiseDropout,
+    "blocks": partial(BatchwiseDropout, block=16),
+    "slice": partial(BatchwiseDropout, layout="slice"),
+    "slice, lazy": partial(BatchwiseDropout, layout="slice", lazy=True),
+}
 
 
-def network(hidden, rate):
+def network(hidden, rate, noise=Dropout):
     layers = []
     for units in hidden:
         layers += [Dense(units, init="he"), ReLU()]
-        layers += [Dropout(rate)] if rate else []
+        layers += [noise(rate)] if noise and rate else []
     return Sequential([*layers, Dense(10)])
 
 
@@ -30,14 +41,17 @@ def monte_carlo(case, stream, x):
 
 
 def characters(case, x, labels):
-    return epoch(case, x, labels, Sequential([
+    return _epoch(case, x, labels, Sequential([
         Embedding(case.vocabulary, 64), LSTM(case.hidden[0], dropout=case.rate, dropout_per="step"),
         Dropout(case.rate), Dense(case.vocabulary),
     ]))
 
 
-def epoch(case, x, labels, model=None):
-    model = model or network(case.hidden, case.rate)
+def epoch(case, x, labels, noise="Dropout"):
+    return _epoch(case, x, labels, network(case.hidden, case.rate, NOISE[noise]))
+
+
+def _epoch(case, x, labels, model):
     trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
 
     def run():
@@ -51,11 +65,12 @@ def products(case, x, labels):
     """Return a run of what a step cannot do without: the products, and Adam's pass."""
     sizes = [case.shape[1], *case.hidden, 10]
     rng = np.random.default_rng(0)
-    weights = [rng.standard_normal((m, n), "f4") for m, n in itertools.pairwise(sizes)]
+    weights = [
+        rng.standard_normal((m, n), "f4") / np.float32(m) for m, n in itertools.pairwise(sizes)]
     states = [[np.zeros_like(w) for _ in range(3)] for w in weights]
-    units = [np.empty((case.batch, n), "f4") for n in sizes]
-    slopes = [np.empty_like(u) for u in units]
-    settings = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "step": 1}
+    units = [np.ones((case.batch, n), "f4") for n in sizes]
+    slopes = [np.ones_like(u) for u in units]
+    settings = {"lr": 1e-9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "step": 1}
 
     def run():
         for start in range(0, len(x) - case.batch + 1, case.batch):
@@ -67,7 +82,7 @@ def products(case, x, labels):
                 if i:
                     np.matmul(slopes[i + 1], weights[i].T, out=slopes[i])
             for w, state in zip(weights, states, strict=True):
-                adam_step(w, *state, **settings, num_threads=1)
+                adam_step(w, *state, **settings)
         return 0.0
 
     return run

@@ -4,6 +4,7 @@ import numpy as np
 
 from cydropout import functional, layers, losses
 from cydropout.layers import Context
+from cydropout.layers.workspace import Workspace
 from suite.variants import UNITS, WORDS
 
 
@@ -31,9 +32,10 @@ def _built(make):
         layer.build(x.shape[1:] if x.dtype.kind == "f" else (), 0, weight.dtype)
         parameter = layer.parameters()[0]
         np.copyto(parameter.value, weight)
-        ctx = Context(training=True, stream=stream, num_threads=None)
+        ctx = Context(training=True, stream=stream, num_threads=None, workspace=Workspace())
 
         def run():
+            ctx.workspace.release()
             y, backward = layer.forward(x, ctx)
             parameter.zero_grad()
             dx = backward(dy)
@@ -48,9 +50,11 @@ def _passed(make):
     """Return the variant of a layer as a step runs it."""
 
     def variant(case, stream, x, dy):
-        layer, ctx = make(case), Context(training=True, stream=stream, num_threads=None)
+        layer = make(case)
+        ctx = Context(training=True, stream=stream, num_threads=None, workspace=Workspace())
 
         def run():
+            ctx.workspace.release()
             y, backward = layer.forward(x, ctx)
             return y, backward(dy)
 

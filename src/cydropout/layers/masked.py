@@ -65,6 +65,7 @@ class MaskedLayer(NoisyLayer):
     """
 
     one_rate: ClassVar[bool] = True
+    keeps_shape: ClassVar[bool] = True
 
     def __init__(self, rate: Any, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -100,7 +101,7 @@ class MaskedLayer(NoisyLayer):
         """
         x = as_float(x, self.path)
         used = self.used_mask(x.shape, ctx, mask)
-        if ctx.workspace is None or not ctx.training:
+        if ctx.workspace is None or not ctx.training or not self.keeps_shape:
             y = used.apply(x, num_threads=ctx.num_threads)
             return y, partial(used.backward, num_threads=ctx.num_threads)
         y = used.apply(x, out=ctx.room(x.shape, x.dtype), num_threads=ctx.num_threads)

@@ -38,6 +38,8 @@ class PatchDropout(MaskedLayer):
     patch dropout", WACV 2023.
     """
 
+    keeps_shape = False
+
     def __init__(self, rate: float, *, prefix: int = 0, name: str | None = None) -> None:
         super().__init__(rate, name=name)
         self.prefix = operator.index(prefix)
