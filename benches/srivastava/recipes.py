@@ -77,7 +77,6 @@ def connect(hidden):
 
 
 adam = partial(optimizers.Adam, 0.001)
-momentum = partial(optimizers.SGD, 0.05, momentum=0.95)
 dropout = partial(net, noise=Dropout, visible=0.2, rate=0.5)
 batchwise = partial(net, noise=BatchwiseDropout, visible=0.2, rate=0.5, max_norm=2.0)
 two, three = (800, 800), (1024, 1024, 1024)
@@ -85,8 +84,8 @@ two, three = (800, 800), (1024, 1024, 1024)
 RECIPES = {
     "plain": Recipe("no noise; Adam 0.001", two, net, adam, 50),
     "dropout": Recipe("Dropout .2 and .5; Adam 0.001", three, dropout, adam, 100),
-    "max-norm": Recipe("Dropout .2 and .5, c = 2; SGD 0.05, momentum .95", three,
-                       partial(dropout, max_norm=2.0), momentum, 120),
+    "max-norm": Recipe("Dropout .2 and .5, c = 2; Adam 0.001", three,
+                       partial(dropout, max_norm=2.0), adam, 120),
     "batchwise": Recipe("BatchwiseDropout .2 and .5, c = 2; Adam 0.001", three, batchwise, adam,
                         100),
     "hidden": Recipe("Dropout .5, none of the input; Adam 0.001", two,

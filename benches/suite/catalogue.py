@@ -98,7 +98,7 @@ VARIANTS = {
         "sequence", "c = f c' + i m g / q", "Semeniuta et al. 2016", (1024, 1024), check="gated",
         peer=3),
     "Zoneout": Variant(
-        "sequence", "h = m h' + (1 - m) h~", "Krueger et al. 2017", (1024, 1024), check="zoneout",
+        "sequence", "h = (1 - m) h' + m h~", "Krueger et al. 2017", (1024, 1024), check="zoneout",
         peer=3),
     "EmbeddingDropout": Variant(
         "sequence", "y = m_w W_w / q, m for each word w", "Gal & Ghahramani 2016", (64, 128, 128),

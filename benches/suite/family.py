@@ -48,5 +48,7 @@ def page(outcomes, fields):
     found = {outcome.case.variant: outcome for outcome in outcomes}
     machine = f"{fields['cpu']}, {fields['threads']} threads, {fields['date']}."
     rows = [_row(name, variant, found.get(name)) for name, variant in VARIANTS.items()]
-    rows += [["training", name, *text, "", "", "", "", ""] for name, text in SETTINGS.items()]
-    return HEAD.format(machine=machine) + "\n".join(f"| {' | '.join(r)} |" for r in rows) + "\n"
+    rows += [["training", name, *text, *[""] * 4, "a setting"] for name, text in SETTINGS.items()]
+    # A bar within a formula would end its cell.
+    lines = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    return HEAD.format(machine=machine) + "\n".join(f"| {line} |" for line in lines) + "\n"

@@ -7,10 +7,11 @@ import time
 import numpy as np
 
 from contenders import DEFAULT
-from suite.case import BYTES_PER_ELEMENT, Case
+from suite.case import BYTES_PER_ELEMENT, SECONDS_PER_EPOCH, Case
 
 WARM = 0.003  # seconds before a turn for the caches to fill: others had them since the last one
 REST = 0.01  # seconds for the last contender's threads to fall asleep
+LONG_REST = 0.1  # the same where they belong to BLAS, which keeps them awake for longer
 BATCH = 1e-4  # seconds a timed loop lasts at least
 LARGE = 2**28  # bytes from which arrays are made anew for each turn, so that all fit into memory
 
@@ -107,7 +108,7 @@ class _Runner:
     def turn(self):
         if self.large:
             self._ask(checked=True)
-        time.sleep(REST)
+        time.sleep(LONG_REST if self.case.unit == SECONDS_PER_EPOCH else REST)
         answer = self.process.ask("turn", slot=self.slot, calls=self.calls, runs=self.runs,
                                   warm=WARM if self.seconds < 0.1 else 0)
         if self.large:

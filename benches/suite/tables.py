@@ -119,7 +119,7 @@ def from_json(fields):
     """Return the Outcome that `as_json` described; of the samples only the median is left."""
     case = Case.from_json({name: fields[name] for name in (
         "operation", "shape", "dtype", "rate", "per_neuron", "shared_axes", "unit", "threads",
-        "variant", "hidden", "batch")})
+        "variant", "hidden", "batch") if name in fields})
     entries = [Entry(e["contender"], e["operation"], e["threads"], [e["median"]])
                for e in fields["entries"]]
     return Outcome(case, entries, fields["left_out"])
