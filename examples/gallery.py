@@ -74,7 +74,7 @@ def depth():
     """Return which of 32 layers run in each of 32 passes, dropped more often towards the end."""
     stream, rates = MaskStream(3), layers.depth_rates(SIDE, 0.5)
     ctx = Context(training=True, stream=stream)
-    return np.array([[layers.StochasticDepth(rate, mode="batch").forward(
+    return np.array([[layers.StochasticDepth(rate, per="batch").forward(
         np.ones((1, 1), np.float32), ctx)[0].item() > 0 for rate in rates] for _ in range(SIDE)])
 
 
@@ -124,7 +124,7 @@ PICTURES = {
     "BatchwiseDropout": lambda: passed(layers.BatchwiseDropout(0.4), ROWS),
     "DropConnect": lambda: weights(layers.DropConnect(SIDE, 0.4, bias=False)),
     "DropConnect per sample": lambda: weights(
-        layers.DropConnect(SIDE, 0.4, mode="sample", bias=False)),
+        layers.DropConnect(SIDE, 0.4, per="sample", bias=False)),
     "WeightDropout": lambda: weights(
         layers.WeightDropout(layers.Dense(SIDE, bias=False), 0.4)),
     "LockedDropout": lambda: passed(layers.LockedDropout(0.4), ROWS[None])[0],

@@ -128,7 +128,7 @@ def test_the_page_of_variants_has_a_row_for_each(load):
 
 def test_an_epoch_that_learns_nothing_is_refused(load):
     check, case = load("suite.check"), load("suite.case").Case
-    case = case("epoch", (256, 20), unit="s/epoch", hidden=(8,), batch=32, limit=False)
+    case = case("epoch", (256, 20), unit="s/epoch", hidden=(8,), batch=8, limit=False)
     x, labels = check.inputs(case)
     run = load("contenders.cydropout").Contender("", 1).epoch(case, x, labels)
     for _ in range(30):

@@ -24,25 +24,25 @@ def built(*args, dtype="float64", inputs=6, **options):
 def test_one_sample_is_the_same_in_both_modes():
     x = np.random.default_rng(0).standard_normal((1, 6))
     passes = []
-    for mode in ("batch", "sample"):
-        layer = built(5, 0.5, mode=mode, drop_bias=True, activation="tanh")
+    for per in ("batch", "sample"):
+        layer = built(5, 0.5, per=per, drop_bias=True, activation="tanh")
         y, backward = layer.forward(x, training())
         passes.append([y, backward(np.cos(y)), *(p.grad for p in layer.parameters())])
     for a, b in zip(*passes, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("mode", ["batch", "sample"])
-def test_the_mask_is_the_same_in_float32_and_float64(mode):
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_the_mask_is_the_same_in_float32_and_float64(per):
     held = []
     for dtype in ("float32", "float64"):
-        masks, layer = {}, built(33, 0.3, mode=mode, drop_bias=True, dtype=dtype)
+        masks, layer = {}, built(33, 0.3, per=per, drop_bias=True, dtype=dtype)
         x = np.random.default_rng(0).standard_normal((4, 6)).astype(dtype)
         y, _ = layer.forward(x, Context(training=True, stream=MaskStream(1), masks=masks))
         held.append((masks[layer]["weight"].keep, masks[layer]["bias"].keep, y))
     for a, b in zip(*held, strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
-    lead = (4,) if mode == "sample" else ()
+    lead = (4,) if per == "sample" else ()
     keep = reference.keep(MaskStream(1).key, 0, (*lead, 6, 33), 0.3)
     np.testing.assert_array_equal(held[0][0], keep)
     np.testing.assert_array_equal(
@@ -51,10 +51,10 @@ def test_the_mask_is_the_same_in_float32_and_float64(mode):
 
 
 @pytest.mark.parametrize("drop_bias", [False, True])
-@pytest.mark.parametrize("mode", ["batch", "sample"])
-def test_pytorch_gives_the_same(mode, drop_bias):
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_pytorch_gives_the_same(per, drop_bias):
     torch = pytest.importorskip("torch")
-    masks, layer = {}, built(33, 0.5, mode=mode, drop_bias=drop_bias, activation="relu")
+    masks, layer = {}, built(33, 0.5, per=per, drop_bias=drop_bias, activation="relu")
     x = np.random.default_rng(0).standard_normal((7, 6))
     y, backward = layer.forward(x, Context(training=True, stream=MaskStream(1), masks=masks))
     dx = backward(np.cos(y))
@@ -62,7 +62,7 @@ def test_pytorch_gives_the_same(mode, drop_bias):
                   for a in (x, *(p.value for p in layer.parameters())))
     kept = {name: torch.tensor(mask.keep * 2.0) for name, mask in masks[layer].items()}
     shift = tb * kept["bias"] if drop_bias else tb
-    equation = "ni,nij->nj" if mode == "sample" else "ni,ij->nj"
+    equation = "ni,nij->nj" if per == "sample" else "ni,ij->nj"
     ty = torch.relu(torch.einsum(equation, tx, tw * kept["weight"]) + shift)
     ty.backward(torch.tensor(np.cos(y)))
     expected = (ty.detach(), tx.grad, tw.grad, tb.grad)
@@ -71,11 +71,11 @@ def test_pytorch_gives_the_same(mode, drop_bias):
         np.testing.assert_allclose(a, b.numpy(), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("mode", ["batch", "sample"])
-def test_rate_0_is_dense_and_rate_1_the_bias(mode):
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_rate_0_is_dense_and_rate_1_the_bias(per):
     x = np.random.default_rng(0).standard_normal((4, 6))
     stream = MaskStream(5)
-    layer = built(5, 0.0, mode=mode, drop_bias=True, activation="tanh")
+    layer = built(5, 0.0, per=per, drop_bias=True, activation="tanh")
     dense = Dense(5, activation="tanh")
     dense.build((6,), rng=0, dtype="float64")
     dense.load_state_dict(layer.state_dict())
@@ -94,9 +94,9 @@ def test_rate_0_is_dense_and_rate_1_the_bias(mode):
     assert not layer.forward(x, Context(training=True, stream=stream))[0].any()
 
 
-@pytest.mark.parametrize("mode", ["batch", "sample"])
-def test_masks_can_be_had_and_brought(mode):
-    layer, masks, stream = built(5, 0.4, mode=mode, drop_bias=True), {}, MaskStream(5)
+@pytest.mark.parametrize("per", ["batch", "sample"])
+def test_masks_can_be_had_and_brought(per):
+    layer, masks, stream = built(5, 0.4, per=per, drop_bias=True), {}, MaskStream(5)
     x = np.random.default_rng(0).standard_normal((4, 6))
     ctx = Context(training=True, stream=stream, masks=masks)
     y, backward = layer.forward(x, ctx)
@@ -106,29 +106,29 @@ def test_masks_can_be_had_and_brought(mode):
     bools = {name: mask.keep for name, mask in masks[layer].items()}
     for again, back in (
         layer.forward(x, ctx),
-        layer.forward(x, training(9), masks=masks[layer]),
-        layer.forward(x, training(9), masks=bools),
+        layer.forward(x, training(9), mask=masks[layer]),
+        layer.forward(x, training(9), mask=bools),
     ):
         assert again.tobytes() == y.tobytes() and back(y).tobytes() == dx.tobytes()
     assert stream.next_draw == 2
-    layer.forward(x, Context(training=True, stream=stream), masks={"bias": bools["bias"]})
+    layer.forward(x, Context(training=True, stream=stream), mask={"bias": bools["bias"]})
     assert stream.next_draw == 3
     for wrong, named in (({"bias": bools["bias"][..., :-1]}, "4"), ({"kernel": bools}, "kernel")):
         with pytest.raises(ValueError, match=named):
-            layer.forward(x, Context(training=True, stream=stream), masks=wrong)
+            layer.forward(x, Context(training=True, stream=stream), mask=wrong)
     assert stream.next_draw == 3
 
 
 def test_without_an_input_gradient():
-    layer, x = built(5, 0.5, mode="sample"), np.ones((4, 6))
+    layer, x = built(5, 0.5, per="sample"), np.ones((4, 6))
     whole = layer.forward(x, training())
     whole[1](np.ones((4, 5)))
     expected = layer.parameters()[0].grad.copy()
     for inference in ("mean", "gaussian"):
-        layer = built(5, 0.5, mode="sample", inference=inference, activation="relu")
+        layer = built(5, 0.5, per="sample", inference=inference, activation="relu")
         ctx = Context(input_gradient=False)
         assert layer.forward(x, ctx)[1](np.ones((4, 5))).size == 0
-    layer = built(5, 0.5, mode="sample")
+    layer = built(5, 0.5, per="sample")
     ctx = Context(training=True, stream=MaskStream.from_state(11, 0), input_gradient=False)
     assert layer.forward(x, ctx)[1](np.ones((4, 5))).size == 0
     np.testing.assert_array_equal(layer.parameters()[0].grad, expected)
@@ -137,7 +137,7 @@ def test_without_an_input_gradient():
 @pytest.mark.parametrize(
     "options, error, named",
     [
-        ({"mode": "row"}, ValueError, "'row'"),
+        ({"per": "row"}, ValueError, "'row'"),
         ({"inference": "median"}, ValueError, "'median'"),
         ({"samples": 0}, ValueError, "0"),
         ({"samples": True}, ValueError, "True"),
@@ -155,8 +155,8 @@ def test_bad_settings_are_named(options, error, named):
 
 
 def test_bits_are_kept_for_a_batch_and_drawn_again_for_samples():
-    for mode, storage, nbytes in (("batch", None, 4), ("sample", None, 0), ("sample", "bits", 12)):
-        layer, masks = built(5, 0.5, mode=mode, storage=storage), {}
+    for per, storage, nbytes in (("batch", None, 4), ("sample", None, 0), ("sample", "bits", 12)):
+        layer, masks = built(5, 0.5, per=per, storage=storage), {}
         layer.forward(np.ones((3, 6)), Context(training=True, stream=MaskStream(0), masks=masks))
         assert masks[layer]["weight"].nbytes == nbytes
 
@@ -172,7 +172,7 @@ def test_bad_rates_change_nothing():
 @pytest.mark.parametrize("drop_bias", [False, True])
 def test_the_matched_moments_are_those_of_many_masks(drop_bias):
     rate, count = 0.3, 10_000
-    layer = built(5, rate, mode="sample", drop_bias=drop_bias)
+    layer = built(5, rate, per="sample", drop_bias=drop_bias)
     weight, bias = (p.value for p in layer.parameters())
     row = np.random.default_rng(1).standard_normal(6)
     y, _ = layer.forward(np.tile(row, (count, 1)), training())
@@ -187,7 +187,7 @@ def test_the_matched_moments_are_those_of_many_masks(drop_bias):
 def test_gaussian_inference_is_the_mean_over_masks(activation):
     """Of a wide sum, which is nearly normal: beside five standard errors, 1 % of its spread."""
     count, inputs = 10_000, 60
-    layer = built(4, 0.5, mode="sample", activation=activation, inference="gaussian",
+    layer = built(4, 0.5, per="sample", activation=activation, inference="gaussian",
                   inputs=inputs)
     row = np.random.default_rng(1).standard_normal(inputs)
     y, _ = layer.forward(np.tile(row, (count, 1)), training())
@@ -243,7 +243,7 @@ def test_an_input_of_zeros_has_a_finite_gradient():
 
 
 def test_it_trains_in_a_sequential():
-    model = Sequential([DropConnect(40, 0.5, mode="sample", activation="relu", init="he"),
+    model = Sequential([DropConnect(40, 0.5, per="sample", activation="relu", init="he"),
                         DropConnect(1, 0.2)])
     model.build((6,), rng=0)
     rng, stream = np.random.default_rng(0), MaskStream(0)

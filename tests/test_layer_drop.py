@@ -103,10 +103,10 @@ def test_what_does_not_fit_is_named(call, error, named):
         call()
 
 
-@pytest.mark.parametrize("mode, decisions", [("sample", 5), ("batch", 1)])
-def test_stochastic_depth_zeroes_by_sample_or_by_batch(mode, decisions):
+@pytest.mark.parametrize("per, decisions", [("sample", 5), ("batch", 1)])
+def test_stochastic_depth_zeroes_by_sample_or_by_batch(per, decisions):
     """The formula, b x / (1 - rate), and both ways to the whole block: dropped or scaled."""
-    layer, stream = StochasticDepth(0.3, mode=mode), MaskStream(4)
+    layer, stream = StochasticDepth(0.3, per=per), MaskStream(4)
     x, seen = np.random.default_rng(0).standard_normal((5, 3, 2)), set()
     for draw in range(12):
         b = MaskStream.from_state(stream.key, draw).draw((decisions,), 0.3)
@@ -116,4 +116,4 @@ def test_stochastic_depth_zeroes_by_sample_or_by_batch(mode, decisions):
         np.testing.assert_array_equal(backward(x), want)
         assert b.scale == pytest.approx(1 / 0.7)
         seen.add(int(b.keep.sum()))
-    assert seen == {0, 1} if mode == "batch" else len(seen) > 2
+    assert seen == {0, 1} if per == "batch" else len(seen) > 2

@@ -139,7 +139,7 @@ ROWS = {
         lambda: SpatialDropout3D(0.4, storage="seed"), (6, 7, 2, 3, 2), True, True
     ),
     "StochasticDepth": Row(lambda: StochasticDepth(0.4), (9, 2, 3), True, True),
-    "StochasticDepth-batch": Row(lambda: StochasticDepth(0.5, mode="batch"), (3, 4), True, True),
+    "StochasticDepth-batch": Row(lambda: StochasticDepth(0.5, per="batch"), (3, 4), True, True),
     "ConcreteDropout": Row(
         lambda: ConcreteDropout(Dense(3, activation="tanh"), 0.3), (4, 5), False, True, False
     ),
@@ -164,16 +164,16 @@ ROWS = {
     "DropConnect-0": Row(lambda: DropConnect(3, 0.0), (4, 5), keeps_dtype=False),
     "DropConnect-1": Row(lambda: DropConnect(3, 1.0), (4, 5), keeps_dtype=False),
     "DropConnect-no-bias": Row(
-        lambda: DropConnect(3, 0.5, bias=False, mode="sample"), (4, 5), True, True, False
+        lambda: DropConnect(3, 0.5, bias=False, per="sample"), (4, 5), True, True, False
     ),
     "DropConnect-bias": Row(
         lambda: DropConnect(3, 0.4, drop_bias=True, storage="bits"), (4, 5), False, True, False
     ),
     "DropConnect-sample": Row(
-        lambda: DropConnect(3, 0.5, mode="sample", activation="tanh"), (4, 5), False, True, False
+        lambda: DropConnect(3, 0.5, per="sample", activation="tanh"), (4, 5), False, True, False
     ),
     "DropConnect-sample-bias": Row(
-        lambda: DropConnect(33, 0.4, mode="sample", drop_bias=True, storage="bits"),
+        lambda: DropConnect(33, 0.4, per="sample", drop_bias=True, storage="bits"),
         (2, 3, 2), False, True, False,
     ),
     "DropConnect-gaussian-relu": Row(
@@ -238,7 +238,7 @@ ROWS = {
         lambda: Residual(LayerNorm(), Dense(5), Dropout(0.3), rate=0.4), (4, 5), False, True, False
     ),
     "Residual-batch": Row(
-        lambda: Residual(Dense(5, bias=False), rate=0.4, mode="batch"), (4, 5), True, True, False
+        lambda: Residual(Dense(5, bias=False), rate=0.4, per="batch"), (4, 5), True, True, False
     ),
     "Residual-nested": Row(
         lambda: Residual(Residual(Dense(5)), Sequential([Tanh(), Dense(5)])), (2, 3, 5),

@@ -159,3 +159,25 @@ def test_kept_rates_take_little_memory_and_cannot_be_changed():
             mask.rate.flags.writeable = True
     small[0] = 0.9
     assert masks[0].rate[0] == 0.1 and stream.draw((2, 64), small).rate[0] == 0.9
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.3])
+def test_elements_draws_and_streams_are_independent(rate):
+    """Of pairs that should not know each other, q**2 are both kept, within five deviations."""
+    count, q = 2**18, 1 - rate
+    streams = [MaskStream(1), MaskStream(2)]
+    first, second = (streams[0].draw((count,), rate).keep for _ in range(2))
+    other = streams[1].draw((count,), rate).keep
+    pairs = [(first[:-lag], first[lag:]) for lag in (1, 2, 31, 32, 128, 2048)]
+    for a, b in [*pairs, (first, second), (first, other), (second, other)]:
+        both = (a & b).mean()
+        assert abs(both - q * q) < 5 * np.sqrt(q * q * (1 - q * q) / a.size)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.1])
+def test_sqrt_scaling_keeps_the_second_moment(rate):
+    x = np.random.default_rng(0).standard_normal(2**18)
+    y = MaskStream(4).draw(x.shape, rate, scaling="sqrt").apply(x)
+    # y**2 has the mean of x**2, and the variance (3 / q - 1) of a normal x.
+    deviation = np.sqrt((3 / (1 - rate) - 1) / x.size)
+    assert abs((y * y).mean() - 1) < 5 * deviation

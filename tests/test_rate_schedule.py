@@ -12,6 +12,7 @@ from cydropout.layers import (
     CutoutDropout,
     Dense,
     Dropout,
+    FeatureDropout,
     GaussianDropout,
     Layer,
     ReLU,
@@ -192,6 +193,9 @@ def test_nonsense_is_refused(data):
 
 def test_rates_that_are_learned_or_given_otherwise_are_left_alone(data):
     cut = CutoutDropout(size=1)
+    columns = FeatureDropout(features=2)
+    with pytest.raises(ValueError, match=r"features=2.*rate=0\.5"):
+        columns.rate = 0.5
     concrete = ConcreteDropout(Dense(CLASSES), 0.3)
     reshaped = Sequential([Dropout(0.2), concrete])
     schedule = RateSchedule(lambda step: 0.6)

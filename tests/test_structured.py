@@ -12,6 +12,7 @@ from cydropout.layers import (
     FeatureDropout,
     LockedDropout,
     PatchDropout,
+    SpatialDropout2D,
     StochasticDepth,
 )
 
@@ -69,7 +70,7 @@ def test_batchwise_is_one_mask_for_all_samples():
 
 def test_one_switch_for_a_whole_batch_is_stochastic_depth():
     stream, x = MaskStream(0), np.ones((6, 5))
-    layer, draws = StochasticDepth(0.3, mode="batch"), 400
+    layer, draws = StochasticDepth(0.3, per="batch"), 400
     on = 0
     for _ in range(draws):
         y = layer.forward(x, Context(training=True, stream=stream))[0]
@@ -185,3 +186,23 @@ def test_an_empty_table():
     for shape in ((0, 4), (3, 0)):
         y, backward = FeatureDropout(0.5).forward(np.ones(shape), training())
         assert y.shape == shape and backward(y).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(SpatialDropout2D(0.4), (4, 8, 5, 6)), (StochasticDepth(0.4), (9, 5)),
+     (StochasticDepth(0.4, per="batch"), (9, 5))],
+)
+def test_the_same_mask_in_pytorch_gives_the_same(layer, shape):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).standard_normal(shape)
+    masks = {}
+    y, backward = layer.forward(x, Context(True, MaskStream(3), masks=masks))
+    dx = backward(np.ones_like(x))
+    kept = torch.tensor(np.broadcast_to(masks[layer].keep, shape).copy())
+    leaf = torch.tensor(x, requires_grad=True)
+    expected = torch.where(kept, leaf / 0.6, 0)
+    expected.sum().backward()
+    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-9)
+    np.testing.assert_allclose(dx, leaf.grad.numpy(), rtol=1e-9)
+    assert 0 < kept.numpy().mean() <= 1

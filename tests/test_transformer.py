@@ -313,7 +313,7 @@ def test_what_does_not_fit_is_named():
         (lambda: Residual(), "got none"),
         (lambda: Residual(Dense(4)).build((5,)), r"cannot add \(4,\)"),
         (lambda: Residual(Tanh(), rate=2), "2"),
-        (lambda: Residual(Tanh(), mode="row"), "row"),
+        (lambda: Residual(Tanh(), per="row"), "row"),
         (lambda: PositionalEmbedding(0), "length"),
         (lambda: PositionalEmbedding(3, encoding="rotary"), "rotary"),
         (lambda: PositionalEmbedding(3).build((4, 2)), "at most 3"),

@@ -100,7 +100,7 @@ VARIANTS = {
     "SpatialDropout3D": Variant(SpatialDropout3D, (9, 8, 2, 3, 4), (2, 3, 4)),
     "StochasticDepth": Variant(StochasticDepth, (40, 6, 5), (1, 2)),
     "StochasticDepth-batch": Variant(
-        lambda rate: StochasticDepth(rate, mode="batch"), (4, 6, 5), (0, 1, 2)
+        lambda rate: StochasticDepth(rate, per="batch"), (4, 6, 5), (0, 1, 2)
     ),
     "DropHead": Variant(DropHead, (9, 8, 5, 4), (2, 3), drops=False),
     "DropHead-inverted": Variant(
@@ -277,7 +277,7 @@ def test_maps_need_their_axes(make, shape):
     "make, message",
     [
         (lambda: SpatialDropout2D(0.5, data_format="NCHW"), "'NCHW'"),
-        (lambda: StochasticDepth(0.5, mode="row"), "'row'"),
+        (lambda: StochasticDepth(0.5, per="row"), "'row'"),
         (lambda: depth_rates(0, 0.5), "not 0"),
         (lambda: depth_rates(3, 2.0), "2.0"),
     ],

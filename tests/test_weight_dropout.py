@@ -157,7 +157,7 @@ def test_masks_can_be_brought():
     dx, stream = backward(y), MaskStream(1)
     bools = {name: mask.keep for name, mask in masks[layer].items()}
     for brought in (masks[layer], bools):
-        again, back = layer.forward(x, Context(training=True, stream=stream), masks=brought)
+        again, back = layer.forward(x, Context(training=True, stream=stream), mask=brought)
         assert again.tobytes() == y.tobytes() and back(y).tobytes() == dx.tobytes()
     assert stream.next_draw == 0
     for wrong, named in (
@@ -165,7 +165,7 @@ def test_masks_can_be_brought():
         ({"kernel": bools["weight"]}, "kernel"),
     ):
         with pytest.raises(ValueError, match=named):
-            layer.forward(x, Context(training=True, stream=stream), masks=wrong)
+            layer.forward(x, Context(training=True, stream=stream), mask=wrong)
     assert stream.next_draw == 0
 
 
@@ -174,7 +174,7 @@ def test_nan_that_is_dropped_is_gone():
     keep = np.ones((6, 5), bool)
     keep[2, 3] = False
     layer.parameters()[0].value[2, 3] = np.nan
-    y, backward = layer.forward(x, training(), masks={"weight": keep})
+    y, backward = layer.forward(x, training(), mask={"weight": keep})
     backward(y)
     assert np.isfinite(y).all() and np.isfinite(layer.parameters()[0].grad).all()
 

@@ -1,8 +1,8 @@
-"""The arguments of a training run: checked, and cut into batches."""
+"""Checks of arguments that several modules share, and samples cut into batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,13 @@ def batches(count: int, size: int, order: Array | None = None, skip: int = 0) ->
     for start in range(skip * size, count, size):
         rows = slice(start, min(start + size, count))
         yield rows if order is None else order[rows]
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> None:
+    """Refuse a value that is not among those known."""
+    known = tuple(known)
+    if value not in known:
+        raise ValueError(f"{name} {value!r} is unknown; use one of {', '.join(known)}")
 
 
 def positive(name: str, value: int) -> None:

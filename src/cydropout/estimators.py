@@ -9,6 +9,8 @@ from cydropout._rates import check_features, check_one_rate, feature_count
 from cydropout.masks import subset
 from cydropout.random import MaskStream
 
+from ._arguments import one_of
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -78,8 +80,7 @@ class FeatureDropoutTransformer(
     def fit(self, X: Any, y: Any = None) -> "Self":
         """Draw the columns that stay; of ``X`` only their number and names matter."""
         rate, features = check_one_rate(self.rate, "rate"), check_features(self.features)
-        if self.drop not in DROPS:
-            raise ValueError(f"drop {self.drop!r} is unknown; use one of {', '.join(DROPS)}")
+        one_of("drop", self.drop, DROPS)
         X = self._checked(X, reset=True)
         kept = feature_count(features, rate, X.shape[1])
         seed = _utils.check_random_state(self.random_state).randint(2**31 - 1)

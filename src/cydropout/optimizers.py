@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import functional
+from ._arguments import one_of
 from ._rates import check_max_norm
 from .layers.base import Parameter
 
@@ -308,8 +309,7 @@ def get(optimizer: Optimizer | str, learning_rate: float | None = None) -> Optim
         return optimizer
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer must be an Optimizer or a name, got {optimizer!r}")
-    if optimizer not in NAMES:
-        raise ValueError(f"optimizer {optimizer!r} is unknown; use one of {', '.join(NAMES)}")
+    one_of("optimizer", optimizer, NAMES)
     made: Optimizer = NAMES[optimizer]()
     if learning_rate is not None:
         made.learning_rate = learning_rate

@@ -86,7 +86,7 @@ ConcreteDropout = _built(lambda case: layers.ConcreteDropout(None, case.rate))
 VariationalGaussianDropout = _built(lambda case: layers.VariationalGaussianDropout(case.rate))
 DropConnect = _built(lambda case: layers.DropConnect(UNITS, case.rate, bias=False))
 DropConnect_per_sample = _built(
-    lambda case: layers.DropConnect(UNITS, case.rate, mode="sample", bias=False))
+    lambda case: layers.DropConnect(UNITS, case.rate, per="sample", bias=False))
 WeightDropout = _built(
     lambda case: layers.WeightDropout(layers.Dense(UNITS, bias=False), case.rate))
 LayerDrop = _built(lambda case: layers.LayerDrop(layers.Dense(UNITS, bias=False), case.rate))

@@ -10,6 +10,8 @@ from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
 from cydropout.masks import BitMask, InferenceMask, KeepMask
 
+from .._arguments import one_of
+
 #: How many gates each cell has.
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
 _MANY_STEPS = 32
@@ -122,8 +124,7 @@ def recurrence(
     TypeError, ValueError
         If a dtype or a shape does not fit.
     """
-    if cell not in GATES:
-        raise ValueError(f"cell {cell!r} is unknown; use one of {', '.join(GATES)}")
+    one_of("cell", cell, GATES)
     z, code = _arrays.as_float_array(z, "z")
     if code < 2:
         raise TypeError(f"z has dtype {z.dtype}; a cell needs float32 or float64")

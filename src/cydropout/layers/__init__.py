@@ -2,7 +2,6 @@
 
 from .activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from .alpha import AlphaDropout, FeatureAlphaDropout
-from .attention import SoftmaxDropout
 from .base import Context, Layer, Parameter
 from .batch_norm import BatchNorm
 from .batchwise import BatchwiseDropout
@@ -28,10 +27,11 @@ from .multi_head_attention import MultiHeadAttention
 from .patch import PatchDropout
 from .pooling import AveragePool2D, GlobalAveragePool2D, MaxPool2D
 from .positional_embedding import PositionalEmbedding
-from .recurrent import RecurrentDropout
+from .recurrent_dropout import RecurrentDropout
 from .residual import Residual
 from .sequential import Sequential
 from .simple_rnn import SimpleRNN
+from .softmax_dropout import SoftmaxDropout
 from .spatial import SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from .standout import Standout
 from .stochastic_depth import StochasticDepth, depth_rates

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._arguments import one_of, positive
 from .._rates import check_max_norm
 from .base import NO_GRADIENT, Array, Backward, Layer, Parameter, Shape, as_float, native_dtype
 from .fused import ACTIVATIONS
@@ -42,12 +43,8 @@ class Affine(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        if isinstance(units, bool) or not isinstance(units, (int, np.integer)) or units < 1:
-            raise ValueError(f"units must be a positive integer, got {units!r}")
-        if activation is not None and activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation {activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}"
-            )
+        positive("units", units)
+        one_of("activation", activation or "linear", ACTIVATIONS)
         check_init(init)
         self.units = int(units)
         self.activation = activation or "linear"

@@ -38,7 +38,12 @@ class AlphaDropout(MaskedLayer):
 class FeatureAlphaDropout(AlphaDropout):
     """`AlphaDropout` of whole features: one decision for each ``x[sample, channel]``.
 
-    The input has shape (batch, channels, ...).
+    Formula, parameters and errors are those of `AlphaDropout`. The input has shape
+    (batch, channels, ...), and all of a channel of a sample is kept or dropped.
+
+    References
+    ----------
+    Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks", NIPS 2017.
     """
 
     def _shared_axes(self, shape: Shape) -> tuple[int, ...]:

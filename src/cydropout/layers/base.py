@@ -63,8 +63,6 @@ class Context:
     states : dict, optional
         The states of recurrent layers by layer. A layer that finds its state there starts from it,
         and leaves the last one there: so a long sequence can go by in parts.
-    batch_statistics : bool
-        Whether `BatchNorm` takes the statistics of the batch when `training`, or its averages.
     """
 
     training: bool = False
@@ -80,6 +78,16 @@ class Context:
     def room(self, shape: Shape, dtype: Any) -> Array | None:
         """Return where a result may go, as ``out=``: an array of the workspace, or None."""
         return None if self.workspace is None else self.workspace.empty(shape, dtype)
+
+    def bringing(self, masks: Mapping[Layer, Any]) -> Context:
+        """Return a context that holds these masks for their layers, those that are not None."""
+        brought = {layer: mask for layer, mask in masks.items() if mask is not None}
+        if not brought:
+            return self
+        if self.masks is None:
+            return replace(self, masks=brought)
+        self.masks.update(brought)
+        return self
 
     def draw(
         self,

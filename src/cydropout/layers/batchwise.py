@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._arguments import one_of
 from .._rates import Scaling, check_rate, kept_count, share_scale
 from ..masks import KeepMask, Mask, inference_mask, subset
 from ..random import MaskStream
@@ -19,8 +20,8 @@ class BatchwiseDropout(SharedDropout):
     """Zero each unit in all samples of a batch with probability ``rate``.
 
     What is kept is scaled by ``1 / (1 - rate)``. The input has shape (batch, ...), and the first
-    axis shares one mask. At inference nothing is drawn, and the input itself is returned. One
-    switch for a whole training batch is ``StochasticDepth(rate, mode="batch")``.
+    axis shares one mask. At inference nothing is drawn, and with inverted scaling the input itself
+    is returned. One switch for a whole training batch is ``StochasticDepth(rate, per="batch")``.
 
     In a `Sequential`, next to `Dense` layers and with inputs of shape (batch, units), the products
     of a training pass run on the kept rows and columns of the weights alone; between the layers
@@ -71,8 +72,7 @@ class BatchwiseDropout(SharedDropout):
     ) -> None:
         if isinstance(block, bool) or not isinstance(block, (int, np.integer)) or block < 1:
             raise ValueError(f"block must be a positive integer, not {block!r}")
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout {layout!r} is unknown; use one of {', '.join(LAYOUTS)}")
+        one_of("layout", layout, LAYOUTS)
         self.block = int(block)
         self.layout: Literal["scattered", "slice"] = layout
         self.lazy = bool(lazy)
@@ -86,12 +86,12 @@ class BatchwiseDropout(SharedDropout):
     @rate.setter
     def rate(self, rate: Any) -> None:
         checked = check_rate(rate)
-        if not isinstance(checked, float) and not self._single:
+        if not isinstance(checked, float) and not self._plain:
             raise ValueError(f"blocks and slices take one rate, not {rate!r}")
         self._rate = checked
 
     @property
-    def _single(self) -> bool:
+    def _plain(self) -> bool:
         return self.block == 1 and self.layout == "scattered"
 
     def along(self, shape: Shape) -> tuple[int, ...]:
@@ -102,7 +102,7 @@ class BatchwiseDropout(SharedDropout):
 
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the mask of one pass."""
-        if self._single:
+        if self._plain:
             return super().mask(shape, ctx)
         self.along(shape)
         units = shape[-1] if len(shape) > 1 else 1
@@ -112,7 +112,7 @@ class BatchwiseDropout(SharedDropout):
             if not ctx.training:
                 rate = 1.0 - kept / blocks if blocks else self.rate
                 return inference_mask(shape, rate, scaling=self.scaling)
-            keep = _run(ctx.training_stream(), blocks, kept)
+            keep = _slice_of(ctx.training_stream(), blocks, kept)
             scale = share_scale(kept, blocks, self.scaling)
         else:
             drawn = ctx.draw((1, *shape[1:-1], blocks), self.rate, scaling=self.scaling)
@@ -124,7 +124,7 @@ class BatchwiseDropout(SharedDropout):
 
     def given(self, array: Any, shape: Shape) -> Mask | KeepMask:
         """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
-        if self._single:
+        if self._plain:
             mask: Mask = super().given(array, shape)
             return mask
         like = self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
@@ -136,7 +136,7 @@ class BatchwiseDropout(SharedDropout):
         return super().get_config() | own
 
 
-def _run(stream: MaskStream, size: int, count: int) -> np.ndarray[Any, Any]:
+def _slice_of(stream: MaskStream, size: int, count: int) -> np.ndarray[Any, Any]:
     """Return the keep-bits, (1, size), of a run of ``count``, all starts being equally likely."""
     keep = np.zeros((1, size), np.bool_)
     if count:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
-from .._arguments import positive
+from .._arguments import one_of, positive
 from .absorb import finish, taken_in
 from .base import (
     NO_GRADIENT,
@@ -90,10 +90,7 @@ class Conv2D(Sliding):
         positive("groups", groups)
         if filters % groups:
             raise ValueError(f"filters must be a multiple of groups, not {filters} for {groups}")
-        if activation is not None and activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation {activation!r} is unknown; use one of {', '.join(ACTIVATIONS)}"
-            )
+        one_of("activation", activation or "linear", ACTIVATIONS)
         check_init(init)
         self.filters, self.groups = int(filters), int(groups)
         self.activation = activation or "linear"

@@ -77,8 +77,19 @@ class Dense(Affine):
         )
         self.dropout = Dropout(rate)
 
-    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``.
+
+        Parameters
+        ----------
+        x : array of shape (n, ..., in)
+            Of floats.
+        ctx : Context
+            Of the pass.
+        mask : mask or array of bool, optional
+            Of the output, used in training instead of one that is drawn at ``rate``.
+        """
+        ctx = ctx.bringing({self.dropout: mask})
         return self._run(x, ctx, self.activation, 1.0, self.dropout)
 
     def absorb(self, following: Sequence[Layer]) -> Absorbed:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
 from .. import functional
+from .._arguments import one_of
 from .._rates import ONE, check_one_rate, threshold
 from ..random import MaskStream
 from ._moments import Nodes, matched, quadrature, sampled
@@ -18,7 +18,7 @@ from .fused import bias_activation_dropout
 from .penalties import Strength
 from .weight_noise import WeightNoise
 
-MODES = ("batch", "sample")
+SPANS = ("batch", "sample")
 INFERENCES = ("mean", "gaussian")
 
 
@@ -27,8 +27,8 @@ class DropConnect(WeightNoise, Affine):
 
     Kept entries are scaled by ``1 / (1 - rate)``. Shapes, dtypes and errors are those of `Dense`.
     At rate 0 no random number is used; at rate 1 ``y = act(b)``. A dropped entry of ``W`` is 0, so
-    in mode "batch" an input of NaN times a dropped entry is still NaN, but for rate 1; in mode
-    "sample" that product is 0.
+    an input of NaN times a dropped entry is still NaN with one mask for a batch, but for rate 1;
+    with one for each sample that product is 0.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class DropConnect(WeightNoise, Affine):
         Size of the last axis of the output.
     rate : float
         Probability of dropping an entry; may be set again at any time.
-    mode : {"batch", "sample"}
+    per : {"batch", "sample"}
         One mask for a pass, or as in the paper one for each row of the input, of which the masked
         matrices never exist: element ``(n * in + i) * units + j`` of the draw decides about entry
         (i, j) for row n.
@@ -56,8 +56,8 @@ class DropConnect(WeightNoise, Affine):
     drop_bias : bool
         Whether entries of ``b`` are dropped too, by a mask of their own.
     storage : {"bits", "seed"}, optional
-        Keep the mask for the backward pass as bits, or draw it again. By default "bits" in mode
-        "batch", and "seed" in mode "sample", which has a bit for each entry and row.
+        Keep the mask for the backward pass as bits, or draw it again. By default "bits" for one
+        mask, and "seed" for one per sample, which has a bit for each entry and row.
     init, bias, max_norm, l1, l2, name
         As for `Dense`; ``max_norm`` bounds ``W``, not what a mask leaves of it.
 
@@ -72,7 +72,7 @@ class DropConnect(WeightNoise, Affine):
         units: int,
         rate: float,
         *,
-        mode: Literal["batch", "sample"] = "batch",
+        per: Literal["batch", "sample"] = "batch",
         activation: str | None = None,
         inference: Literal["mean", "gaussian"] = "mean",
         samples: int | None = None,
@@ -90,27 +90,23 @@ class DropConnect(WeightNoise, Affine):
             units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
             name=name,
         )
-        if mode not in MODES:
-            raise ValueError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
-        if inference not in INFERENCES:
-            raise ValueError(
-                f"inference {inference!r} is unknown; use one of {', '.join(INFERENCES)}"
-            )
+        one_of("per", per, SPANS)
+        one_of("inference", inference, INFERENCES)
         whole = isinstance(samples, (int, np.integer)) and not isinstance(samples, bool)
         if samples is not None and not (whole and samples > 0):
             raise ValueError(f"samples must be None or a positive integer, got {samples!r}")
         if not isinstance(rng, (int, np.integer)):
             raise TypeError(f"rng must be an int, got {rng!r}")
         MaskStream(rng)
-        storage = storage or ("bits" if mode == "batch" else "seed")
+        storage = storage or ("bits" if per == "batch" else "seed")
         self.noise = Dropout(check_one_rate(rate, type(self).__name__), storage=storage)
-        self.mode, self.inference = mode, inference
+        self.per, self.inference = per, inference
         self.samples = samples if samples is None else int(samples)
         self.rng = int(rng)
         self.drop_bias = bool(drop_bias)
 
     def forward(
-        self, x: Array, ctx: Context, masks: Mapping[str, Any] | None = None
+        self, x: Array, ctx: Context, mask: Any = None
     ) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``.
 
@@ -120,15 +116,14 @@ class DropConnect(WeightNoise, Affine):
             Of at least two axes.
         ctx : Context
             Of the pass.
-        masks : dict, optional
-            Masks for "weight" and "bias", or arrays of bool that say what is kept, to use instead
-            of drawn ones.
+        mask : mask or array of bool, or dict of them, optional
+            Used instead of one that is drawn; with ``drop_bias`` a dict for "weight" and "bias".
         """
         found = self.operands(x)
         if not ctx.training and self.inference == "gaussian" and self.activation != "linear":
             return self._matched(found, ctx)
         weight, bias, rows, shape = found
-        used = self.used_masks(self._mask_shapes(found, ctx), ctx, masks)
+        used = self.used_masks(self._mask_shapes(found, ctx), ctx, mask)
         threads = ctx.num_threads
         z = functional.dropconnect(rows, weight.value, used["weight"], num_threads=threads)
         noise, shift = used.get("bias"), None if bias is None else bias.value
@@ -161,7 +156,7 @@ class DropConnect(WeightNoise, Affine):
         return y, backward
 
     def _mask_shapes(self, found: Operands, ctx: Context) -> dict[str, Shape]:
-        lead = found.rows.shape[:1] if self.mode == "sample" and ctx.training else ()
+        lead = found.rows.shape[:1] if self.per == "sample" and ctx.training else ()
         shapes = {"weight": (*lead, *found.weight.value.shape)}
         if self.drop_bias and found.bias is not None:
             shapes["bias"] = (*lead, self.units)
@@ -181,7 +176,7 @@ class DropConnect(WeightNoise, Affine):
         """Return the constructor's arguments."""
         return super().get_config() | {
             "rate": self.rate,
-            "mode": self.mode,
+            "per": self.per,
             "inference": self.inference,
             "samples": self.samples,
             "rng": self.rng,

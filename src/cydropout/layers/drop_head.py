@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any, Literal
 
+from .._arguments import one_of
 from ..masks import HeadMask, head_axis, inside_heads
 from .base import Context, Shape
 from .masked import MaskedLayer
@@ -46,8 +47,7 @@ class DropHead(MaskedLayer):
         name: str | None = None,
     ) -> None:
         super().__init__(rate, name=name)
-        if scaling not in SCALINGS:
-            raise ValueError(f"scaling {scaling!r} is unknown; use one of {', '.join(SCALINGS)}")
+        one_of("scaling", scaling, SCALINGS)
         self.axis = operator.index(axis)
         if self.axis == 0:
             raise ValueError("axis 0 is that of the samples; the heads lie along another one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from .._arguments import one_of
 from .._rates import Scaling
 from ..masks import Mask
 from .base import Context, Shape
@@ -17,7 +18,7 @@ STORAGES = ("bits", "seed")
 class Dropout(MaskedLayer):
     """Zero each element with probability ``rate`` and scale the rest by ``1 / (1 - rate)``.
 
-    At inference nothing is drawn, and the input itself is returned.
+    At inference nothing is drawn, and with inverted scaling the input itself is returned.
 
     Parameters
     ----------
@@ -50,10 +51,8 @@ class Dropout(MaskedLayer):
         name: str | None = None,
     ) -> None:
         super().__init__(rate, name=name)
-        if scaling not in SCALINGS:
-            raise ValueError(f"scaling {scaling!r} is unknown; use one of {', '.join(SCALINGS)}")
-        if storage not in STORAGES:
-            raise ValueError(f"storage {storage!r} is unknown; use one of {', '.join(STORAGES)}")
+        one_of("scaling", scaling, SCALINGS)
+        one_of("storage", storage, STORAGES)
         self.shared_axes = tuple(int(axis) for axis in shared_axes)
         self.scaling: Scaling = scaling
         self.storage: Literal["bits", "seed"] = storage

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from .._rates import Scaling, check_features, feature_count, share_scale
+from .._arguments import one_of
+from .._rates import Scaling, check_features, check_one_rate, feature_count, share_scale
 from ..masks import KeepMask, column_mask
 from .base import Context, Shape
 from .dropout import SCALINGS
@@ -17,7 +18,8 @@ class FeatureDropout(MaskedLayer):
     """y = x m / kept in ``kept`` of the m columns of a table, drawn without replacement, else 0.
 
     The input has shape (rows, m). It is how random forests draw features: an exact number, all
-    subsets being equally likely. At inference nothing is drawn, and the input itself is returned.
+    subsets being equally likely. At inference nothing is drawn, and with inverted scaling the input
+    itself is returned.
 
     Parameters
     ----------
@@ -56,19 +58,28 @@ class FeatureDropout(MaskedLayer):
     ) -> None:
         if (rate is None) == (features is None):
             raise ValueError(f"give either a rate or features, not {rate=} and {features=}")
-        super().__init__(0.0 if rate is None else rate, name=name)
-        if per not in SPANS:
-            raise ValueError(f"per {per!r} is unknown; use one of {', '.join(SPANS)}")
-        if scaling not in SCALINGS:
-            raise ValueError(f"scaling {scaling!r} is unknown; use one of {', '.join(SCALINGS)}")
         self.features = check_features(features)
+        super().__init__(rate, name=name)
+        one_of("per", per, SPANS)
+        one_of("scaling", scaling, SCALINGS)
         self.per = per
         self.scaling: Scaling = scaling
+
+    @property
+    def rate(self) -> Any:
+        """The share of the columns that are dropped, or None where ``features`` says how many."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: Any) -> None:
+        if (rate is None) == (self.features is None):
+            raise ValueError(f"{self.path} keeps features={self.features}, so rate={rate} is wrong")
+        self._rate: Any = None if rate is None else check_one_rate(rate, type(self).__name__)
 
     def _kept(self, shape: Shape) -> int:
         if len(shape) != 2:
             raise ValueError(f"{self.path} needs a table (rows, columns), not {shape}")
-        return feature_count(self.features, self.rate, shape[1])
+        return feature_count(self.features, self.rate or 0.0, shape[1])
 
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the columns of one pass."""
@@ -89,7 +100,7 @@ class FeatureDropout(MaskedLayer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {
-            "rate": self.rate if self.features is None else None,
+            "rate": self.rate,
             "features": self.features,
             "per": self.per,
             "scaling": self.scaling,

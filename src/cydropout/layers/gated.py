@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from .._arguments import one_of
 from .base import Context, Shape
-from .recurrent import RecurrentDropout
+from .recurrent_dropout import RecurrentDropout
 from .rnn import Recurrent, Span
 
 MODES = ("variational", "semeniuta")
@@ -26,10 +27,7 @@ class Gated(Recurrent):
         super().__init__(
             units, recurrent_dropout=recurrent_dropout, recurrent_per=recurrent_per, **options
         )
-        if recurrent_mode not in MODES:
-            raise ValueError(
-                f"recurrent_mode {recurrent_mode!r} is unknown; use one of {', '.join(MODES)}"
-            )
+        one_of("recurrent_mode", recurrent_mode, MODES)
         self.recurrent_mode = recurrent_mode
         if recurrent_mode == "semeniuta":
             self.recurrent_dropout = RecurrentDropout(recurrent_dropout, per=recurrent_per)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._arguments import one_of
 from .base import Array
 
 ALIASES = {"glorot": "glorot_uniform", "he": "he_normal", "lecun": "lecun_normal"}
@@ -14,10 +15,8 @@ NAMES = tuple(
 
 def check_init(init: str) -> str:
     """Return the full name of ``init``, or raise `ValueError` naming those that exist."""
-    full = ALIASES.get(init, init)
-    if full not in NAMES:
-        raise ValueError(f"init {init!r} is unknown; use one of {', '.join((*ALIASES, *NAMES))}")
-    return full
+    one_of("init", init, (*ALIASES, *NAMES))
+    return ALIASES.get(init, init)
 
 
 def initial(

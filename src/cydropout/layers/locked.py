@@ -14,8 +14,8 @@ class LockedDropout(SharedDropout):
     """Zero each feature of a sequence at all of its steps, with probability ``rate``.
 
     What is kept is scaled by ``1 / (1 - rate)``. The input has shape (batch, steps, features). At
-    inference nothing is drawn, and the input itself is returned. This is the variational dropout
-    of recurrent networks, called locked in AWD-LSTM.
+    inference nothing is drawn, and with inverted scaling the input itself is returned. This is the
+    variational dropout of recurrent networks, called locked in AWD-LSTM.
 
     A sequence that is trained in parts keeps its mask by way of the context: the mask stays in
     the dict until it is cleared, and parts may have other lengths.

@@ -63,6 +63,7 @@ class LSTM(Gated):
 
     cell = "lstm"
     gates = 4
+    noises = (*Gated.noises, "zoneout_cell")
 
     def __init__(self, units: int, *, zoneout_cell: float = 0.0, **options: Any) -> None:
         super().__init__(units, **options)

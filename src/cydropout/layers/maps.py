@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
+from .._arguments import one_of
 from .base import Shape
 
 DataFormat: TypeAlias = Literal["channels_first", "channels_last"]
@@ -12,10 +13,7 @@ DATA_FORMATS = ("channels_first", "channels_last")
 
 def check_data_format(data_format: Any) -> DataFormat:
     """Return ``data_format`` if there is one of that name."""
-    if data_format not in DATA_FORMATS:
-        raise ValueError(
-            f"data_format {data_format!r} is unknown; use one of {', '.join(DATA_FORMATS)}"
-        )
+    one_of("data_format", data_format, DATA_FORMATS)
     found: DataFormat = data_format
     return found
 

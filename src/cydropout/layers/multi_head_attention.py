@@ -10,10 +10,10 @@ import numpy as np
 from .._arguments import positive
 from ._torch import Entry, Exchanged, linear_entries, under
 from .affine import product
-from .attention import SoftmaxDropout
 from .base import Array, Backward, Context, Layer, Parameter, Shape, as_float, native_dtype
 from .drop_head import DropHead
 from .initializers import check_init, initial
+from .softmax_dropout import SoftmaxDropout
 
 
 class MultiHeadAttention(Exchanged):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._arguments import positive
+from .._arguments import one_of, positive
 from ._torch import Exchanged
 from .base import Array, Backward, Context, Parameter, Shape, as_float, native_dtype
 
@@ -50,8 +50,7 @@ class PositionalEmbedding(Exchanged):
     ) -> None:
         super().__init__(name=name)
         positive("length", length)
-        if encoding not in ENCODINGS:
-            raise ValueError(f"encoding {encoding!r} is unknown; use {' or '.join(ENCODINGS)}")
+        one_of("encoding", encoding, ENCODINGS)
         self.length, self.encoding = int(length), encoding
         self._vectors: Array | None = None
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Literal
 
 from .. import functional
+from .._arguments import one_of
 from .._rates import Scaling
 from ..functional.recurrent import check_gated
 from .base import Array, Context, Shape
@@ -18,7 +19,8 @@ class RecurrentDropout(SharedDropout):
     """y = mask(candidate): dropout of the update that a recurrent cell adds to its state.
 
     The candidates have shape (batch, units), one step, or (batch, steps, units). At inference
-    nothing is drawn, and the input itself is returned. `update` runs the whole gated update.
+    nothing is drawn, and with inverted scaling the input itself is returned. `update` runs the
+    whole gated update.
 
     Parameters
     ----------
@@ -46,8 +48,7 @@ class RecurrentDropout(SharedDropout):
         name: str | None = None,
     ) -> None:
         super().__init__(rate, scaling=scaling, storage=storage, name=name)
-        if per not in SPANS:
-            raise ValueError(f"per {per!r} is unknown; use one of {', '.join(SPANS)}")
+        one_of("per", per, SPANS)
         self.per = per
 
     def along(self, shape: Shape) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ class Residual(Wrapper):
     rate : float
         Of the `StochasticDepth`; 0 draws nothing. Its mask stands in `Context.masks` under the
         attribute ``dropout``.
-    mode : {"sample", "batch"}
+    per : {"sample", "batch"}
         For what one decision holds.
     name : str, optional
         Name within a `Sequential`.
@@ -48,13 +48,13 @@ class Residual(Wrapper):
         self,
         *layers: Layer,
         rate: float = 0.0,
-        mode: Literal["sample", "batch"] = "sample",
+        per: Literal["sample", "batch"] = "sample",
         name: str | None = None,
     ) -> None:
         super().__init__(Sequential(layers), name=name)
         if not layers:
             raise ValueError("Residual needs the layers of its branch, got none")
-        self.dropout = StochasticDepth(rate, mode=mode)
+        self.dropout = StochasticDepth(rate, per=per)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters of the branch."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from .. import functional
-from .._arguments import positive
+from .._arguments import one_of, positive
 from .base import (
     NO_GRADIENT,
     Array,
     Backward,
     Context,
+    Layer,
     Parameter,
     Shape,
     as_float,
@@ -21,16 +23,11 @@ from .base import (
 from .dropout import Dropout
 from .initializers import check_init, initial, orthogonal
 from .locked import LockedDropout
-from .recurrent import SPANS
+from .recurrent_dropout import SPANS
 from .torch_rnn import TorchRecurrent
 from .zoneout import Zoneout
 
 Span = Literal["sequence", "step"]
-
-
-def _check_span(name: str, per: Span) -> None:
-    if per not in SPANS:
-        raise ValueError(f"{name} {per!r} is unknown; use one of {', '.join(SPANS)}")
 
 
 class Recurrent(TorchRecurrent):
@@ -43,6 +40,8 @@ class Recurrent(TorchRecurrent):
 
     gates: ClassVar[int]
     cell: str
+    #: The attributes that hold the layers of its noise.
+    noises: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout", "zoneout")
 
     def __init__(
         self,
@@ -61,8 +60,8 @@ class Recurrent(TorchRecurrent):
         super().__init__(name=name)
         positive("units", units)
         check_init(init)
-        _check_span("dropout_per", dropout_per)
-        _check_span("recurrent_per", recurrent_per)
+        one_of("dropout_per", dropout_per, SPANS)
+        one_of("recurrent_per", recurrent_per, SPANS)
         self.units, self.init, self.bias = int(units), init, bool(bias)
         self.return_sequences = bool(return_sequences)
         self.dropout_per, self.recurrent_per = dropout_per, recurrent_per
@@ -120,6 +119,12 @@ class Recurrent(TorchRecurrent):
             name: np.asarray(part, dtype) for name, part in zip(names, state, strict=True)
         }
 
+    def _brought(self, mask: Mapping[str, Any]) -> dict[Layer, Any]:
+        unknown = sorted(mask.keys() - set(self.noises))
+        if unknown:
+            raise ValueError(f"{self.path} got masks for {unknown}; it takes {[*self.noises]}")
+        return {getattr(self, name): brought for name, brought in mask.items()}
+
     def _masks(self, shape: Shape, ctx: Context) -> dict[str, Any]:
         """Return the masks of the cell, each by its name in `functional.recurrence`."""
         return {
@@ -128,7 +133,11 @@ class Recurrent(TorchRecurrent):
         }
 
     def forward(
-        self, x: Array, ctx: Context, state: tuple[Array, ...] | None = None
+        self,
+        x: Array,
+        ctx: Context,
+        state: tuple[Array, ...] | None = None,
+        mask: Mapping[str, Any] | None = None,
     ) -> tuple[Array, Backward]:
         """Return the states, and the function that adds up gradients and returns ``dx``.
 
@@ -140,7 +149,11 @@ class Recurrent(TorchRecurrent):
             Of the pass; its ``states`` hold the last state, and give the first one.
         state : tuple of arrays of shape (n, units), optional
             The first state instead: h, and of an LSTM c behind it. It is taken as a constant.
+        mask : dict, optional
+            Masks, or arrays of bool, by "dropout", "recurrent_dropout", "zoneout", and of an LSTM
+            "zoneout_cell", used in training instead of those that are drawn.
         """
+        ctx = ctx.bringing(self._brought(mask or {}))
         x = self._sequence(x)
         values = {name: parameter.value for name, parameter in self._parameters.items()}
         shape = (*x.shape[:2], self.units)

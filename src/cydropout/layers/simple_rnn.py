@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from .._arguments import one_of
 from .rnn import Recurrent
 
 
@@ -34,8 +35,7 @@ class SimpleRNN(Recurrent):
         self, units: int, *, activation: Literal["tanh", "relu"] = "tanh", **options: Any
     ) -> None:
         super().__init__(units, **options)
-        if activation not in ("tanh", "relu"):
-            raise ValueError(f"activation {activation!r} is unknown; use 'tanh' or 'relu'")
+        one_of("activation", activation, ("tanh", "relu"))
         self.activation = self.cell = activation
 
     def get_config(self) -> dict[str, Any]:

@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from ..masks import Mask
-from .base import Context, Shape
-from .dropout import Dropout
+from .base import Shape
 from .maps import DataFormat, check_data_format, check_maps, space_axes
+from .shared import SharedDropout
 
 
-class _SpatialDropout(Dropout):
+class _SpatialDropout(SharedDropout):
     """Dropout of whole maps over `spatial` axes."""
 
     one_rate = True
     spatial: ClassVar[int]
 
     def __init__(
-        self,
-        rate: float,
-        *,
-        data_format: DataFormat = "channels_first",
-        scaling: Any = "inverted",
-        storage: Literal["bits", "seed"] = "bits",
-        name: str | None = None,
+        self, rate: float, *, data_format: DataFormat = "channels_first", **options: Any
     ) -> None:
-        super().__init__(rate, scaling=scaling, storage=storage, name=name)
+        super().__init__(rate, **options)
         self.data_format = check_data_format(data_format)
-        self.shared_axes = space_axes(self.data_format, self.spatial)
 
-    def mask(self, shape: Shape, ctx: Context) -> Mask:
-        """Draw the mask of one pass."""
+    def along(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axes of space."""
         check_maps(shape, self.spatial, self.path)
-        return super().mask(shape, ctx)
+        return space_axes(self.data_format, self.spatial)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        config = super().get_config()
-        del config["shared_axes"]
-        return config | {"data_format": self.data_format}
+        return super().get_config() | {"data_format": self.data_format}
 
 
 class SpatialDropout1D(_SpatialDropout):
@@ -55,7 +45,7 @@ class SpatialDropout2D(_SpatialDropout):
     """Zero each feature map with probability ``rate``, and scale the rest by ``1 / (1 - rate)``.
 
     The input has shape (batch, channels, height, width) or (batch, height, width, channels). At
-    inference nothing is drawn, and the input itself is returned.
+    inference nothing is drawn, and with inverted scaling the input itself is returned.
 
     Parameters
     ----------

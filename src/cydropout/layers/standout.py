@@ -15,7 +15,7 @@ from .initializers import initial
 from .masked import NoisyLayer
 from .penalties import Strength
 
-PATHS = (("weight", "bias"), ("rate_weight", "rate_bias"))
+PARAMETERS = (("weight", "bias"), ("rate_weight", "rate_bias"))
 
 
 class Standout(NoisyLayer, Affine):
@@ -102,7 +102,7 @@ class Standout(NoisyLayer, Affine):
             Which outputs are kept, used instead of decisions that are drawn.
         """
         _, _, rows, shape = self.operands(x)
-        paths = PATHS[:1] if self.tied else PATHS
+        paths = PARAMETERS[:1] if self.tied else PARAMETERS
         z, *rates = (self._affine(rows, *names).reshape(shape) for names in paths)
         r = rates[0] if rates else None
         used = self.held_mask(shape, ctx, mask) if ctx.training else None

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from .._arguments import one_of
 from .._rates import check_one_rate
 from ..masks import Mask
 from .base import Context, Shape
 from .masked import MaskedLayer
 
-MODES = ("sample", "batch")
+SPANS = ("sample", "batch")
 
 
 class StochasticDepth(MaskedLayer):
     """y[n] = b[n] x[n] / (1 - rate), with b[n] = 0 with probability ``rate``, else 1.
 
     It stands at the end of a residual branch, ``x + StochasticDepth(branch(x))``, and is also
-    called DropPath. With ``mode="sample"`` each sample n, along the first axis, has a b[n] of its
-    own: some samples of a batch take the branch, others the shortcut alone. With ``mode="batch"``
+    called DropPath. With ``per="sample"`` each sample n, along the first axis, has a b[n] of its
+    own: some samples of a batch take the branch, others the shortcut alone. With ``per="batch"``
     one b holds for the whole batch: the block is there in this pass, or it is not. At inference
     nothing is drawn, and the input itself is returned; the paper's rule, branches unscaled in
     training and times ``1 - rate`` at inference, is the same network with other weights.
@@ -28,7 +29,7 @@ class StochasticDepth(MaskedLayer):
     ----------
     rate : float
         Probability of dropping the branch; `depth_rates` gives one for each block.
-    mode : {"sample", "batch"}
+    per : {"sample", "batch"}
         For what one decision holds.
     name : str, optional
         Name within a `Sequential`.
@@ -39,21 +40,20 @@ class StochasticDepth(MaskedLayer):
     """
 
     def __init__(
-        self, rate: float, *, mode: Literal["sample", "batch"] = "sample", name: str | None = None
+        self, rate: float, *, per: Literal["sample", "batch"] = "sample", name: str | None = None
     ) -> None:
         super().__init__(rate, name=name)
-        if mode not in MODES:
-            raise ValueError(f"mode {mode!r} is unknown; use one of {', '.join(MODES)}")
-        self.mode = mode
+        one_of("per", per, SPANS)
+        self.per = per
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
-        first = 1 if self.mode == "sample" else 0
+        first = 1 if self.per == "sample" else 0
         return ctx.draw(shape, self.rate, shared_axes=tuple(range(first, len(shape))))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"rate": self.rate, "mode": self.mode}
+        return {"rate": self.rate, "per": self.per}
 
 
 def depth_rates(depth: int, rate: float) -> list[float]:

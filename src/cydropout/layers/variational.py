@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._arguments import one_of
 from .._rates import check_number
 from ..masks import GaussianMask
 from ..masks.noise import Storage, check_storage
@@ -87,8 +88,7 @@ class VariationalGaussianDropout(LearnedNoise):
     ) -> None:
         super().__init__(name=name)
         self.rate, self.per_unit = rate, bool(per_unit)
-        if kl not in DIVERGENCES:
-            raise ValueError(f"kl {kl!r} is unknown; use one of {', '.join(DIVERGENCES)}")
+        one_of("kl", kl, DIVERGENCES)
         self.kl = kl
         self.kl_weight = check_number(kl_weight, "kl_weight", 0)
         self.storage = check_storage(storage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -63,7 +63,7 @@ class WeightDropout(WeightNoise, Wrapper):
         self.noise = Dropout(check_one_rate(rate, type(self).__name__), storage=storage)
 
     def forward(
-        self, x: Array, ctx: Context, masks: Mapping[str, Any] | None = None
+        self, x: Array, ctx: Context, mask: Any = None
     ) -> tuple[Array, Backward]:
         """Run the layer inside; its gradients go through the masks.
 
@@ -73,9 +73,8 @@ class WeightDropout(WeightNoise, Wrapper):
             What the layer inside takes.
         ctx : Context
             Of the pass.
-        masks : dict, optional
-            By the parameter's name, masks, or arrays of bool that say what is kept, to use instead
-            of drawn ones.
+        mask : mask or array of bool, or dict of them, optional
+            Used instead of one that is drawn; a dict by the parameter's name.
         """
         if not ctx.training:
             return self.layer.forward(x, ctx)
@@ -84,7 +83,7 @@ class WeightDropout(WeightNoise, Wrapper):
         # What the layer refuses, it refuses before a draw is taken.
         twin = self.layer.with_parameters(thinned)
         self.layer.output_shape(np.shape(x)[1:])
-        used = self.used_masks({name: p.value.shape for name, p in real.items()}, ctx, masks)
+        used = self.used_masks({name: p.value.shape for name, p in real.items()}, ctx, mask)
         threads = ctx.num_threads
         for name, parameter in thinned.items():
             parameter.value = used[name].apply(parameter.value, num_threads=threads)

@@ -29,9 +29,11 @@ class WeightNoise(Layer):
         self.noise.rate = check_one_rate(rate, type(self).__name__)
 
     def used_masks(
-        self, shapes: Mapping[str, Shape], ctx: Context, brought: Mapping[str, Any] | None = None
+        self, shapes: Mapping[str, Shape], ctx: Context, brought: Any = None
     ) -> dict[str, Any]:
         """Return a mask for each name: one brought, one that ``ctx`` holds, or a new one.
+
+        What is brought is a mapping by name, or where there is one name its mask alone.
 
         Raises
         ------
@@ -41,6 +43,10 @@ class WeightNoise(Layer):
         held = ctx.masks if ctx.training else None
         if brought is None:
             brought = held.get(self, {}) if held is not None else {}
+        if not isinstance(brought, Mapping):
+            if len(shapes) > 1:
+                raise ValueError(f"{self.path} drops {[*shapes]}: bring their masks in a dict")
+            brought = dict.fromkeys(shapes, brought)
         unknown = sorted(brought.keys() - shapes.keys())
         if unknown:
             raise ValueError(

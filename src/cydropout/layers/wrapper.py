@@ -18,6 +18,9 @@ from .base import (
     restored_on_error,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class Identity(Layer):
     """``y = x``: the input itself."""
@@ -25,9 +28,6 @@ class Identity(Layer):
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``x``, and what returns ``dy``."""
         return as_float(x, self.path), lambda dy: dy
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class Wrapper(Layer):

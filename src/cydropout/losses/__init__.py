@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._arguments import one_of
 from .base import Loss
 from .classes import NegativeLogLikelihood, SoftmaxCrossEntropy
 from .elements import BinaryCrossEntropy, MeanSquaredError
@@ -25,8 +26,7 @@ def get(loss: Loss | str) -> Loss:
         return loss
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a Loss or a name, got {loss!r}")
-    if loss not in NAMES:
-        raise ValueError(f"loss {loss!r} is unknown; use one of {', '.join(NAMES)}")
+    one_of("loss", loss, NAMES)
     return NAMES[loss]()
 
 

@@ -12,6 +12,8 @@ from cydropout.masks.bits import compacted
 from cydropout.masks.given import KeepMask
 from cydropout.random import MaskStream
 
+from .._arguments import one_of
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -21,8 +23,7 @@ RESCALES = ("sample", "batch", "inverted", "none")
 
 def check_rescale(scaling: Any) -> Rescale:
     """Return ``scaling`` if there is one of that name."""
-    if scaling not in RESCALES:
-        raise ValueError(f"scaling {scaling!r} is unknown; use one of {', '.join(RESCALES)}")
+    one_of("scaling", scaling, RESCALES)
     found: Rescale = scaling
     return found
 
