@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from reference_region import alone
+from reference_submatrix import alone
 
 from cydropout import MaskStream, optimizers
 from cydropout.layers import (

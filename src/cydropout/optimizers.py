@@ -51,7 +51,7 @@ class Optimizer:
         """Update the value of every trainable parameter from its gradient, in place.
 
         A parameter's ``max_norm`` then bounds its columns. State is kept by the parameters' names.
-        One thread by default: see `layers.Context`. Where a gradient is that of a region alone
+        One thread by default: see `layers.Context`. Where a gradient is that of a submatrix alone
         (`BatchwiseDropout`), the rest takes the same step with a gradient of 0, or with ``lazy``
         none: its value and state stay as they are.
 
@@ -72,8 +72,8 @@ class Optimizer:
             if part is None:
                 kernel(parameter.value, parameter.grad, *state, max_norm=bound)
             else:
-                kernel(parameter.value, part.block, *state, max_norm=bound, region=part.region,
-                       lazy=part.lazy or self._rests)
+                kernel(parameter.value, part.block, *state, max_norm=bound,
+                       submatrix=part.submatrix, lazy=part.lazy or self._rests)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):

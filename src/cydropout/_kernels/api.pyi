@@ -217,7 +217,7 @@ def scatter_add(
     plan: Plan | None = None,
     num_threads: int = 0,
 ) -> None: ...
-def gather_region(
+def gather_submatrix(
     x: np.ndarray,
     y: np.ndarray,
     rows: np.ndarray | None,
@@ -229,7 +229,7 @@ def gather_region(
     code: int,
     num_threads: int = 0,
 ) -> None: ...
-def scatter_region(
+def scatter_submatrix(
     x: np.ndarray,
     y: np.ndarray,
     rows: np.ndarray | None,
@@ -354,7 +354,7 @@ def step(
     g: np.ndarray,
     first: np.ndarray | None,
     second: np.ndarray | None,
-    region: tuple[np.ndarray | None, np.ndarray | None, int, int, int] | None = None,
+    submatrix: tuple[np.ndarray | None, np.ndarray | None, int, int, int] | None = None,
     *,
     learning_rate: float,
     beta1: float = 0.0,

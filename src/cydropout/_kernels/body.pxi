@@ -22,7 +22,7 @@ include "bodies/cross_entropy.pxi"
 include "bodies/layer_norm.pxi"
 include "bodies/steps.pxi"
 include "bodies/columns.pxi"
-include "bodies/region.pxi"
+include "bodies/submatrix.pxi"
 include "bodies/maps.pxi"
 include "bodies/blocks.pxi"
 include "bodies/walks.pxi"
@@ -100,10 +100,10 @@ enter(table.gather, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
       <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
 enter(table.scatter, NULL, NULL, <kernel_fn>scatter_columns[float],
       <kernel_fn>scatter_columns[double])
-enter(table.gather_region, NULL, NULL, <kernel_fn>gather_region[float],
-      <kernel_fn>gather_region[double])
-enter(table.scatter_region, NULL, NULL, <kernel_fn>scatter_region[float],
-      <kernel_fn>scatter_region[double])
+enter(table.gather_submatrix, NULL, NULL, <kernel_fn>gather_submatrix[float],
+      <kernel_fn>gather_submatrix[double])
+enter(table.scatter_submatrix, NULL, NULL, <kernel_fn>scatter_submatrix[float],
+      <kernel_fn>scatter_submatrix[double])
 enter(table.unfold, NULL, NULL, <kernel_fn>unfold_rows[float], <kernel_fn>unfold_rows[double])
 enter(table.fold, NULL, NULL, <kernel_fn>fold_rows[float], <kernel_fn>fold_rows[double])
 enter(table.max_pool, NULL, NULL, <kernel_fn>max_rows[float], <kernel_fn>max_rows[double])

@@ -223,11 +223,11 @@ ctypedef struct gather_t:
     const mask_t *mask        # one bit for each row of the table, stored; or NULL: all as they are
 
 # Some rows and some columns of a matrix, both by their numbers in rising order.
-ctypedef struct region_t:
+ctypedef struct submatrix_t:
     const int64_t *rows       # or NULL: all
     const int64_t *columns    # or NULL: all
-    uint64_t height           # rows of the region
-    uint64_t width            # columns of the region
+    uint64_t height           # rows of the submatrix
+    uint64_t width            # columns of the submatrix
     uint64_t stride           # columns of the matrix
     uint64_t span             # rows in one unit of work
     double scale
@@ -254,8 +254,8 @@ ctypedef struct step_t:
     double correction
     bint nesterov
     int kind                  # one of steps_t
-    # Where only a region of a matrix has a gradient.
-    const region_t *region
+    # Where only a submatrix of a matrix has a gradient.
+    const submatrix_t *submatrix
     bint lazy                 # leave all else as it is
     # Of a step that adds up squares on the way.
     kernel_fn kernel          # the step itself, or NULL: it is done
@@ -370,8 +370,8 @@ ctypedef struct table_t:
     kernel_fn count
     kernel_fn gather[4]
     kernel_fn scatter[4]
-    kernel_fn gather_region[4]
-    kernel_fn scatter_region[4]
+    kernel_fn gather_submatrix[4]
+    kernel_fn scatter_submatrix[4]
     kernel_fn unfold[4]        # float32 and float64 alone, as are all that follow
     kernel_fn fold[4]
     kernel_fn max_pool[4]

@@ -14,9 +14,9 @@ from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout
 from .gather import gather, scatter_add
 from .layer_norm import layer_norm, layer_norm_backward
 from .recurrent import gated_update, gated_update_backward, zoneout, zoneout_backward
-from .region import Region, gather_region, scatter_region
 from .standout import standout, standout_backward
 from .steps import adam_step, rmsprop_step, sgd_step
+from .submatrix import Submatrix, gather_submatrix, scatter_submatrix
 from .windows import (
     Windows,
     fold,
@@ -31,7 +31,7 @@ __all__ = [
     "ACTIVATIONS",
     "AttentionMask",
     "Recurrence",
-    "Region",
+    "Submatrix",
     "Windows",
     "adam_step",
     "bias_activation_dropout",
@@ -43,7 +43,7 @@ __all__ = [
     "gated_update",
     "gated_update_backward",
     "gather",
-    "gather_region",
+    "gather_submatrix",
     "get_num_threads",
     "layer_norm",
     "layer_norm_backward",
@@ -58,7 +58,7 @@ __all__ = [
     "recurrence_backward",
     "rmsprop_step",
     "scatter_add",
-    "scatter_region",
+    "scatter_submatrix",
     "set_num_threads",
     "sgd_step",
     "shared_threads",

@@ -5,7 +5,7 @@ to that norm where they are longer: the same pass adds up their squares, and onl
 does a second go over the parameter. A column whose sum of squares is NaN or infinite in float64
 stays as it is.
 
-With ``region=``, a gradient is that of some rows and columns, and elsewhere it counts as 0. With
+With ``submatrix=``, a gradient is that of some rows and columns, and elsewhere it counts as 0. With
 ``lazy`` too, parameter and state stay as they are elsewhere, but for what ``max_norm`` scales.
 """
 
@@ -17,20 +17,20 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import check_max_norm
-from cydropout.functional.region import Region, Settings
+from cydropout.functional.submatrix import Settings, Submatrix
 from cydropout.masks.sums import folded, totals_for
 
 
 def _check_step(
-    first: np.ndarray, grad: np.ndarray, *states: np.ndarray | None, region: Region | None,
+    first: np.ndarray, grad: np.ndarray, *states: np.ndarray | None, submatrix: Submatrix | None,
     lazy: bool,
 ) -> Settings | None:
-    """Raise unless the arrays fit; return the region as the kernels want it."""
-    if region is None and lazy:
-        raise ValueError("a lazy step needs region=, where the gradient lies")
-    if region is not None:
-        region.check(first, grad)
-    arrays = (first, None if region is not None else grad, *states)
+    """Raise unless the arrays fit; return the submatrix as the kernels want it."""
+    if submatrix is None and lazy:
+        raise ValueError("a lazy step needs submatrix=, where the gradient lies")
+    if submatrix is not None:
+        submatrix.check(first, grad)
+    arrays = (first, None if submatrix is not None else grad, *states)
     for array in arrays:
         if array is None:
             continue
@@ -46,7 +46,7 @@ def _check_step(
             )
         if not _arrays.is_ready(array):
             raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
-    return None if region is None else region.settings
+    return None if submatrix is None else submatrix.settings
 
 
 def _step(
@@ -55,12 +55,12 @@ def _step(
     grad: np.ndarray,
     *state: np.ndarray | None,
     max_norm: float | None,
-    region: Region | None,
+    submatrix: Submatrix | None,
     num_threads: int | None,
     lazy: bool,
     **settings: Any,
 ) -> None:
-    where = _check_step(param, grad, *state, region=region, lazy=lazy)
+    where = _check_step(param, grad, *state, submatrix=submatrix, lazy=lazy)
     first, second = (*state, None)[:2]
     threads = check_num_threads(num_threads)
     bound = check_max_norm(max_norm, param.shape)
@@ -91,13 +91,13 @@ def sgd_step(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     max_norm: float | None = None,
-    region: Region | None = None,
+    submatrix: Submatrix | None = None,
     lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
     _step("sgd", param, grad, velocity, learning_rate=lr, beta1=momentum, decay=weight_decay,
-          nesterov=nesterov, max_norm=max_norm, region=region, lazy=lazy,
+          nesterov=nesterov, max_norm=max_norm, submatrix=submatrix, lazy=lazy,
           num_threads=num_threads)
 
 
@@ -114,7 +114,7 @@ def adam_step(
     step: int,
     weight_decay: float = 0.0,
     max_norm: float | None = None,
-    region: Region | None = None,
+    submatrix: Submatrix | None = None,
     lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
@@ -125,7 +125,7 @@ def adam_step(
     """
     _step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
           beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
-          correction=(1 - beta2**step) ** -0.5, max_norm=max_norm, region=region, lazy=lazy,
+          correction=(1 - beta2**step) ** -0.5, max_norm=max_norm, submatrix=submatrix, lazy=lazy,
           num_threads=num_threads)
 
 
@@ -138,11 +138,11 @@ def rmsprop_step(
     rho: float,
     epsilon: float,
     max_norm: float | None = None,
-    region: Region | None = None,
+    submatrix: Submatrix | None = None,
     lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
     """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
     _step("rmsprop", param, grad, v, learning_rate=lr, beta2=rho, epsilon=epsilon,
-          max_norm=max_norm, region=region, lazy=lazy,
+          max_norm=max_norm, submatrix=submatrix, lazy=lazy,
           num_threads=num_threads)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import functional
-from ..functional import Region
+from ..functional import Submatrix
 from ..masks import BitMask, ScaleMask
 from .activations import Activation
 from .base import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, Shape, in_order
@@ -59,15 +59,15 @@ class Link(NamedTuple):
         shape, out = (len(h), self.dense.units), Kept()
         if self.noise is not None:
             out = Kept.of(self.noise.used_mask(shape, ctx), self.noise.lazy)
-        region, ends, lazy = None, None, kept.lazy and out.lazy
+        submatrix, ends, lazy = None, None, kept.lazy and out.lazy
         if kept.units is not None or out.units is not None:
-            region = Region(weight.value.shape, kept.units, out.units)
+            submatrix = Submatrix(weight.value.shape, kept.units, out.units)
         if bias is not None and out.units is not None:
-            ends = Region(bias.value.shape, columns=out.units)
-        w = _block(weight.value, kept, out, region, ctx)
+            ends = Submatrix(bias.value.shape, columns=out.units)
+        w = _block(weight.value, kept, out, submatrix, ctx)
         shift = None if bias is None else bias.value
         if shift is not None and ends is not None:
-            shift = functional.gather_region(shift, ends, num_threads=1)
+            shift = functional.gather_submatrix(shift, ends, num_threads=1)
         z = np.matmul(h, w)
         y, back = bias_activation_dropout(
             z,
@@ -81,7 +81,7 @@ class Link(NamedTuple):
 
         def backward(dy: Array) -> Array:
             dz, dbias = back(dy)
-            weight.accumulate_product(h.T, dz, region, lazy=lazy)
+            weight.accumulate_product(h.T, dz, submatrix, lazy=lazy)
             if bias is not None and dbias is not None:
                 bias.accumulate(dbias, ends, lazy=out.lazy)
             if first and not ctx.input_gradient:
@@ -115,21 +115,21 @@ class Chain:
         backwards: list[Callable[[Array], Array]] = []
         if self.entry is not None:
             kept = Kept.of(self.entry.used_mask(x.shape, ctx), self.entry.lazy)
-            enter = Region(h.shape, columns=kept.units)
-            h = functional.gather_region(h, enter, kept.scale, num_threads=ctx.num_threads)
+            enter = Submatrix(h.shape, columns=kept.units)
+            h = functional.gather_submatrix(h, enter, kept.scale, num_threads=ctx.num_threads)
         scale = kept.scale
         for place, link in enumerate(self.links):
             h, kept, back = link.forward(h, kept, ctx, place == 0)
             backwards.append(back)
         y, leave = h, None
         if kept.units is not None:
-            leave = Region((len(h), self.links[-1].dense.units), columns=kept.units)
+            leave = Submatrix((len(h), self.links[-1].dense.units), columns=kept.units)
             y = _spread(h, leave, 1.0, ctx)
 
         def backward(dy: Array) -> Array:
             dy = np.ascontiguousarray(dy, y.dtype)
             if leave is not None:
-                dy = functional.gather_region(dy, leave, num_threads=ctx.num_threads)
+                dy = functional.gather_submatrix(dy, leave, num_threads=ctx.num_threads)
             for back in reversed(backwards):
                 dy = back(dy)
             if enter is None or not ctx.input_gradient:
@@ -195,14 +195,16 @@ def _shares(noise: BatchwiseDropout | None, shape: Shape, ctx: Context) -> bool:
     )
 
 
-def _block(matrix: Array, rows: Kept, columns: Kept, region: Region | None, ctx: Context) -> Array:
+def _block(
+    matrix: Array, rows: Kept, columns: Kept, submatrix: Submatrix | None, ctx: Context
+) -> Array:
     """Return some rows and columns: as they lie, where they are side by side, or a copy."""
-    if region is None or (rows.run is not None and columns.run is not None):
+    if submatrix is None or (rows.run is not None and columns.run is not None):
         part: Array = matrix[rows.run, columns.run]
         return part
-    return functional.gather_region(matrix, region, num_threads=ctx.num_threads)
+    return functional.gather_submatrix(matrix, submatrix, num_threads=ctx.num_threads)
 
 
-def _spread(block: Array, region: Region, scale: float, ctx: Context) -> Array:
-    whole = np.zeros(region.shape, block.dtype)
-    return functional.scatter_region(block, whole, region, scale, num_threads=ctx.num_threads)
+def _spread(block: Array, submatrix: Submatrix, scale: float, ctx: Context) -> Array:
+    whole = np.zeros(submatrix.shape, block.dtype)
+    return functional.scatter_submatrix(block, whole, submatrix, scale, num_threads=ctx.num_threads)

@@ -1,4 +1,4 @@
-"""Parameter: an array of a layer, and its gradient, whole or of a region."""
+"""Parameter: an array of a layer, and its gradient, whole or of a submatrix."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import functional
-from ..functional import Region
+from ..functional import Submatrix
 
 Array: TypeAlias = npt.NDArray[Any]
 
 
 class Part(NamedTuple):
-    """The gradient of a region; elsewhere it is 0. ``lazy`` asks to step the region alone."""
+    """The gradient of a submatrix; elsewhere it is 0. ``lazy`` asks to step the submatrix alone."""
 
     block: Array
-    region: Region
+    submatrix: Submatrix
     lazy: bool
 
 
@@ -29,8 +29,9 @@ class Parameter:
     by optimizers.
 
     After `zero_grad` the gradient counts as zeros without being written: the first accumulation
-    overwrites it, the later ones add. If only a `Region` has a gradient, that block alone is kept,
-    until somebody asks for `grad` or adds to it. A lazy step stays one if `grad` is only asked for.
+    overwrites it, the later ones add. If only a `Submatrix` has a gradient, that block alone is
+    kept, until somebody asks for `grad` or adds to it. A lazy step stays one if `grad` is only
+    asked for.
     """
 
     __slots__ = ("_grad", "_part", "_spread", "_stale", "max_norm", "name", "trainable", "value")
@@ -63,7 +64,7 @@ class Parameter:
         elif part is not None and not self._spread:
             block = part.block.copy()
             grad.fill(0)
-            functional.scatter_region(block, grad, part.region, num_threads=1)
+            functional.scatter_submatrix(block, grad, part.submatrix, num_threads=1)
             # What the caller writes elsewhere must count, unless the step is to be lazy.
             self._part, self._spread = (part, True) if part.lazy else (None, False)
         return grad
@@ -78,66 +79,67 @@ class Parameter:
 
     @property
     def part(self) -> Part | None:
-        """The gradient as a block, if it is only that of a region so far."""
+        """The gradient as a block, if it is only that of a submatrix so far."""
         part = self._part
         if part is None or not self._spread:
             return part
-        return part._replace(block=functional.gather_region(self.grad, part.region, num_threads=1))
+        block = functional.gather_submatrix(self.grad, part.submatrix, num_threads=1)
+        return part._replace(block=block)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self._stale, self._part = True, None
 
     def accumulate(
-        self, array: Array, region: Region | None = None, *, lazy: bool = False
+        self, array: Array, submatrix: Submatrix | None = None, *, lazy: bool = False
     ) -> None:
-        """Add ``array`` to the gradient, or to that of a region.
+        """Add ``array`` to the gradient, or to that of a submatrix.
 
-        ``lazy`` has an optimizer step the region alone, as long as nothing is added.
+        ``lazy`` has an optimizer step the submatrix alone, as long as nothing is added.
         """
-        self._check(array.shape, region)
+        self._check(array.shape, submatrix)
         if self._stale:
-            np.copyto(self._first(region, lazy), array)
+            np.copyto(self._first(submatrix, lazy), array)
         else:
-            self._add(array, region)
+            self._add(array, submatrix)
 
     def accumulate_product(
-        self, a: Array, b: Array, region: Region | None = None, *, lazy: bool = False
+        self, a: Array, b: Array, submatrix: Submatrix | None = None, *, lazy: bool = False
     ) -> None:
-        """Add the matrix product ``a @ b`` to the gradient, or to that of a region."""
-        self._check((a.shape[0], b.shape[1]), region)
+        """Add the matrix product ``a @ b`` to the gradient, or to that of a submatrix."""
+        self._check((a.shape[0], b.shape[1]), submatrix)
         if self._stale:
-            np.matmul(a, b, out=self._first(region, lazy))
+            np.matmul(a, b, out=self._first(submatrix, lazy))
         else:
-            self._add(np.matmul(a, b), region)
+            self._add(np.matmul(a, b), submatrix)
 
-    def _first(self, region: Region | None, lazy: bool) -> Array:
+    def _first(self, submatrix: Submatrix | None, lazy: bool) -> Array:
         """Return where the first gradient goes: all of the buffer, or as much as a block needs."""
         place = self._buffer()
         self._stale = False
-        if region is not None:
-            height, width = (1, *region.block_shape)[-2:]
-            place = place.reshape(-1)[: height * width].reshape(region.block_shape)
-            self._part, self._spread = Part(place, region, lazy), False
+        if submatrix is not None:
+            height, width = (1, *submatrix.block_shape)[-2:]
+            place = place.reshape(-1)[: height * width].reshape(submatrix.block_shape)
+            self._part, self._spread = Part(place, submatrix, lazy), False
         return place
 
-    def _add(self, array: Array, region: Region | None) -> None:
+    def _add(self, array: Array, submatrix: Submatrix | None) -> None:
         grad, self._part = self.grad, None
-        if region is None:
+        if submatrix is None:
             grad += array
         else:
-            functional.scatter_region(array, grad, region, num_threads=1)
+            functional.scatter_submatrix(array, grad, submatrix, num_threads=1)
 
-    def _check(self, shape: tuple[int, ...], region: Region | None = None) -> None:
-        if region is not None and region.shape != self.value.shape:
+    def _check(self, shape: tuple[int, ...], submatrix: Submatrix | None = None) -> None:
+        if submatrix is not None and submatrix.shape != self.value.shape:
             raise ValueError(
-                f"a region of {region.shape} does not fit the parameter {self.name!r} "
+                f"a submatrix of {submatrix.shape} does not fit the parameter {self.name!r} "
                 f"{self.value.shape}"
             )
-        if shape != (self.value.shape if region is None else region.block_shape):
+        if shape != (self.value.shape if submatrix is None else submatrix.block_shape):
             raise ValueError(
                 f"gradient of {self.name!r} has shape {shape}, the parameter {self.value.shape}"
-                + ("" if region is None else f", and its region {region.block_shape}")
+                + ("" if submatrix is None else f", and its submatrix {submatrix.block_shape}")
             )
 
     def __repr__(self) -> str:

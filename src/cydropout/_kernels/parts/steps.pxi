@@ -1,8 +1,8 @@
-# Regions of a matrix, and optimizer steps, over checked arrays.
+# Submatrices of a matrix, and optimizer steps, over checked arrays.
 
-cdef region_t region_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t height, uint64_t width,
-                        uint64_t stride, double scale=1.0):
-    cdef region_t r
+cdef submatrix_t submatrix_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t height,
+                              uint64_t width, uint64_t stride, double scale=1.0):
+    cdef submatrix_t r
     r.rows = NULL if rows is None else <const int64_t*>cnp.PyArray_DATA(rows)
     r.columns = NULL if columns is None else <const int64_t*>cnp.PyArray_DATA(columns)
     r.height, r.width, r.stride, r.scale = height, width, stride, scale
@@ -10,47 +10,47 @@ cdef region_t region_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t height, 
     return r
 
 
-def gather_region(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
-                  uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
-                  int num_threads=0):
+def gather_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
+                     uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
+                     int num_threads=0):
     """y[i, j] = scale x[rows[i], columns[j]]; None takes all; float32 or float64, contiguous.
 
     y is (height, width), and x has rows of `stride`. The numbers rise.
     """
-    cdef region_t r = region_of(rows, columns, height, width, stride, scale)
+    cdef submatrix_t r = submatrix_of(rows, columns, height, width, stride, scale)
     cdef const void *source = cnp.PyArray_DATA(x)
     cdef void *target = cnp.PyArray_DATA(y)
     if height * width:
         with nogil:
-            run(table.gather_region[code], source, target, &r, height * width,
+            run(table.gather_submatrix[code], source, target, &r, height * width,
                 (height + r.span - 1) // r.span, num_threads)
 
 
-def scatter_region(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
-                   uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
-                   int num_threads=0):
+def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
+                      uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
+                      int num_threads=0):
     """y[rows[i], columns[j]] += scale x[i, j], with x of (height, width)."""
-    cdef region_t r = region_of(rows, columns, height, width, stride, scale)
+    cdef submatrix_t r = submatrix_of(rows, columns, height, width, stride, scale)
     cdef const void *source = cnp.PyArray_DATA(x)
     cdef void *target = cnp.PyArray_DATA(y)
     if height * width:
         with nogil:
-            run(table.scatter_region[code], source, target, &r, height * width,
+            run(table.scatter_submatrix[code], source, target, &r, height * width,
                 (height + r.span - 1) // r.span, num_threads)
 
 
 def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second,
-         region=None, *, double learning_rate, double beta1=0.0, double beta2=0.0,
+         submatrix=None, *, double learning_rate, double beta1=0.0, double beta2=0.0,
          double epsilon=0.0, double decay=0.0, double correction=1.0, bint nesterov=False,
          cnp.ndarray totals=None, uint64_t columns=0, bint lazy=False, int num_threads=0):
     """One optimizer step in place; the arrays are contiguous and of one dtype.
 
-    With a region, (rows, columns, height, width, stride), `g` is the gradient there, and
+    With a submatrix, (rows, columns, height, width, stride), `g` is the gradient there, and
     elsewhere it is 0; or with `lazy` nothing is changed elsewhere. With totals, of float64,
-    totals[chunk, column] += w w of the new w, in the same pass unless there is a region.
+    totals[chunk, column] += w w of the new w, in the same pass unless there is a submatrix.
     """
     cdef step_t settings
-    cdef region_t r
+    cdef submatrix_t r
     cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
     cdef const void *slope = cnp.PyArray_DATA(g)
     cdef void *target = cnp.PyArray_DATA(w)
@@ -67,14 +67,14 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     settings.correction = correction
     settings.nesterov = nesterov
     settings.lazy = lazy
-    settings.region = NULL
-    settings.kernel = table.step[code] if region is None else NULL
+    settings.submatrix = NULL
+    settings.kernel = table.step[code] if submatrix is None else NULL
     if totals is not None:
         settings.sums = sums_of(totals, size, columns)
-    if region is not None:
-        where, across, height, width, stride = region
-        r = region_of(where, across, height, width, stride)
-        settings.region = &r
+    if submatrix is not None:
+        where, across, height, width, stride = submatrix
+        r = submatrix_of(where, across, height, width, stride)
+        settings.submatrix = &r
         with nogil:
             run(table.step_rows[code], slope, target, &settings,
                 r.height * r.width if lazy else size,

@@ -31,7 +31,7 @@ cdef inline uint64_t number_at(const int64_t *index, uint64_t at) noexcept nogil
     return at if index == NULL else <uint64_t>index[at]
 
 
-cdef inline bint in_few_runs(const region_t *r) noexcept nogil:
+cdef inline bint in_few_runs(const submatrix_t *r) noexcept nogil:
     """Whether the columns are runs long enough to be copied as such."""
     cdef uint64_t at = 0, runs = 0
     while at < r.width and runs * 16 <= r.width:
@@ -40,8 +40,8 @@ cdef inline bint in_few_runs(const region_t *r) noexcept nogil:
     return runs * 16 <= r.width or runs == 1
 
 
-cdef void gather_region(const real *x, real *y, const region_t *r, uint64_t begin,
-                        uint64_t end) noexcept nogil:
+cdef void gather_submatrix(const real *x, real *y, const submatrix_t *r, uint64_t begin,
+                           uint64_t end) noexcept nogil:
     """y[i, j] = scale x[rows[i], columns[j]]."""
     cdef uint64_t i, j, k, run
     cdef real scale = <real>r.scale
@@ -63,8 +63,8 @@ cdef void gather_region(const real *x, real *y, const region_t *r, uint64_t begi
             j += run
 
 
-cdef void scatter_region(const real *x, real *y, const region_t *r, uint64_t begin,
-                         uint64_t end) noexcept nogil:
+cdef void scatter_submatrix(const real *x, real *y, const submatrix_t *r, uint64_t begin,
+                            uint64_t end) noexcept nogil:
     """y[rows[i], columns[j]] += scale x[i, j]."""
     cdef uint64_t i, j, at
     cdef real scale = <real>r.scale
@@ -84,11 +84,11 @@ cdef void scatter_region(const real *x, real *y, const region_t *r, uint64_t beg
 
 cdef void step_row(const real *g, real *w, real *slopes, const step_t *s,
                    uint64_t row) noexcept nogil:
-    """One step of a whole row, whose gradient is that of the region's columns and 0 elsewhere.
+    """One step of a whole row, whose gradient is that of the submatrix's columns and 0 elsewhere.
 
     Without `g` it is 0 everywhere. `slopes`, a stretch, holds zeros before and after.
     """
-    cdef const region_t *r = s.region
+    cdef const submatrix_t *r = s.submatrix
     cdef const real *slope
     cdef uint64_t at, count, k, first = 0, start = 0, stop = 0
     while first < r.stride:
@@ -129,8 +129,8 @@ cdef inline void put_back(real *target, const real *part, const int64_t *index,
 
 cdef void step_lazily(const real *g, real *w, const step_t *s, uint64_t row, bint runs) \
         noexcept nogil:
-    """One step of the region's columns of a row."""
-    cdef const region_t *r = s.region
+    """One step of the submatrix's columns of a row."""
+    cdef const submatrix_t *r = s.submatrix
     cdef const int64_t *index
     cdef real parts[3 * STRETCH]
     cdef real *first = state_at[real](<real*>s.first, row * r.stride)
@@ -158,8 +158,8 @@ cdef void step_lazily(const real *g, real *w, const step_t *s, uint64_t row, bin
 
 cdef void step_rows(const real *g, real *w, const step_t *s, uint64_t begin,
                     uint64_t end) noexcept nogil:
-    """One step of the rows [begin, end): of the region alone, or of the matrix around it too."""
-    cdef const region_t *r = s.region
+    """One step of the rows [begin, end): of the submatrix alone, or of the matrix around it too."""
+    cdef const submatrix_t *r = s.submatrix
     cdef uint64_t row, place
     cdef real slopes[STRETCH]
     cdef bint runs = s.lazy and in_few_runs(r)

@@ -1,4 +1,4 @@
-"""Regions of a matrix in plain NumPy, and nets whose layers each run alone, under masks."""
+"""Submatrices of a matrix in plain NumPy, and nets whose layers each run alone, under masks."""
 
 import copy
 

@@ -1,11 +1,11 @@
-"""Regions: kernels against NumPy on every build, gradients of regions, and steps over them."""
+"""Submatrices: kernels against NumPy on every build, gradients of regions, and steps over them."""
 
 import numpy as np
 import pytest
-from reference_region import picked, spread
+from reference_submatrix import picked, spread
 
 from cydropout import optimizers
-from cydropout.functional import Region, adam_step, gather_region, scatter_region, sgd_step
+from cydropout.functional import Submatrix, adam_step, gather_submatrix, scatter_submatrix, sgd_step
 from cydropout.layers import Parameter
 
 SHAPES = [(1, 1), (3, 40), (7, 2500), (130, 33), (5, 0), (0, 4), (2100,), (17,)]
@@ -29,13 +29,13 @@ def numbers(size, keep, rng):
     return np.flatnonzero(rng.random(size) < share)
 
 
-def region_of(shape, keep, rng):
+def submatrix_of(shape, keep, rng):
     rows = columns = None
     if keep not in ("all", "columns") and len(shape) == 2:
         rows = numbers(shape[0], keep, rng)
     if keep not in ("all", "rows"):
         columns = numbers(shape[-1], keep, rng)
-    return Region(shape, rows, columns)
+    return Submatrix(shape, rows, columns)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -43,15 +43,15 @@ def region_of(shape, keep, rng):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gather_and_scatter(build, shape, keep, dtype):
     rng = np.random.default_rng(5)
-    region = region_of(shape, keep, rng)
+    submatrix = submatrix_of(shape, keep, rng)
     x = rng.standard_normal(shape).astype(dtype)
     scale = np.dtype(dtype).type(1.7)
     for threads in (1, 3):
-        block = gather_region(x, region, 1.7, num_threads=threads)
-        np.testing.assert_array_equal(block, scale * picked(x, region.rows, region.columns))
+        block = gather_submatrix(x, submatrix, 1.7, num_threads=threads)
+        np.testing.assert_array_equal(block, scale * picked(x, submatrix.rows, submatrix.columns))
         out = x.copy()
-        assert scatter_region(block, out, region, 1.7, num_threads=threads) is out
-        expected = x + spread(scale * block, shape, region.rows, region.columns)
+        assert scatter_submatrix(block, out, submatrix, 1.7, num_threads=threads) is out
+        expected = x + spread(scale * block, shape, submatrix.rows, submatrix.columns)
         np.testing.assert_array_equal(out, expected)
 
 
@@ -66,13 +66,13 @@ def test_a_step_over_a_region_is_that_of_zeros_elsewhere(build, name, shape, kee
     steppers = [OPTIMIZERS[name]() for _ in parts]
     for number in range(4):
         whole = rng.standard_normal(shape).astype(dtype)
-        region = region_of(shape, "all" if number == 0 else keep, rng)
-        block = picked(whole, region.rows, region.columns)
+        submatrix = submatrix_of(shape, "all" if number == 0 else keep, rng)
+        block = picked(whole, submatrix.rows, submatrix.columns)
         for parameter in parts:
             parameter.zero_grad()
-        parts[0].accumulate(spread(block, shape, region.rows, region.columns))
-        parts[1].accumulate(block, region)
-        parts[2].accumulate(block, region, lazy=True)
+        parts[0].accumulate(spread(block, shape, submatrix.rows, submatrix.columns))
+        parts[1].accumulate(block, submatrix)
+        parts[2].accumulate(block, submatrix, lazy=True)
         parts[2].value[...] = kept = parts[0].value.copy()
         if number:
             steppers[2].load_state_dict(steppers[0].state_dict())
@@ -80,7 +80,7 @@ def test_a_step_over_a_region_is_that_of_zeros_elsewhere(build, name, shape, kee
         for parameter, stepper, threads in zip(parts, steppers, (1, 3, 2), strict=True):
             stepper.step([parameter], num_threads=threads)
         np.testing.assert_array_equal(parts[1].value, parts[0].value)
-        inside = spread(np.ones_like(block), shape, region.rows, region.columns) > 0
+        inside = spread(np.ones_like(block), shape, submatrix.rows, submatrix.columns) > 0
         np.testing.assert_array_equal(parts[2].value, np.where(inside, parts[0].value, kept))
         full, same, lazy = (stepper.state_dict() for stepper in steppers)
         for key, array in full.items():
@@ -92,15 +92,15 @@ def test_a_step_over_a_region_is_that_of_zeros_elsewhere(build, name, shape, kee
 @pytest.mark.parametrize("lazy", [False, True])
 def test_the_gradient_of_a_region_can_be_read_and_added_to(lazy):
     rng = np.random.default_rng(7)
-    region = Region((6, 9), [0, 2, 3], [1, 4, 8])
+    submatrix = Submatrix((6, 9), [0, 2, 3], [1, 4, 8])
     block, other = rng.standard_normal((3, 3)), rng.standard_normal((6, 9))
-    expected = spread(block, (6, 9), region.rows, region.columns)
+    expected = spread(block, (6, 9), submatrix.rows, submatrix.columns)
     parameter = Parameter(np.zeros((6, 9)), "w")
     parameter.grad[...] = 7
     parameter.zero_grad()
     assert not parameter.grad.any()
     parameter.zero_grad()
-    parameter.accumulate(block, region, lazy=lazy)
+    parameter.accumulate(block, submatrix, lazy=lazy)
     np.testing.assert_array_equal(parameter.part.block, block)
     assert parameter.part.lazy == lazy
     np.testing.assert_array_equal(parameter.grad, expected)
@@ -113,21 +113,21 @@ def test_the_gradient_of_a_region_can_be_read_and_added_to(lazy):
     parameter.accumulate(other)
     assert parameter.part is None
     np.testing.assert_array_equal(parameter.grad, expected + other)
-    parameter.accumulate(block, region, lazy=lazy)
+    parameter.accumulate(block, submatrix, lazy=lazy)
     np.testing.assert_array_equal(parameter.grad, expected + other + expected)
     parameter.zero_grad()
-    parameter.accumulate_product(block, block, region, lazy=lazy)
-    parameter.accumulate_product(block, block, region, lazy=lazy)
+    parameter.accumulate_product(block, block, submatrix, lazy=lazy)
+    parameter.accumulate_product(block, block, submatrix, lazy=lazy)
     np.testing.assert_array_equal(
-        parameter.grad, spread(2 * (block @ block), (6, 9), region.rows, region.columns)
+        parameter.grad, spread(2 * (block @ block), (6, 9), submatrix.rows, submatrix.columns)
     )
     parameter.zero_grad()
-    parameter.accumulate(np.empty((0, 9)), Region((6, 9), np.arange(0)))
+    parameter.accumulate(np.empty((0, 9)), Submatrix((6, 9), np.arange(0)))
     assert not parameter.grad.any()
     with pytest.raises(ValueError, match="shape"):
-        parameter.accumulate(other, region)
+        parameter.accumulate(other, submatrix)
     with pytest.raises(ValueError, match="does not fit"):
-        parameter.accumulate(block, Region((6, 8), [0, 2, 3], [1, 4, 7]))
+        parameter.accumulate(block, Submatrix((6, 8), [0, 2, 3], [1, 4, 7]))
 
 
 @pytest.mark.parametrize(
@@ -145,24 +145,24 @@ def test_the_gradient_of_a_region_can_be_read_and_added_to(lazy):
 )
 def test_bad_regions_are_named(arguments, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        Region(*arguments)
+        Submatrix(*arguments)
 
 
 def test_arrays_that_do_not_fit_are_named():
-    region, x = Region((3, 4), [1]), np.zeros((3, 4), "float32")
+    submatrix, x = Submatrix((3, 4), [1]), np.zeros((3, 4), "float32")
     with pytest.raises(TypeError, match="int64"):
-        gather_region(np.zeros((3, 4), "int64"), region)
+        gather_submatrix(np.zeros((3, 4), "int64"), submatrix)
     with pytest.raises(ValueError, match=r"\(4, 3\)"):
-        gather_region(np.zeros((4, 3)), region)
+        gather_submatrix(np.zeros((4, 3)), submatrix)
     with pytest.raises(ValueError, match="contiguous"):
-        gather_region(np.zeros((4, 3)).T, region)
+        gather_submatrix(np.zeros((4, 3)).T, submatrix)
     with pytest.raises(ValueError, match="float64"):
-        scatter_region(np.zeros((1, 4)), x, region)
+        scatter_submatrix(np.zeros((1, 4)), x, submatrix)
     x.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
-        scatter_region(np.zeros((1, 4), "float32"), x, region)
-    with pytest.raises(ValueError, match="region"):
+        scatter_submatrix(np.zeros((1, 4), "float32"), x, submatrix)
+    with pytest.raises(ValueError, match="submatrix"):
         sgd_step(np.zeros(3), np.zeros(3), None, lr=0.1, lazy=True)
     with pytest.raises(ValueError, match="takes"):
         adam_step(*np.zeros((4, 3, 4)), lr=0.1, beta1=0.9, beta2=0.9, epsilon=1.0, step=1,
-                  region=region)
+                  submatrix=submatrix)

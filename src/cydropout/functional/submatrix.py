@@ -13,7 +13,7 @@ from cydropout._rates import check_shape
 Settings: TypeAlias = tuple[np.ndarray | None, np.ndarray | None, int, int, int]
 
 
-class Region:
+class Submatrix:
     """Where a block lies in a matrix: in some of its rows, and some of its columns.
 
     Parameters
@@ -41,7 +41,7 @@ class Region:
     ) -> None:
         self.shape = check_shape(shape)
         if not 1 <= len(self.shape) <= 2 or (rows is not None and len(self.shape) == 1):
-            raise ValueError(f"a region lies in a matrix, or a vector without rows, not {shape}")
+            raise ValueError(f"a submatrix lies in a matrix, or a vector without rows, not {shape}")
         height, width = (1, *self.shape)[-2:]
         self.rows = _check_rising(rows, height, "rows")
         self.columns = _check_rising(columns, width, "columns")
@@ -53,13 +53,13 @@ class Region:
         self.settings: Settings = (self.rows, self.columns, *block, width)
 
     def check(self, array: Any, block: Any) -> int:
-        """Return the kernels' number of the dtype; raise unless both arrays fit the region."""
+        """Return the kernels' number of the dtype; raise unless both arrays fit the submatrix."""
         for what, found, shape in (("x", array, self.shape), ("block", block, self.block_shape)):
             if not isinstance(found, np.ndarray) or found.dtype not in (np.float32, np.float64):
                 kind = getattr(found, "dtype", type(found).__name__)
                 raise TypeError(f"{what} must be an array of float32 or float64, not {kind}")
             if found.shape != shape:
-                raise ValueError(f"{what} has shape {found.shape}, but the region takes {shape}")
+                raise ValueError(f"{what} has shape {found.shape}, but the submatrix takes {shape}")
             if not _arrays.is_ready(found):
                 raise ValueError(f"{what} must be contiguous, aligned and native")
         if array.dtype != block.dtype:
@@ -67,7 +67,7 @@ class Region:
         return _arrays.dtype_code(array.dtype)
 
     def __repr__(self) -> str:
-        return f"Region(shape={self.shape}, block_shape={self.block_shape})"
+        return f"Submatrix(shape={self.shape}, block_shape={self.block_shape})"
 
 
 def _check_rising(index: Any, length: int, what: str) -> np.ndarray | None:
@@ -86,16 +86,16 @@ def _check_rising(index: Any, length: int, what: str) -> np.ndarray | None:
     return array
 
 
-def gather_region(
-    x: np.ndarray, region: Region, scale: float = 1.0, *, num_threads: int | None = None
+def gather_submatrix(
+    x: np.ndarray, submatrix: Submatrix, scale: float = 1.0, *, num_threads: int | None = None
 ) -> np.ndarray:
     """block[i, j] = scale x[rows[i], columns[j]].
 
     Parameters
     ----------
     x : array
-        float32 or float64, in C order, of the region's shape.
-    region : Region
+        float32 or float64, in C order, of the submatrix's shape.
+    submatrix : Submatrix
         Which rows and columns.
     scale : float
         A factor of all.
@@ -107,14 +107,14 @@ def gather_region(
     TypeError, ValueError
         If ``x`` does not fit.
     """
-    block = np.empty(region.block_shape, getattr(x, "dtype", np.float32))
-    code, threads = region.check(x, block), check_num_threads(num_threads)
-    api.gather_region(x, block, *region.settings, scale, code, threads)
+    block = np.empty(submatrix.block_shape, getattr(x, "dtype", np.float32))
+    code, threads = submatrix.check(x, block), check_num_threads(num_threads)
+    api.gather_submatrix(x, block, *submatrix.settings, scale, code, threads)
     return block
 
 
-def scatter_region(
-    block: np.ndarray, out: np.ndarray, region: Region, scale: float = 1.0, *,
+def scatter_submatrix(
+    block: np.ndarray, out: np.ndarray, submatrix: Submatrix, scale: float = 1.0, *,
     num_threads: int | None = None,
 ) -> np.ndarray:
     """out[rows[i], columns[j]] += scale block[i, j]; all else stays.
@@ -122,11 +122,11 @@ def scatter_region(
     Parameters
     ----------
     block : array
-        Of the region's ``block_shape`` and the dtype of ``out``.
+        Of the submatrix's ``block_shape`` and the dtype of ``out``.
     out : array
-        float32 or float64, in C order, of the region's shape.
-    region, scale, num_threads
-        As for `gather_region`.
+        float32 or float64, in C order, of the submatrix's shape.
+    submatrix, scale, num_threads
+        As for `gather_submatrix`.
 
     Returns
     -------
@@ -138,8 +138,8 @@ def scatter_region(
     TypeError, ValueError
         If an array does not fit; nothing is changed.
     """
-    code, threads = region.check(out, block), check_num_threads(num_threads)
+    code, threads = submatrix.check(out, block), check_num_threads(num_threads)
     if not out.flags.writeable:
         raise ValueError("out is read-only; pass a writeable array")
-    api.scatter_region(block, out, *region.settings, scale, code, threads)
+    api.scatter_submatrix(block, out, *submatrix.settings, scale, code, threads)
     return out
