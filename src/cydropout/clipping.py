@@ -43,6 +43,8 @@ def clip_gradients(
     ----------
     Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks".
     """
+    if norm is None and value is None:
+        return
     norm, value = check_limit("norm", norm), check_limit("value", value)
     if value is not None:
         for parameter in parameters:

@@ -37,6 +37,10 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.steps = 0
         self._state: dict[str, list[Array]] = {}
+        self._group: functional.StepGroup | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_group": None}
 
     @property
     def learning_rate(self) -> float:
@@ -64,16 +68,24 @@ class Optimizer:
         parameters = [parameter for parameter in parameters if parameter.trainable]
         states = self._states(parameters)
         for parameter in parameters:
-            check_max_norm(parameter.max_norm, parameter.value.shape)
+            if parameter.max_norm is not None:
+                check_max_norm(parameter.max_norm, parameter.value.shape)
         self.steps += 1
         kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
+        together = []
         for parameter, state in zip(parameters, states, strict=True):
             part, bound = parameter.part, parameter.max_norm
-            if part is None:
+            if part is None and bound is None:
+                together.append((parameter.value, parameter.grad, *state))
+            elif part is None:
                 kernel(parameter.value, parameter.grad, *state, max_norm=bound)
             else:
                 kernel(parameter.value, part.block, *state, max_norm=bound,
                        submatrix=part.submatrix, lazy=part.lazy or self._rests)
+        if together:
+            if self._group is None or not self._group.holds(together):
+                self._group = functional.StepGroup(together)
+            kernel(self._group)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):
@@ -188,13 +200,11 @@ class SGD(Optimizer):
         return not self._slots and self.weight_decay == 0
 
     def _kernel(self) -> Callable[..., None]:
-        velocity: dict[str, Any] = {} if self._slots else {"velocity": None}
         return partial(
             functional.sgd_step,
             momentum=self.momentum,
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
-            **velocity,
         )
 
 

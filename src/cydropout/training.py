@@ -28,7 +28,7 @@ from .checkpoints import (
 )
 from .clipping import check_limit, clip_gradients
 from .history import History, Mean, Record
-from .layers.base import Context, Layer
+from .layers.base import Context, Layer, Parameter
 from .layers.workspace import Workspace
 from .nonfinite import NonFiniteLossError, first_nonfinite
 from .progress import Progress
@@ -275,6 +275,7 @@ class Trainer:
         workspace = Workspace()
         ctx = Context(
             True, self.stream, self._threads, input_gradient=False, workspace=workspace)
+        parameters = self.model.parameters()
         last: tuple[Array, int] | None = None
         for x, y in data.epoch(epoch, partial(_order, self.stream.key), run.step):
             batch = self._cast(x)
@@ -283,7 +284,7 @@ class Trainer:
                 callback.on_batch_begin(self, epoch, run.steps)
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
-            record = self._step(batch, y, epoch, run.step + 1, ctx, watched)
+            record = self._step(parameters, batch, y, epoch, run.step + 1, ctx, watched)
             for callback in run.callbacks:
                 callback.on_batch_end(self, epoch, run.steps, record)
             run.step, run.steps = run.step + 1, run.steps + 1
@@ -309,9 +310,9 @@ class Trainer:
             save_checkpoint(target, run_state(self, run))
 
     def _step(
-        self, batch: Array, target: Array, epoch: int, step: int, ctx: Context, watched: bool
+        self, parameters: list[Parameter], batch: Array, target: Array, epoch: int, step: int,
+        ctx: Context, watched: bool,
     ) -> Record:
-        parameters = self.model.parameters()
         draw = self.stream.next_draw
         prediction, backward = self._forward(batch, ctx, watched)
         value, gradient, accuracy = self.loss.measured(prediction, target)

@@ -288,6 +288,7 @@ def set_stream_from(nbytes: int) -> int: ...
 def set_default_threads(num_threads: int) -> None: ...
 def after_fork_in_child() -> None: ...
 def is_serial() -> bool: ...
+def folded(totals: np.ndarray, columns: int) -> np.ndarray: ...
 def repeated(values: np.ndarray, count: int) -> np.ndarray: ...
 def philox_digit(
     key: int, draw: int, tile: int, j: int
@@ -346,6 +347,19 @@ def layer_norm_backward(
     statistics: np.ndarray,
     weight: np.ndarray,
     code: int,
+    num_threads: int = 0,
+) -> None: ...
+def steps(
+    kind: str,
+    group: list[tuple[np.ndarray | None, ...]],
+    *,
+    learning_rate: float,
+    beta1: float = 0.0,
+    beta2: float = 0.0,
+    epsilon: float = 0.0,
+    decay: float = 0.0,
+    correction: float = 1.0,
+    nesterov: bool = False,
     num_threads: int = 0,
 ) -> None: ...
 def step(

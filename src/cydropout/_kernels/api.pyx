@@ -35,6 +35,7 @@ cdef bint serial_child = False
 include "parts/threads.pxi"
 include "parts/blas.pxi"
 include "parts/cface.pxi"
+include "parts/sums.pxi"
 include "parts/plan.pxi"
 include "parts/noise.pxi"
 include "parts/connect.pxi"

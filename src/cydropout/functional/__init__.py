@@ -15,7 +15,7 @@ from .gather import gather, scatter_add
 from .layer_norm import layer_norm, layer_norm_backward
 from .recurrent import gated_update, gated_update_backward, zoneout, zoneout_backward
 from .standout import standout, standout_backward
-from .steps import adam_step, rmsprop_step, sgd_step
+from .steps import StepGroup, adam_step, rmsprop_step, sgd_step
 from .submatrix import Submatrix, gather_submatrix, scatter_submatrix
 from .windows import (
     Windows,
@@ -31,6 +31,7 @@ __all__ = [
     "ACTIVATIONS",
     "AttentionMask",
     "Recurrence",
+    "StepGroup",
     "Submatrix",
     "Windows",
     "adam_step",

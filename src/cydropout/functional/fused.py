@@ -9,7 +9,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout.masks import BitMask
-from cydropout.masks.sums import folded, totals_for
+from cydropout.masks.sums import totals_for
 
 #: The kernels' number of each activation.
 ACTIVATIONS = {
@@ -161,4 +161,4 @@ def bias_activation_dropout_backward(
         out[...] = dz
     if bias is None:
         return out, None
-    return out, folded(totals, columns)[: z.shape[-1]]
+    return out, api.folded(totals, columns)[: z.shape[-1]]

@@ -9,6 +9,9 @@ With ``submatrix=``, a gradient is that of some rows and columns, and elsewhere 
 ``lazy`` too, parameter and state stay as they are elsewhere, but for what ``max_norm`` scales.
 """
 
+from collections.abc import Sequence
+from itertools import chain
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,10 @@ from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import check_max_norm
 from cydropout.functional.submatrix import Settings, Submatrix
-from cydropout.masks.sums import folded, totals_for
+from cydropout.masks.sums import totals_for
+
+#: How many arrays a step of each kind remembers.
+STATES = {"sgd": (0, 1), "adam": (2,), "rmsprop": (1,)}
 
 
 def _check_step(
@@ -49,10 +55,51 @@ def _check_step(
     return None if submatrix is None else submatrix.settings
 
 
+def _check_states(kind: str, count: int) -> None:
+    if count not in STATES[kind]:
+        wanted = " or ".join(map(str, STATES[kind]))
+        raise ValueError(f"a step of {kind} needs {wanted} arrays of state, not {count}")
+
+
+class StepGroup:
+    """Parameters, their gradients and states that take the same step in one call.
+
+    It stands in the place of a parameter in the functions below, which then take no other array.
+
+    Parameters
+    ----------
+    arrays : sequence of tuples
+        The parameter, its gradient, and its states, for each; checked here, once for all steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not float32 or float64, as the kernels want it, or does not fit the others.
+    """
+
+    def __init__(self, arrays: Sequence[tuple[np.ndarray, ...]]) -> None:
+        for own in arrays:
+            _check_step(*own, submatrix=None, lazy=False)
+        self._states = {sum(array is not None for array in own) - 2 for own in arrays}
+        self._flat = [*chain.from_iterable(arrays)]
+        self._group = [(*own, None, None)[:4] for own in arrays]
+
+    def holds(self, arrays: Sequence[tuple[np.ndarray, ...]]) -> bool:
+        """Whether it was made of these very arrays."""
+        flat = [*chain.from_iterable(arrays)]
+        return len(flat) == len(self._flat) and all(map(is_, flat, self._flat))
+
+    def step(self, kind: str, num_threads: int | None, **settings: Any) -> None:
+        """Take a step of that kind."""
+        for count in self._states:
+            _check_states(kind, count)
+        api.steps(kind, self._group, num_threads=check_num_threads(num_threads), **settings)
+
+
 def _step(
     kind: str,
-    param: np.ndarray,
-    grad: np.ndarray,
+    param: np.ndarray | StepGroup,
+    grad: np.ndarray | None,
     *state: np.ndarray | None,
     max_norm: float | None,
     submatrix: Submatrix | None,
@@ -60,6 +107,14 @@ def _step(
     lazy: bool,
     **settings: Any,
 ) -> None:
+    if isinstance(param, StepGroup):
+        if any(given is not None for given in (grad, *state, max_norm, submatrix)):
+            raise ValueError("a StepGroup holds all arrays, and has neither bound nor submatrix")
+        param.step(kind, num_threads, **settings)
+        return
+    if grad is None:
+        raise TypeError("an optimizer step needs grad, the gradient of param")
+    _check_states(kind, sum(array is not None for array in state))
     where = _check_step(param, grad, *state, submatrix=submatrix, lazy=lazy)
     first, second = (*state, None)[:2]
     threads = check_num_threads(num_threads)
@@ -72,7 +127,7 @@ def _step(
     totals = totals_for(param.size, columns, np.float64)
     api.step(kind, param, grad, first, second, where, totals=totals, columns=columns, lazy=lazy,
              num_threads=threads, **settings)
-    norms = np.sqrt(folded(totals, columns))
+    norms = np.sqrt(api.folded(totals, columns))
     longer = (norms > bound) & np.isfinite(norms)
     if longer.any():
         factors = np.ones(columns, param.dtype)
@@ -82,9 +137,9 @@ def _step(
 
 
 def sgd_step(
-    param: np.ndarray,
-    grad: np.ndarray,
-    velocity: np.ndarray | None,
+    param: np.ndarray | StepGroup,
+    grad: np.ndarray | None = None,
+    velocity: np.ndarray | None = None,
     *,
     lr: float,
     momentum: float = 0.0,
@@ -102,10 +157,10 @@ def sgd_step(
 
 
 def adam_step(
-    param: np.ndarray,
-    grad: np.ndarray,
-    m: np.ndarray,
-    v: np.ndarray,
+    param: np.ndarray | StepGroup,
+    grad: np.ndarray | None = None,
+    m: np.ndarray | None = None,
+    v: np.ndarray | None = None,
     *,
     lr: float,
     beta1: float,
@@ -130,9 +185,9 @@ def adam_step(
 
 
 def rmsprop_step(
-    param: np.ndarray,
-    grad: np.ndarray,
-    v: np.ndarray,
+    param: np.ndarray | StepGroup,
+    grad: np.ndarray | None = None,
+    v: np.ndarray | None = None,
     *,
     lr: float,
     rho: float,

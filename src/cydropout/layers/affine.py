@@ -71,6 +71,8 @@ class Affine(Layer):
 
     def penalty(self) -> float:
         """Return ``l1 sum |w| + l2 sum w**2`` of the parameters; add its gradient to theirs."""
+        if not self.l1 and not self.l2:
+            return 0.0
         return penalty(self._parameters, self.l1, self.l2)
 
     def operands(self, x: Array) -> Operands:

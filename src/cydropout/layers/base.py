@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -74,10 +74,21 @@ class Context:
     workspace: Workspace | None = None
     states: dict[Layer, tuple[Array, ...]] | None = None
     batch_statistics: bool = True
+    _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
 
     def room(self, shape: Shape, dtype: Any) -> Array | None:
         """Return where a result may go, as ``out=``: an array of the workspace, or None."""
         return None if self.workspace is None else self.workspace.empty(shape, dtype)
+
+    @property
+    def inside(self) -> Context:
+        """The context of layers within a model, all of which need the gradient of their input."""
+        if self.input_gradient:
+            return self
+        if self._inside is None:
+            object.__setattr__(self, "_inside", replace(self, input_gradient=True))
+        assert self._inside is not None
+        return self._inside
 
     def bringing(self, masks: Mapping[Layer, Any]) -> Context:
         """Return a context that holds these masks for their layers, those that are not None."""
@@ -287,7 +298,7 @@ def in_order(layers: Sequence[Layer | Absorbed], x: Array, ctx: Context) -> tupl
     """Run layers one after the other; the way back runs them in the other order."""
     backwards: list[Backward] = []
     for layer in layers:
-        x, back = layer.forward(x, ctx if not backwards else replace(ctx, input_gradient=True))
+        x, back = layer.forward(x, ctx if not backwards else ctx.inside)
         backwards.append(back)
 
     def backward(dy: Array) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,7 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         """Return the layer's output of noisy ``x``, and the way back; see `LearnedNoise`."""
         noisy, back = LearnedNoise.forward(self, x, ctx, mask)
         # The logit's gradient needs that of the layer's input.
-        y, layer_back = self.layer.forward(noisy, replace(ctx, input_gradient=True))
+        y, layer_back = self.layer.forward(noisy, ctx.inside)
         return y, lambda dy: back(layer_back(dy))
 
     def penalty(self) -> float:

@@ -39,7 +39,7 @@ def bias_activation_dropout(
         num_threads=ctx.num_threads,
     )
     saved = (y if activation == "relu" else None) if from_output else z
-    shift = np.zeros_like(bias) if from_output and bias is not None else bias
+    shift = np.zeros(bias.shape, bias.dtype) if from_output and bias is not None else bias
 
     def backward(dy: Array) -> tuple[Array, Array | None]:
         dy = np.ascontiguousarray(dy, y.dtype)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -124,12 +123,11 @@ class Sequential(Layer):
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Run the layers in order; backward runs them in the other order."""
         x = self.convert(x)
-        inner = ctx if ctx.input_gradient else replace(ctx, input_gradient=True)
         backwards: list[Backward] = []
         # Without an input gradient the way back ends at the first step that has parameters.
         leading = not ctx.input_gradient
         for step in self.steps:
-            x, back = step.forward(x, ctx if leading else inner)
+            x, back = step.forward(x, ctx if leading else ctx.inside)
             if leading and not any(layer.parameters() for layer in step.layers):
                 continue
             leading = False

@@ -22,17 +22,6 @@ def totals_for(size: int, columns: int, dtype: Any) -> np.ndarray:
     return np.zeros((chunks_for(size), columns + _TILE), dtype)
 
 
-def folded(totals: np.ndarray, columns: int) -> np.ndarray:
-    """Add up the chunks, and what lies past the columns to the column it belongs to."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = totals.sum(axis=0)
-        rows = -(-total.size // columns)
-        padded = np.zeros(rows * columns, total.dtype)
-        padded[: total.size] = total
-        result: np.ndarray = padded.reshape(rows, columns).sum(axis=0)
-    return result
-
-
 def spread_axes(parameter: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the trailing axes of ``shape`` over which an array that broadcasts to it differs."""
     lengths = list(parameter)
@@ -49,7 +38,7 @@ def summed_to(
     columns = size_of(spread)
     if not columns:
         return np.zeros(parameter, totals.dtype)
-    sums = folded(totals, columns).reshape(spread)
+    sums = api.folded(totals, columns).reshape(spread)
     own = parameter[len(parameter) - len(spread) :]
     axes = tuple(a for a, n in enumerate(own) if n == 1)
     result: np.ndarray = sums.sum(axis=axes, keepdims=True).reshape(parameter)

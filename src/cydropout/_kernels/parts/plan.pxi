@@ -91,15 +91,6 @@ def repeated(cnp.ndarray values, uint64_t count):
     return out
 
 
-cdef sums_t sums_of(cnp.ndarray totals, uint64_t size, uint64_t columns):
-    """Sums of `size` elements over columns, split by the rows of `totals` alone."""
-    cdef sums_t sums
-    sums.totals, sums.columns, sums.tiles = cnp.PyArray_DATA(totals), columns, tiles(size)
-    sums.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
-    sums.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
-    return sums
-
-
 cdef class Table:
     """Thresholds q and scales that differ between elements, repeated by period, as kernels want.
 

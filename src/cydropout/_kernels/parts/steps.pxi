@@ -39,6 +39,44 @@ def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarra
                 (height + r.span - 1) // r.span, num_threads)
 
 
+cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, double epsilon,
+                    double decay, double correction, bint nesterov):
+    cdef step_t settings
+    settings.kind = SGD if kind == "sgd" else ADAM if kind == "adam" else RMSPROP
+    settings.learning_rate = learning_rate
+    settings.beta1 = beta1
+    settings.beta2 = beta2
+    settings.epsilon = epsilon
+    settings.decay = decay
+    settings.correction = correction
+    settings.nesterov = nesterov
+    settings.lazy = False
+    settings.submatrix = NULL
+    settings.kernel = NULL
+    return settings
+
+
+def steps(str kind, list group, *, double learning_rate, double beta1=0.0, double beta2=0.0,
+          double epsilon=0.0, double decay=0.0, double correction=1.0, bint nesterov=False,
+          int num_threads=0):
+    """One optimizer step in place of each (w, g, first, second); as `step`, without its options."""
+    cdef step_t settings = rule_of(
+        kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
+    cdef cnp.ndarray w, g
+    cdef const void *slope
+    cdef void *target
+    cdef int code
+    for w, g, first, second in group:
+        code = FLOAT32 if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT32 else FLOAT64
+        slope, target = cnp.PyArray_DATA(g), cnp.PyArray_DATA(w)
+        settings.first = NULL if first is None else cnp.PyArray_DATA(<cnp.ndarray>first)
+        settings.second = NULL if second is None else cnp.PyArray_DATA(<cnp.ndarray>second)
+        settings.size = <uint64_t>cnp.PyArray_SIZE(w)
+        with nogil:
+            run(table.step[code], slope, target, &settings, settings.size, tiles(settings.size),
+                num_threads)
+
+
 def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second,
          submatrix=None, *, double learning_rate, double beta1=0.0, double beta2=0.0,
          double epsilon=0.0, double decay=0.0, double correction=1.0, bint nesterov=False,
@@ -49,25 +87,17 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     elsewhere it is 0; or with `lazy` nothing is changed elsewhere. With totals, of float64,
     totals[chunk, column] += w w of the new w, in the same pass unless there is a submatrix.
     """
-    cdef step_t settings
+    cdef step_t settings = rule_of(
+        kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
     cdef submatrix_t r
     cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
     cdef const void *slope = cnp.PyArray_DATA(g)
     cdef void *target = cnp.PyArray_DATA(w)
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
-    settings.kind = SGD if kind == "sgd" else ADAM if kind == "adam" else RMSPROP
     settings.first = NULL if first is None else cnp.PyArray_DATA(first)
     settings.second = NULL if second is None else cnp.PyArray_DATA(second)
     settings.size = size
-    settings.learning_rate = learning_rate
-    settings.beta1 = beta1
-    settings.beta2 = beta2
-    settings.epsilon = epsilon
-    settings.decay = decay
-    settings.correction = correction
-    settings.nesterov = nesterov
     settings.lazy = lazy
-    settings.submatrix = NULL
     settings.kernel = table.step[code] if submatrix is None else NULL
     if totals is not None:
         settings.sums = sums_of(totals, size, columns)

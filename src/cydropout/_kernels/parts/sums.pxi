@@ -1,0 +1,44 @@
+# Sums over columns: what the kernels are told of them, and what becomes of the chunks.
+
+ctypedef fused total_t:
+    float
+    double
+
+
+cdef sums_t sums_of(cnp.ndarray totals, uint64_t size, uint64_t columns):
+    """Sums of `size` elements over columns, split by the rows of `totals` alone."""
+    cdef sums_t sums
+    sums.totals, sums.columns, sums.tiles = cnp.PyArray_DATA(totals), columns, tiles(size)
+    sums.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
+    sums.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
+    return sums
+
+
+cdef void fold(const total_t *totals, uint64_t chunks, uint64_t stride, uint64_t columns,
+               total_t *out) noexcept nogil:
+    """out[j] = the sum of all totals whose place is j modulo `columns`, chunk by chunk."""
+    cdef uint64_t i, j, chunk
+    cdef total_t total
+    for i in range(stride):
+        total = totals[i]
+        for chunk in range(1, chunks):
+            total += totals[chunk * stride + i]
+        j = i % columns
+        out[j] = total if i < columns else out[j] + total
+
+
+def folded(cnp.ndarray totals, uint64_t columns):
+    """Return the sums over columns of totals as the kernels leave them, (chunks, at least columns).
+
+    Both the order of the sums and their dtype, float32 or float64, are those of the totals.
+    """
+    cdef uint64_t chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
+    cdef uint64_t stride = <uint64_t>cnp.PyArray_DIM(totals, 1)
+    cdef cnp.ndarray out = np.empty(columns, totals.dtype)
+    cdef void *x = cnp.PyArray_DATA(totals)
+    cdef void *y = cnp.PyArray_DATA(out)
+    if cnp.PyArray_TYPE(totals) == cnp.NPY_FLOAT32:
+        fold(<float*>x, chunks, stride, columns, <float*>y)
+    else:
+        fold(<double*>x, chunks, stride, columns, <double*>y)
+    return out
