@@ -72,20 +72,23 @@ class Optimizer:
                 check_max_norm(parameter.max_norm, parameter.value.shape)
         self.steps += 1
         kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
-        together = []
+        together, grads = [], []
         for parameter, state in zip(parameters, states, strict=True):
             part, bound = parameter.part, parameter.max_norm
-            if part is None and bound is None:
-                together.append((parameter.value, parameter.grad, *state))
+            rests = part is not None and (part.lazy or self._rests)
+            if bound is None:
+                together.append((parameter.value, *state))
+                grads.append(
+                    parameter.grad if part is None else (part.block, part.submatrix, rests))
             elif part is None:
                 kernel(parameter.value, parameter.grad, *state, max_norm=bound)
             else:
                 kernel(parameter.value, part.block, *state, max_norm=bound,
-                       submatrix=part.submatrix, lazy=part.lazy or self._rests)
+                       submatrix=part.submatrix, lazy=rests)
         if together:
             if self._group is None or not self._group.holds(together):
                 self._group = functional.StepGroup(together)
-            kernel(self._group)
+            kernel(self._group, grads)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):

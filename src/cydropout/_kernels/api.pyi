@@ -352,6 +352,7 @@ def layer_norm_backward(
 def steps(
     kind: str,
     group: list[tuple[np.ndarray | None, ...]],
+    grads: list[Any],
     *,
     learning_rate: float,
     beta1: float = 0.0,

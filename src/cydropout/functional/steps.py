@@ -62,14 +62,15 @@ def _check_states(kind: str, count: int) -> None:
 
 
 class StepGroup:
-    """Parameters, their gradients and states that take the same step in one call.
+    """Parameters that take the same step in one call, with the gradients of that call.
 
-    It stands in the place of a parameter in the functions below, which then take no other array.
+    It stands in the place of a parameter in the functions below. ``grad`` is then a list, which has
+    for each parameter an array like it, or ``(block, submatrix, lazy)`` as in a step of its own.
 
     Parameters
     ----------
     arrays : sequence of tuples
-        The parameter, its gradient, and its states, for each; checked here, once for all steps.
+        The parameter and its states, for each; checked here, once for all steps.
 
     Raises
     ------
@@ -78,28 +79,42 @@ class StepGroup:
     """
 
     def __init__(self, arrays: Sequence[tuple[np.ndarray, ...]]) -> None:
-        for own in arrays:
-            _check_step(*own, submatrix=None, lazy=False)
-        self._states = {sum(array is not None for array in own) - 2 for own in arrays}
+        for param, *states in arrays:
+            _check_step(param, param, *states, submatrix=None, lazy=False)
+        self._counts = {len(own) - 1 for own in arrays}
         self._flat = [*chain.from_iterable(arrays)]
-        self._group = [(*own, None, None)[:4] for own in arrays]
+        self._group: list[tuple[Any, ...]] = [(*own, None, None)[:3] for own in arrays]
 
     def holds(self, arrays: Sequence[tuple[np.ndarray, ...]]) -> bool:
         """Whether it was made of these very arrays."""
         flat = [*chain.from_iterable(arrays)]
         return len(flat) == len(self._flat) and all(map(is_, flat, self._flat))
 
-    def step(self, kind: str, num_threads: int | None, **settings: Any) -> None:
+    def step(
+        self, kind: str, grads: Sequence[Any], num_threads: int | None, **settings: Any
+    ) -> None:
         """Take a step of that kind."""
-        for count in self._states:
+        for count in self._counts:
             _check_states(kind, count)
-        api.steps(kind, self._group, num_threads=check_num_threads(num_threads), **settings)
+        if len(grads) != len(self._group):
+            raise ValueError(f"{len(self._group)} parameters need as many grads, not {len(grads)}")
+        given = [self._given(grad, own[0]) for grad, own in zip(grads, self._group, strict=True)]
+        api.steps(kind, self._group, given, num_threads=check_num_threads(num_threads), **settings)
+
+    @staticmethod
+    def _given(grad: Any, param: np.ndarray) -> Any:
+        if not isinstance(grad, tuple):
+            return grad
+        block, submatrix, lazy = grad
+        if submatrix.shape != param.shape:
+            raise ValueError(f"a submatrix of {submatrix.shape} does not fit {param.shape}")
+        return block, lazy, submatrix.settings
 
 
 def _step(
     kind: str,
     param: np.ndarray | StepGroup,
-    grad: np.ndarray | None,
+    grad: Any,
     *state: np.ndarray | None,
     max_norm: float | None,
     submatrix: Submatrix | None,
@@ -108,12 +123,10 @@ def _step(
     **settings: Any,
 ) -> None:
     if isinstance(param, StepGroup):
-        if any(given is not None for given in (grad, *state, max_norm, submatrix)):
-            raise ValueError("a StepGroup holds all arrays, and has neither bound nor submatrix")
-        param.step(kind, num_threads, **settings)
+        if any(given is not None for given in (*state, max_norm, submatrix)):
+            raise ValueError("a StepGroup holds the states, and takes neither bound nor submatrix")
+        param.step(kind, grad, num_threads, **settings)
         return
-    if grad is None:
-        raise TypeError("an optimizer step needs grad, the gradient of param")
     _check_states(kind, sum(array is not None for array in state))
     where = _check_step(param, grad, *state, submatrix=submatrix, lazy=lazy)
     first, second = (*state, None)[:2]
@@ -138,7 +151,7 @@ def _step(
 
 def sgd_step(
     param: np.ndarray | StepGroup,
-    grad: np.ndarray | None = None,
+    grad: np.ndarray | Sequence[Any],
     velocity: np.ndarray | None = None,
     *,
     lr: float,
@@ -158,7 +171,7 @@ def sgd_step(
 
 def adam_step(
     param: np.ndarray | StepGroup,
-    grad: np.ndarray | None = None,
+    grad: np.ndarray | Sequence[Any],
     m: np.ndarray | None = None,
     v: np.ndarray | None = None,
     *,
@@ -186,7 +199,7 @@ def adam_step(
 
 def rmsprop_step(
     param: np.ndarray | StepGroup,
-    grad: np.ndarray | None = None,
+    grad: np.ndarray | Sequence[Any],
     v: np.ndarray | None = None,
     *,
     lr: float,

@@ -39,12 +39,29 @@ class Submatrix:
     def __init__(
         self, shape: tuple[int, ...], rows: Any = None, columns: Any = None
     ) -> None:
-        self.shape = check_shape(shape)
-        if not 1 <= len(self.shape) <= 2 or (rows is not None and len(self.shape) == 1):
+        shape = check_shape(shape)
+        if not 1 <= len(shape) <= 2 or (rows is not None and len(shape) == 1):
             raise ValueError(f"a submatrix lies in a matrix, or a vector without rows, not {shape}")
-        height, width = (1, *self.shape)[-2:]
-        self.rows = _check_rising(rows, height, "rows")
-        self.columns = _check_rising(columns, width, "columns")
+        height, width = (1, *shape)[-2:]
+        self._set(
+            shape, _check_rising(rows, height, "rows"), _check_rising(columns, width, "columns")
+        )
+
+    @classmethod
+    def rising(
+        cls, shape: tuple[int, ...], rows: np.ndarray | None = None,
+        columns: np.ndarray | None = None,
+    ) -> "Submatrix":
+        """Return the same, of arrays that are known to be right, such as of `numpy.flatnonzero`."""
+        submatrix = cls.__new__(cls)
+        submatrix._set(shape, rows, columns)
+        return submatrix
+
+    def _set(
+        self, shape: tuple[int, ...], rows: np.ndarray | None, columns: np.ndarray | None
+    ) -> None:
+        self.shape, self.rows, self.columns = shape, rows, columns
+        height, width = (1, *shape)[-2:]
         block = (
             height if self.rows is None else self.rows.size,
             width if self.columns is None else self.columns.size,

@@ -10,7 +10,7 @@ from .._arguments import one_of
 from .._rates import Scaling, check_rate, kept_count, share_scale
 from ..masks import KeepMask, Mask, inference_mask, subset
 from ..random import MaskStream
-from .base import Context, Shape
+from .base import Array, Context, Shape
 from .shared import SharedDropout
 
 LAYOUTS = ("scattered", "slice")
@@ -105,22 +105,33 @@ class BatchwiseDropout(SharedDropout):
         if self._plain:
             return super().mask(shape, ctx)
         self.along(shape)
-        units = shape[-1] if len(shape) > 1 else 1
-        blocks = -(-units // self.block)
+        if ctx.training:
+            keep, scale = self.decisions(shape, ctx)
+            return KeepMask(shape, keep.reshape((1, *keep.shape[1:])[: len(shape)]), scale)
+        rate, blocks = self.rate, self._blocks(shape)
+        if self.layout == "slice" and blocks:
+            rate = 1.0 - min(kept_count(rate, blocks), blocks) / blocks
+        return inference_mask(shape, rate, scaling=self.scaling)
+
+    def decisions(self, shape: Shape, ctx: Context) -> tuple[Array, float]:
+        """Draw which units of a training pass are kept, (1, ..., units) of bool, and their scale.
+
+        The mask of the pass is made of these; the draw is the same.
+        """
+        blocks = self._blocks(shape)
         if self.layout == "slice":
             kept = min(kept_count(self.rate, blocks), blocks)
-            if not ctx.training:
-                rate = 1.0 - kept / blocks if blocks else self.rate
-                return inference_mask(shape, rate, scaling=self.scaling)
             keep = _slice_of(ctx.training_stream(), blocks, kept)
             scale = share_scale(kept, blocks, self.scaling)
         else:
             drawn = ctx.draw((1, *shape[1:-1], blocks), self.rate, scaling=self.scaling)
-            if not ctx.training:
-                return inference_mask(shape, self.rate, scaling=self.scaling)
             keep, scale = drawn.keep, float(drawn.scale)
-        wide = np.repeat(keep, self.block, axis=-1)[..., :units]
-        return KeepMask(shape, wide.reshape((1, *wide.shape[1:])[: len(shape)]), scale)
+        if self.block > 1:
+            keep = np.repeat(keep, self.block, axis=-1)[..., : (shape[-1] if shape[1:] else 1)]
+        return keep, scale
+
+    def _blocks(self, shape: Shape) -> int:
+        return -(-(shape[-1] if len(shape) > 1 else 1) // self.block)
 
     def given(self, array: Any, shape: Shape) -> Mask | KeepMask:
         """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""

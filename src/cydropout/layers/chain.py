@@ -26,10 +26,15 @@ class Kept(NamedTuple):
     lazy: bool = True
 
     @classmethod
-    def of(cls, mask: BitMask, lazy: bool) -> Kept:
-        """Return what a mask over (batch, units) keeps in all samples."""
-        keep = mask.over((1, mask.shape[1])).keep[0]
-        scale = float(mask.scale)
+    def drawn(cls, noise: BatchwiseDropout, shape: Shape, ctx: Context) -> Kept:
+        """Return what a dropout over (batch, units) keeps in all samples of a pass."""
+        lazy = noise.lazy
+        if ctx.masks is None and isinstance(noise.rate, float):
+            keep, scale = noise.decisions(shape, ctx)
+            keep = keep[0]
+        else:
+            mask = noise.used_mask(shape, ctx).over((1, shape[1]))
+            keep, scale = mask.keep[0], float(mask.scale)
         units = np.flatnonzero(keep)
         if units.size == keep.size:
             return cls(scale=scale)
@@ -58,17 +63,18 @@ class Link(NamedTuple):
         assert weight is not None
         shape, out = (len(h), self.dense.units), Kept()
         if self.noise is not None:
-            out = Kept.of(self.noise.used_mask(shape, ctx), self.noise.lazy)
+            out = Kept.drawn(self.noise, shape, ctx)
         submatrix, ends, lazy = None, None, kept.lazy and out.lazy
         if kept.units is not None or out.units is not None:
-            submatrix = Submatrix(weight.value.shape, kept.units, out.units)
+            submatrix = Submatrix.rising(weight.value.shape, kept.units, out.units)
         if bias is not None and out.units is not None:
-            ends = Submatrix(bias.value.shape, columns=out.units)
+            ends = Submatrix.rising(bias.value.shape, columns=out.units)
         w = _block(weight.value, kept, out, submatrix, ctx)
         shift = None if bias is None else bias.value
         if shift is not None and ends is not None:
             shift = functional.gather_submatrix(shift, ends, num_threads=1)
-        z = np.matmul(h, w)
+        kind = weight.value.dtype
+        z = np.matmul(h, w, out=ctx.room((len(h), w.shape[1]), kind))
         y, back = bias_activation_dropout(
             z,
             shift,
@@ -86,7 +92,7 @@ class Link(NamedTuple):
                 bias.accumulate(dbias, ends, lazy=out.lazy)
             if first and not ctx.input_gradient:
                 return NO_GRADIENT
-            dh: Array = np.matmul(dz, w.T)
+            dh: Array = np.matmul(dz, w.T, out=ctx.room(h.shape, kind))
             return dh
 
         return y, out, backward
@@ -114,7 +120,7 @@ class Chain:
         h, kept, enter = np.ascontiguousarray(x, weight.value.dtype), Kept(), None
         backwards: list[Callable[[Array], Array]] = []
         if self.entry is not None:
-            kept = Kept.of(self.entry.used_mask(x.shape, ctx), self.entry.lazy)
+            kept = Kept.drawn(self.entry, x.shape, ctx)
             enter = Submatrix(h.shape, columns=kept.units)
             h = functional.gather_submatrix(h, enter, kept.scale, num_threads=ctx.num_threads)
         scale = kept.scale

@@ -48,7 +48,14 @@ def _map(rate: ArrayLike, shape: tuple[int, ...], scaling: Scaling) -> _Map:
         trailing = rate.shape.index(next(n for n in rate.shape if n > 1)) - rate.ndim
         if size_of(shape[trailing:]) <= _LARGEST_KEPT:  # what the rates are spread over
             return _kept_map(rate.tobytes(), rate.dtype, rate.shape, shape, scaling)
+    if type(rate) is float:
+        return _float_map(rate, scaling)
     return _new_map(rate, shape, scaling)
+
+
+@lru_cache(maxsize=256)
+def _float_map(rate: float, scaling: Scaling) -> _Map:
+    return _new_map(rate, (), scaling)
 
 
 @lru_cache(maxsize=64)

@@ -56,25 +56,50 @@ cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, 
     return settings
 
 
-def steps(str kind, list group, *, double learning_rate, double beta1=0.0, double beta2=0.0,
-          double epsilon=0.0, double decay=0.0, double correction=1.0, bint nesterov=False,
-          int num_threads=0):
-    """One optimizer step in place of each (w, g, first, second); as `step`, without its options."""
+cdef void one_step(step_t *settings, const submatrix_t *r, cnp.ndarray g, cnp.ndarray w, int code,
+                   int num_threads):
+    cdef const void *slope = cnp.PyArray_DATA(g)
+    cdef void *target = cnp.PyArray_DATA(w)
+    cdef uint64_t size = settings.size
+    settings.submatrix = r
+    with nogil:
+        if r == NULL:
+            run(table.step[code], slope, target, settings, size, tiles(size), num_threads)
+        else:
+            run(table.step_rows[code], slope, target, settings,
+                r.height * r.width if settings.lazy else size,
+                r.height if settings.lazy else size // max(r.stride, <uint64_t>1), num_threads)
+
+
+def steps(str kind, list group, list grads, *, double learning_rate, double beta1=0.0,
+          double beta2=0.0, double epsilon=0.0, double decay=0.0, double correction=1.0,
+          bint nesterov=False, int num_threads=0):
+    """One optimizer step in place of each (w, first, second), with its gradient.
+
+    A gradient is an array of the size of w, or (g, lazy, submatrix), each as in `step`.
+    """
     cdef step_t settings = rule_of(
         kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
     cdef cnp.ndarray w, g
-    cdef const void *slope
-    cdef void *target
+    cdef submatrix_t r
     cdef int code
-    for w, g, first, second in group:
-        code = FLOAT32 if cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT32 else FLOAT64
-        slope, target = cnp.PyArray_DATA(g), cnp.PyArray_DATA(w)
+    for (w, first, second), given in zip(group, grads):
+        submatrix = None
+        if type(given) is tuple:
+            g, settings.lazy, submatrix = given
+            where, across, height, width, stride = submatrix
+            r = submatrix_of(where, across, height, width, stride)
+        else:
+            g = given
+        code = _code_if_ready(w)
+        settings.size = <uint64_t>cnp.PyArray_SIZE(w)
+        if _code_if_ready(g) != code or <uint64_t>cnp.PyArray_SIZE(g) != (
+            settings.size if submatrix is None else r.height * r.width
+        ):
+            raise ValueError("a gradient has another dtype, size or layout than its parameter")
         settings.first = NULL if first is None else cnp.PyArray_DATA(<cnp.ndarray>first)
         settings.second = NULL if second is None else cnp.PyArray_DATA(<cnp.ndarray>second)
-        settings.size = <uint64_t>cnp.PyArray_SIZE(w)
-        with nogil:
-            run(table.step[code], slope, target, &settings, settings.size, tiles(settings.size),
-                num_threads)
+        one_step(&settings, NULL if submatrix is None else &r, g, w, code, num_threads)
 
 
 def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second,
@@ -104,14 +129,9 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     if submatrix is not None:
         where, across, height, width, stride = submatrix
         r = submatrix_of(where, across, height, width, stride)
-        settings.submatrix = &r
-        with nogil:
-            run(table.step_rows[code], slope, target, &settings,
-                r.height * r.width if lazy else size,
-                r.height if lazy else size // max(r.stride, <uint64_t>1), num_threads)
+        one_step(&settings, &r, g, w, code, num_threads)
     elif totals is None:
-        with nogil:
-            run(table.step[code], slope, target, &settings, size, tiles(size), num_threads)
+        one_step(&settings, NULL, g, w, code, num_threads)
     if totals is not None:
         with nogil:
             run(table.squared[code], slope, target, &settings, size, settings.sums.chunks,
