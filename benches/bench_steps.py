@@ -4,7 +4,6 @@ from suite.case import SECONDS_PER_EPOCH, Case
 
 PEERS = ("cydropout", "PyTorch", "PyTorch compiled", "JAX threefry", "JAX rbg", "TensorFlow",
          "scikit-learn")
-CHARACTERS = ("cydropout", "PyTorch", "TensorFlow")
 NETS = ((512,), (1024, 1024, 1024))
 
 
@@ -15,5 +14,3 @@ def cases(full):
             options = {"unit": SECONDS_PER_EPOCH, "hidden": hidden, "batch": batch, "limit": False}
             yield Case("epoch", shape, contenders=PEERS, **options)
             yield Case("products", shape, contenders=PEERS[:1], **options)
-    options = {"unit": SECONDS_PER_EPOCH, "hidden": (256,), "batch": 32, "limit": False}
-    yield Case("characters", (8 * 32, 64), rate=0.3, contenders=CHARACTERS, **options)

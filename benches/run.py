@@ -18,7 +18,7 @@ from suite.machine import cores
 from suite.pool import Pool
 
 BENCHES = ("rates", "sizes", "backward", "mask", "ready", "fused", "dtypes", "shared_axes",
-           "variants", "steps", "batchwise", "threads", "builds", "overhead", "memory")
+           "variants", "steps", "networks", "batchwise", "threads", "builds", "overhead", "memory")
 EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(24, 0.4, least=5)}
 
 
@@ -39,11 +39,15 @@ class Bar:
             self.bar.set_description_str(self.name, refresh=False)
             self.bar.set_postfix_str(text)
 
-    def finish(self, text):
+    def say(self, text):
         if self.bar is None:
             print(f"{text}\n", flush=True)
         else:
             self.bar.write(f"{text}\n")
+
+    def finish(self, text):
+        self.say(text)
+        if self.bar is not None:
             self.bar.update()
 
     def close(self):
@@ -104,6 +108,8 @@ def measure(options, pool):
             outcome = race.run(case, pool, effort, bar.tell)
             results.setdefault(name, []).append(outcome)
             bar.finish(tables.table(outcome))
+        if name in results and (text := report.below(name, results[name])):
+            bar.say(text)
     bar.close()
     return results
 

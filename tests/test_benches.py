@@ -139,21 +139,75 @@ def test_an_epoch_that_learns_nothing_is_refused(load):
             check.check(case, (x, labels), wrong)
 
 
-@pytest.mark.parametrize("library", ["cydropout", "torch"])
-def test_an_epoch_of_characters_is_checked(load, library):
+SMALL = {"images": ((64, 12, 12, 1), (4, 8, 16)), "characters": ((64, 20), (16,)),
+         "sentences": ((64, 20), (16, 16))}
+
+
+def network(load, name):
+    """Return the case of a small network, and its inputs."""
+    shape, hidden = SMALL[name]
+    case = load("suite.case").Case("network", shape, unit="ms/step", variant=name, hidden=hidden,
+                                   batch=16, rate=0.2, limit=False)
+    return case, load("suite.check").inputs(case)
+
+
+@pytest.mark.parametrize("library", ["cydropout", "torch", "tensorflow"])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_learns_and_is_checked(load, name, library):
     pytest.importorskip(library)
-    check, case = load("suite.check"), load("suite.case").Case
-    case = case("characters", (64, 20), unit="s/epoch", hidden=(16,), batch=16, limit=False)
-    arrays = check.inputs(case)
-    run = load(f"contenders.{library}").Contender("", 1).characters(case, *arrays)
+    check, (case, arrays) = load("suite.check"), network(load, name)
+    run = load(f"contenders.{library}").Contender("", 1).network(case, *arrays)
     for _ in range(40):
         loss = run()
     check.check(case, arrays, loss)
-    assert "64-16-65" in case.fields()
-    with pytest.raises(check.WrongResult):
-        check.check(case, arrays, 4.15)
+    assert case.title().startswith(load("suite.case").NETWORKS[name])
+    for wrong in (np.nan, np.log(case.classes)):
+        with pytest.raises(check.WrongResult):
+            check.check(case, arrays, wrong)
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_without_dropout_has_none(load, name):
+    case, _ = network(load, name)
+    build = getattr(load("contenders.networks.cydropout"), name)
+    for rate in (0.2, 0.0):
+        model = build(load("dataclasses").replace(case, rate=rate))
+        rates = {getattr(layer, "rate", 0.0) for layer in model.walk()}
+        assert any(rates) == bool(rate)
+
+
+@pytest.mark.parametrize("name, products", [
+    ("images", 2 + 3 + 2 * 3), ("characters", 3 + 1 + 2 * 20 + 3), ("sentences", 2 * 18 + 3)])
+def test_the_products_of_a_step_are_all_of_them(load, name, products, monkeypatch):
+    case, arrays = network(load, name)
+    run = load("contenders.cydropout").Contender("products", 1).network(case, *arrays)
+    count, matmul = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda *args, out: count.append(matmul(*args, out=out)))
+    assert np.isfinite(run())
+    steps = len(arrays[0]) // case.batch
+    assert len(count) == products * steps and all(np.isfinite(y).all() for y in count)
+
+
+def test_the_optimizer_alone_changes_no_loss(load):
+    case, arrays = network(load, "images")
+    run = load("contenders.cydropout").Contender("optimizer", 1).network(case, *arrays)
+    assert run() == run() > 0
+
+
+def test_the_networks_have_a_profile_and_a_target(load):
+    race, (case, _) = load("suite.race"), network(load, "images")
+    times = {"cydropout": 4.0, "cydropout, products alone": 2.0, "cydropout, no dropout": 3.0,
+             "cydropout, Adam alone": 0.5, "PyTorch": 5.0, "TensorFlow": 9.0}
+    entries = [race.Entry(name, "network", 1, [time]) for name, time in times.items()]
+    outcome = race.Outcome(case, entries, {})
+    report, tables = load("suite.report"), load("suite.tables")
+    again = tables.from_json(json.loads(json.dumps(tables.as_json(outcome))))
+    row = "| CNN on images | 4.000 | 50% | 25% | 12% | 12% | 0.40 x PyTorch |"
+    assert row in report.below("networks", [outcome]) == report.below("networks", [again])
+    assert not report.below("networks", [race.Outcome(case, entries[:1], {})])
+    assert not report.below("steps", [outcome])
+    line = "| CNN on images, over PyTorch | 0.80 | 1 | yes |"
+    assert line in load("suite.targets").table({"networks": [outcome]})
 
 
 def test_targets_name_cases_that_are_run(load):

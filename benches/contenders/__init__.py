@@ -16,6 +16,8 @@ CONTENDERS = {
     "cydropout x86_64_v3": ("cydropout", "x86_64_v3"),
     "cydropout baseline": ("cydropout", "baseline"),
     "cydropout, no dropout": ("cydropout", "nothing"),
+    "cydropout, products alone": ("cydropout", "products"),
+    "cydropout, Adam alone": ("cydropout", "optimizer"),
     "BatchwiseDropout": ("cydropout", "scattered"),
     "BatchwiseDropout in blocks of 16": ("cydropout", "blocks"),
     "BatchwiseDropout, a slice": ("cydropout", "slice"),
@@ -36,7 +38,8 @@ CONTENDERS = {
 BATCHWISE = ("BatchwiseDropout", "BatchwiseDropout in blocks of 16", "BatchwiseDropout, a slice",
              "BatchwiseDropout, a slice, lazy")
 ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline", "scikit-learn",
-              "cydropout, no dropout", *BATCHWISE)
+              "cydropout, no dropout", "cydropout, products alone", "cydropout, Adam alone",
+              *BATCHWISE)
 DEFAULT = tuple(name for name in CONTENDERS if name not in ON_REQUEST)
 
 
@@ -84,10 +87,10 @@ class Base:
     monte_carlo = _cannot
     # the mean loss of one training epoch, of x and labels
     epoch = _cannot
-    # the same of an LSTM that predicts the next character, of characters and those after them
-    characters = _cannot
     # the matrix products and the optimizer's pass of that epoch alone
     products = _cannot
+    # the mean loss of one training epoch of the network that the case names
+    network = _cannot
     # (y, the gradients of the floating inputs) of the variant that the case names
     variant = _cannot
 

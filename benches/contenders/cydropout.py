@@ -1,14 +1,16 @@
 """This library, in one of its builds."""
 
 import contextlib
+import dataclasses
 import os
 
 import numpy as np
 
 from contenders import Base, variant_of
 
-#: What stands behind each hidden layer, by what the contender is told.
-NETS = {name: name for name in ("nothing", "scattered", "blocks", "slice", "slice, lazy")}
+#: What stands behind each hidden layer, or what is left of a step, by what the contender is told.
+NETS = {name: name for name in ("nothing", "scattered", "blocks", "slice", "slice, lazy",
+                                "products", "optimizer")}
 
 
 class Contender(Base):
@@ -101,10 +103,17 @@ class Contender(Base):
 
         return training.epoch(case, x, labels, self.net)
 
-    def characters(self, case, x, labels):
+    def network(self, case, x, labels):
+        from contenders.networks import cydropout as networks
+        from contenders.networks import parts
         from contenders.training import cydropout as training
 
-        return training.characters(case, x, labels)
+        if self.net == "nothing":
+            case = dataclasses.replace(case, rate=0.0)
+        trainer = training.trainer(variant_of(networks, case)(case))
+        fit = training.fit(case, x, labels, trainer)
+        part = getattr(parts, self.net, None)
+        return part(trainer, fit) if part else fit
 
     def products(self, case, x, labels):
         from contenders.training import cydropout as training

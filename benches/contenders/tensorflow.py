@@ -6,6 +6,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from contenders import Base, refuse, variant_of
+from contenders.networks import tensorflow as networks
+from contenders.training import fastest
 from contenders.training import tensorflow as training
 from contenders.variants import tensorflow as variants
 
@@ -75,5 +77,7 @@ class Contender(Base):
     def epoch(self, case, x, labels):
         return training.epoch(case, x, labels)
 
-    def characters(self, case, x, labels):
-        return training.characters(case, x, labels)
+    def network(self, case, x, labels):
+        network = variant_of(networks, case)
+        return fastest(training.fit(case, x, labels, network(case), jit_compile)
+                       for jit_compile in (False, "auto"))

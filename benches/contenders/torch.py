@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 
 from contenders import Base, refuse, variant_of
+from contenders.networks import torch as networks
+from contenders.training import fastest
 from contenders.training import torch as training
 from contenders.variants import torch as variants
 
@@ -174,9 +176,11 @@ class Contender(Base):
         refuse(self.recipe, "the eager form is PyTorch's")
         return training.epoch(case, self.compiled, x, labels)
 
-    def characters(self, case, x, labels):
-        refuse(self.recipe or self.compiled, "the eager form is PyTorch's")
-        return training.epoch(case, False, x, labels, training.Characters(case))
+    def network(self, case, x, labels):
+        refuse(self.recipe, "the eager form is PyTorch's")
+        refuse(self.compiled and case.variant == "characters", "an LSTM is not compiled")
+        return fastest(training.epoch(case, self.compiled, x, labels, model)
+                       for model in variant_of(networks, case)(case))
 
     def monte_carlo(self, case, x):
         refuse(self.recipe, "the eager form is PyTorch's")

@@ -10,7 +10,11 @@ NS_PER_ELEMENT = "ns/element"
 US_PER_CALL = "µs/call"
 BYTES_PER_ELEMENT = "bytes/element"
 SECONDS_PER_EPOCH = "s/epoch"
-#: Characters of the text that an LSTM learns.
+MS_PER_STEP = "ms/step"
+#: Networks by what they learn, and those of them that predict the next character.
+NETWORKS = {"images": "CNN", "characters": "LSTM", "sentences": "transformer"}
+TEXTS = ("characters", "sentences")
+#: Characters of their text.
 VOCABULARY = 65
 #: The samples of an epoch, however many a run takes.
 EPOCH = 60_000
@@ -32,8 +36,8 @@ class Case:
     threads : the numbers of threads to race, each contender with each; 0 stands for all
     contenders : which take part; all if empty
     limit : whether the scale copies run beside it
-    variant : which one, of the operation "variant"
-    hidden, batch : units of the hidden layers and samples of a step, of the training epochs
+    variant : which one, of the operations "variant" and "network"
+    hidden, batch : units of the hidden layers and samples of a step, where a network is trained
     """
 
     operation: str
@@ -64,11 +68,14 @@ class Case:
         """What a run of one second means in the unit of the case."""
         if self.unit == SECONDS_PER_EPOCH:
             return EPOCH / self.shape[0]
+        if self.unit == MS_PER_STEP:
+            return 1e3 * self.batch / self.shape[0]
         return 1e6 if self.unit == US_PER_CALL else 1e9 / self.size
 
     @property
-    def vocabulary(self):
-        return VOCABULARY
+    def classes(self):
+        """What a network tells apart: digits, or the characters of a text."""
+        return VOCABULARY if self.variant in TEXTS else 10
 
     @property
     def nbytes(self):
@@ -128,9 +135,9 @@ class Case:
         axes = f"axes {', '.join(map(str, self.shared_axes))} shared" if self.shared_axes else ""
         operation = self.operation.replace("_", " + " if "forward_" in self.operation else " ")
         if self.hidden:
-            sizes = [self.shape[1], *self.hidden, 10]
-            if operation == "characters":
-                sizes = [64, *self.hidden, self.vocabulary]
+            sizes = [self.shape[1], *self.hidden, self.classes]
+            if self.variant:
+                operation, sizes = f"{NETWORKS[self.variant]} on {self.variant}", sizes[1:]
             shape = "-".join(map(str, sizes))
             return operation, shape, f"batch {self.batch}", rate
         return (self.variant or operation, shape, self.dtype, rate, axes)

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from contenders import DEFAULT
-from suite.case import BYTES_PER_ELEMENT, SECONDS_PER_EPOCH, Case
+from suite.case import BYTES_PER_ELEMENT, Case
 
 WARM = 0.003  # seconds before a turn for the caches to fill: others had them since the last one
 REST = 0.01  # seconds for the last contender's threads to fall asleep
@@ -108,7 +108,7 @@ class _Runner:
     def turn(self):
         if self.large:
             self._ask(checked=True)
-        time.sleep(LONG_REST if self.case.unit == SECONDS_PER_EPOCH else REST)
+        time.sleep(LONG_REST if self.case.batch else REST)
         answer = self.process.ask("turn", slot=self.slot, calls=self.calls, runs=self.runs,
                                   warm=WARM if self.seconds < 0.1 else 0)
         if self.large:

@@ -5,7 +5,7 @@ import json
 from datetime import date
 
 from contenders import CONTENDERS
-from suite import family, plots, sections, tables, targets
+from suite import family, networks, plots, sections, tables, targets
 from suite.machine import describe
 
 FILL = (
@@ -83,6 +83,11 @@ def write_json(directory, fields):
     (directory / "results.json").write_text(text)
 
 
+def below(name, found):
+    """Return what stands below the tables of a bench, if anything."""
+    return networks.profile(found) if name == "networks" else ""
+
+
 def write_pages(directory):
     """Write RESULTS.md and the plots from results.json; return their names."""
     fields = json.loads((directory / "results.json").read_text())
@@ -98,6 +103,8 @@ def write_pages(directory):
             parts.append(f"Measured on {day}.")
         for first in range(0, len(found), COLUMNS):
             parts.append(tables.matrix(found[first : first + COLUMNS], CONTENDERS))
+        if text := below(name, found):
+            parts.append(text)
         left_out = {name: why for o in found for name, why in o.left_out.items()}
         if left_out:
             reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from suite.case import TEXTS
 from suite.expect import expect
 
-OPERATIONS = ("epoch", "products", "characters")
+OPERATIONS = ("epoch", "products", "network")
 
 
 def inputs(case):
@@ -18,20 +19,20 @@ def inputs(case):
     The files are looked for where CYDROPOUT_DATA says; what a step costs does not depend on them.
     """
     directory = Path(os.environ.get("CYDROPOUT_DATA", "")) / "mnist"
-    if case.shape[1] == 784 and (directory / "train-images-idx3-ubyte.gz").is_file():
+    if math.prod(case.shape[1:]) == 784 and (directory / "train-images-idx3-ubyte.gz").is_file():
         pixels = gzip.decompress((directory / "train-images-idx3-ubyte.gz").read_bytes())
         labels = gzip.decompress((directory / "train-labels-idx1-ubyte.gz").read_bytes())
-        x = np.frombuffer(pixels, "u1", offset=16).reshape(-1, 784)[: case.shape[0]]
+        x = np.frombuffer(pixels, "u1", offset=16)[: case.size].reshape(case.shape)
         y = np.frombuffer(labels, "u1", offset=8)[: case.shape[0]]
         return (x / np.float32(255)).astype("f4"), y.astype("i8")
     rng = np.random.default_rng(0)
-    if case.operation == "characters":
+    if case.variant in TEXTS:
         # A text that says again what it said some characters ago, but for one in ten.
-        text = np.resize(rng.integers(0, case.vocabulary, 13), (case.shape[0], case.shape[1] + 1))
-        noise = rng.integers(0, case.vocabulary, text.shape)
+        text = np.resize(rng.integers(0, case.classes, 13), (case.shape[0], case.shape[1] + 1))
+        noise = rng.integers(0, case.classes, text.shape)
         text = np.where(rng.random(text.shape) < 0.1, noise, text)
         return np.ascontiguousarray(text[:, :-1]), np.ascontiguousarray(text[:, 1:])
-    centres = rng.random((10, case.shape[1]), "f4")
+    centres = rng.random((10, *case.shape[1:]), "f4")
     labels = rng.integers(0, 10, case.shape[0])
     return (centres[labels] + rng.random(case.shape, "f4")) / 2, labels
 
@@ -42,5 +43,5 @@ def check(case, loss):
         expect(math.isfinite(loss), f"the loss is {loss}")
         if case.operation == "epoch" and case.shape[0] <= 16 * case.batch:
             return  # so few steps only show what they cost
-        guess = math.log(case.vocabulary if case.operation == "characters" else 10)
-        expect(loss < guess - 0.05, f"the mean loss of the epoch is {loss:.3f}: it learns nothing")
+        expect(loss < math.log(case.classes) - 0.05,
+               f"the mean loss of the epoch is {loss:.3f}: it learns nothing")

@@ -66,7 +66,7 @@ def matrix(outcomes, contenders):
         words = [f for f, same in zip(fields, shared, strict=True) if f and not same]
         heads.append(", ".join([*words, *([f"threads: {threads}"] if many else [])]))
     common = [f for f, same in zip(names[0], shared, strict=True) if f and same]
-    lines = [f"{', '.join(common)}; {outcomes[0].case.unit}", "",
+    lines = ["; ".join(filter(None, (", ".join(common), outcomes[0].case.unit))), "",
              f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     if any(o.limit() for o in outcomes):
         limits = [o.limit(threads) for o, threads in columns]

@@ -95,12 +95,14 @@ def growth(results):
 PEERS = {(512,): 0.6, (1024, 1024, 1024): 0.85}
 #: Beyond the products and Adam's pass, at batch 128.
 OVERHEAD = 1.2
+#: Of a training step over that of the fastest peer.
+NETWORK = 1.0
 #: Of an epoch with batchwise dropout over one without dropout, at rate .5.
 SMALLER = {(512,): 0.8, (1024, 1024, 1024): 0.5, (8192, 8192): 0.4}
 
 
 def steps(results):
-    """Return a table of the training epochs, each beside its target."""
+    """Return a table of training epochs and steps, each beside its target."""
     lines = []
     found = results.get("steps", [])
     for outcome in (o for o in found if o.case.operation == "epoch" and o.find("cydropout")):
@@ -113,6 +115,11 @@ def steps(results):
         if bare and outcome.case.batch == 128:
             lines.append(_line(f"{net}, over its products and Adam's pass",
                                ours / bare[0].median, OVERHEAD))
+    for outcome in results.get("networks", []):
+        ours, peers = outcome.find("cydropout"), outcome.peers()
+        if ours and peers:
+            lines.append(_line(f"{outcome.case.fields()[0]}, over {peers[0].contender}",
+                               ours.median / peers[0].median, NETWORK))
     for outcome in results.get("batchwise", []):
         whole, dropout = outcome.find("cydropout, no dropout"), outcome.find("cydropout")
         for entry in outcome.entries:
@@ -124,7 +131,7 @@ def steps(results):
             lines.append(_line(f"{text} `Dropout`", entry.median / dropout.median, 1))
     if not lines:
         return ""
-    return "\n".join(["| a training epoch | ratio | at most | met |", "|---|---|---|---|", *lines])
+    return "\n".join(["| training | ratio | at most | met |", "|---|---|---|---|", *lines])
 
 
 def _net(case):

@@ -7,7 +7,7 @@ import numpy as np
 
 from cydropout import Trainer, predict_mc
 from cydropout.functional import adam_step
-from cydropout.layers import LSTM, BatchwiseDropout, Dense, Dropout, Embedding, ReLU, Sequential
+from cydropout.layers import BatchwiseDropout, Dense, Dropout, ReLU, Sequential
 
 #: What stands behind each hidden layer.
 NOISE = {
@@ -40,20 +40,15 @@ def monte_carlo(case, stream, x):
     return run
 
 
-def characters(case, x, labels):
-    return _epoch(case, x, labels, Sequential([
-        Embedding(case.vocabulary, 64), LSTM(case.hidden[0], dropout=case.rate, dropout_per="step"),
-        Dropout(case.rate), Dense(case.vocabulary),
-    ]))
-
-
 def epoch(case, x, labels, noise="Dropout"):
-    return _epoch(case, x, labels, network(case.hidden, case.rate, NOISE[noise]))
+    return fit(case, x, labels, trainer(network(case.hidden, case.rate, NOISE[noise])))
 
 
-def _epoch(case, x, labels, model):
-    trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
+def trainer(model):
+    return Trainer(model, "softmax_cross_entropy", "adam", rng=0)
 
+
+def fit(case, x, labels, trainer):
     def run():
         history = trainer.fit(x, labels, epochs=1, batch_size=case.batch, progress=False)
         return history.records[-1]["loss"]

@@ -5,14 +5,6 @@ import tensorflow as tf
 layers = tf.keras.layers
 
 
-def characters(case, x, labels):
-    return fit(case, x, labels, tf.keras.Sequential([
-        layers.Embedding(case.vocabulary, 64), layers.Dropout(case.rate),
-        layers.LSTM(case.hidden[0], return_sequences=True), layers.Dropout(case.rate),
-        layers.Dense(case.vocabulary),
-    ]))
-
-
 def epoch(case, x, labels):
     stack = [tf.keras.Input((case.shape[1],))]
     for units in case.hidden:
@@ -22,9 +14,9 @@ def epoch(case, x, labels):
     return fit(case, x, labels, tf.keras.Sequential([*stack, layers.Dense(10)]))
 
 
-def fit(case, x, labels, model):
+def fit(case, x, labels, model, jit_compile="auto"):
     loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer="adam", loss=loss)
+    model.compile(optimizer="adam", loss=loss, jit_compile=jit_compile)
 
     def run():
         done = model.fit(x, labels, batch_size=case.batch, epochs=1, verbose=0)

@@ -25,21 +25,6 @@ def monte_carlo(case, function, x):
     return run
 
 
-class Characters(nn.Module):
-    """Return logits of shape (n, characters, steps), as the loss wants them."""
-
-    def __init__(self, case):
-        super().__init__()
-        self.embedding = nn.Embedding(case.vocabulary, 64)
-        self.lstm = nn.LSTM(64, case.hidden[0], batch_first=True)
-        self.dropout = nn.Dropout(case.rate)
-        self.linear = nn.Linear(case.hidden[0], case.vocabulary)
-
-    def forward(self, x):
-        h, _ = self.lstm(self.dropout(self.embedding(x)))
-        return self.linear(self.dropout(h)).transpose(1, 2)
-
-
 def epoch(case, compiled, x, labels, model=None):
     model = model or network((case.shape[1], *case.hidden), case.rate)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
@@ -47,7 +32,7 @@ def epoch(case, compiled, x, labels, model=None):
     x, labels = torch.from_numpy(x), torch.from_numpy(labels)
 
     def loss_of(batch, target):
-        return criterion(model(batch), target)
+        return criterion(model(batch).flatten(0, -2), target.flatten())
 
     step = torch.compile(loss_of, dynamic=False) if compiled else loss_of
 
