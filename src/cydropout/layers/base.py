@@ -15,6 +15,7 @@ from .._rates import Scaling
 from ..masks import Mask, inference_mask
 from ..random import MaskStream
 from .parameter import Parameter as Parameter
+from .state import Entries, Entry, check_names, write_all
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -232,10 +233,7 @@ class Layer:
             If names are missing or left over, or a shape or dtype differs.
         """
         own = dict(self.named_parameters())
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        if missing or unknown:
-            hint = "" if own else " (a layer has no parameters before build)"
-            raise ValueError(f"state does not fit {self.path!r}{hint}: {missing=}, {unknown=}")
+        check_names(self.path, own, state)
         for name, parameter in own.items():
             found, wanted = np.asarray(state[name]), parameter.value
             if found.shape != wanted.shape or found.dtype != wanted.dtype:
@@ -246,26 +244,27 @@ class Layer:
         for name, parameter in own.items():
             np.copyto(parameter.value, state[name])
 
-    def torch_state(self) -> dict[str, Array]:
-        """Return copies of the parameters as the PyTorch layer of the same name holds them.
+    def torch_entries(self) -> Entries:
+        """Return under which names, and in which layout, PyTorch holds the parameters.
 
-        Names and shapes are those of its ``state_dict``; a subclass whose own differ says so here
-        and in `load_torch_state`.
+        Names and shapes are those of the ``state_dict`` of the PyTorch layer of the same name; a
+        subclass whose own differ says so here.
         """
-        return self.state_dict()
+        return {name: Entry(parameter) for name, parameter in self._parameters.items()}
+
+    def torch_state(self) -> dict[str, Array]:
+        """Return a copy of every parameter, named and laid out as in PyTorch's ``state_dict``."""
+        return {name: entry.read() for name, entry in self.torch_entries().items()}
 
     def load_torch_state(self, state: Mapping[str, Array]) -> None:
-        """Copy what `torch_state` returns into the parameters, in their dtype: all or none.
+        """Copy the arrays of such a state into the parameters, all of them or none.
 
         Raises
         ------
         ValueError
-            If names are missing or left over, or a shape differs.
+            If names are missing or left over, a shape differs, or an array holds no floats.
         """
-        kinds = {name: parameter.value.dtype for name, parameter in self.named_parameters()}
-        self.load_state_dict(
-            {name: np.asarray(array, kinds.get(name)) for name, array in state.items()}
-        )
+        write_all(self.path, self.torch_entries(), state)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
