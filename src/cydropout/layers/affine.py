@@ -30,6 +30,8 @@ class Affine(Layer):
     A subclass defines `forward`. Parameters and errors are those of `Dense`.
     """
 
+    unit_axis = -1
+
     def __init__(
         self,
         units: int,

@@ -137,6 +137,8 @@ class Layer:
 
     #: Whether the input is made of integers, which a `Sequential` then leaves as they are.
     takes_integers: bool = False
+    #: Along which axis of the output the units lie; None where it is that of the input.
+    unit_axis: int | None = None
     #: Whether the rate is a parameter, which schedules then leave alone.
     learns_rate: bool = False
 
