@@ -6,7 +6,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -139,6 +139,8 @@ class Layer:
     takes_integers: bool = False
     #: Along which axis of the output the units lie; None where it is that of the input.
     unit_axis: int | None = None
+    #: The attributes that hold the layers of its noise, or None.
+    noises: ClassVar[tuple[str, ...]] = ()
     #: Whether the rate is a parameter, which schedules then leave alone.
     learns_rate: bool = False
 
@@ -206,9 +208,15 @@ class Layer:
         twin._parameters = {**self._parameters, **parameters}
         return twin
 
+    def held_noise(self) -> dict[str, Layer]:
+        """Return the layers of noise that this layer runs by itself, by their attributes."""
+        held = {name: getattr(self, name) for name in self.noises}
+        return {name: layer for name, layer in held.items() if layer is not None}
+
     def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and those inside it."""
+        """Iterate over this layer, those of its noise, and those inside it."""
         yield self
+        yield from self.held_noise().values()
 
     def named_layers(self) -> Iterator[tuple[str, Layer]]:
         """Iterate over the layers inside that have paths of their own, each with its path."""

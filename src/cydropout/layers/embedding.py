@@ -80,6 +80,7 @@ class Embedding(Layer):
     """
 
     takes_integers = True
+    noises = ("dropout",)
 
     def __init__(
         self,

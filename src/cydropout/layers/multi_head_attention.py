@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -53,6 +52,8 @@ class MultiHeadAttention(Layer):
     ----------
     Vaswani et al. 2017, "Attention is all you need", section 3.2.2.
     """
+
+    noises = ("dropout", "drop_head")
 
     def __init__(
         self,
@@ -158,12 +159,6 @@ class MultiHeadAttention(Layer):
         if found is not None and input_shape[1] != found:
             raise ValueError(f"{self.path} has {found} features, got {input_shape[1]}")
         return tuple(input_shape)
-
-    def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and its `DropHead`."""
-        yield self
-        if self.drop_head is not None:
-            yield self.drop_head
 
     def torch_entries(self) -> Entries:
         """Return the parameters as `torch.nn.MultiheadAttention` names them."""

@@ -40,7 +40,6 @@ class Recurrent(Layer):
 
     gates: ClassVar[int]
     cell: str
-    #: The attributes that hold the layers of its noise.
     noises: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout", "zoneout")
 
     def __init__(

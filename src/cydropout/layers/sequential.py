@@ -189,8 +189,8 @@ class Sequential(Layer):
         )
 
     def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and those inside it."""
-        yield self
+        """Iterate over this layer, those of its noise, and those inside it."""
+        yield from super().walk()
         for layer in self.layers:
             yield from layer.walk()
 

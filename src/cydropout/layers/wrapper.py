@@ -66,8 +66,8 @@ class Wrapper(Layer):
         return super().torch_entries() | self.layer.torch_entries()
 
     def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and those inside it."""
-        yield self
+        """Iterate over this layer, those of its noise, and those inside it."""
+        yield from super().walk()
         yield from self.layer.walk()
 
     def penalty(self) -> float:
