@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..layers.base import Layer
+from ..schedules import Schedule
 from .base import Callback
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class RateSchedule(Callback):
     TypeError
         If ``schedule`` cannot be called or ``layers`` holds anything else.
     ValueError
-        When training begins, if a layer is not in the model or has no rate that can be set.
+        If one of `cydropout.schedules` goes above 1; before a batch, if a function gives no rate;
+        when training begins, if a layer is not in the model or has no rate that can be set.
     """
 
     def __init__(
@@ -48,6 +50,11 @@ class RateSchedule(Callback):
     ) -> None:
         if not callable(schedule):
             raise TypeError(f"schedule must be a function of the step, got {schedule!r}")
+        if isinstance(schedule, Schedule) and schedule.highest > 1:
+            raise ValueError(
+                f"a rate of dropout must lie between 0 and 1, not at {schedule.highest:g}, which "
+                f"{schedule!r} comes to"
+            )
         if isinstance(layers, (Layer, str)):
             layers = [layers]
         wrong = [layer for layer in layers or () if not isinstance(layer, (Layer, str))]
