@@ -127,6 +127,7 @@ def test_they_are_values():
     assert replace(Linear(0.0, 0.5, 10), steps=20) == Linear(0.0, 0.5, 20)
     with pytest.raises(FrozenInstanceError):
         Constant(0.5).rate = 0.1
+    assert Schedule().highest == 0
     with pytest.raises(NotImplementedError, match="Schedule"):
         Schedule()(0)
 

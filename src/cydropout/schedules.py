@@ -18,7 +18,7 @@ class Schedule:
     """Base of the schedules: ``schedule(step)`` is the rate of training step ``step``, from 0."""
 
     # The names of the fields that are rates.
-    _rates: ClassVar[tuple[str, ...]] = ("rate",)
+    _rates: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, step: float) -> float:
         """Return the rate of a step.
@@ -37,8 +37,8 @@ class Schedule:
 
     @property
     def highest(self) -> float:
-        """The highest of the rates that it was given, which no step exceeds."""
-        return float(max(getattr(self, name) for name in self._rates))
+        """The highest of the rates that it was given, which no step exceeds; 0 without any."""
+        return float(max((getattr(self, name) for name in self._rates), default=0.0))
 
     def _check(self) -> None:
         for name in self._rates:
@@ -50,6 +50,8 @@ class Constant(Schedule):
     """``rate``, at every step."""
 
     rate: float
+
+    _rates = ("rate",)
 
     def __post_init__(self) -> None:
         self._check()
@@ -139,6 +141,8 @@ class Curriculum(Schedule):
     gamma: float | None = None
     steps: InitVar[int | None] = None
 
+    _rates = ("rate",)
+
     def __post_init__(self, steps: int | None) -> None:
         self._check()
         if (self.gamma is None) == (steps is None):
@@ -170,6 +174,8 @@ class Step(Schedule):
     rate: float
     factor: float
     every: int
+
+    _rates = ("rate",)
 
     def __post_init__(self) -> None:
         self._check()

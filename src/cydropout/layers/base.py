@@ -260,7 +260,7 @@ class Layer:
         Names and shapes are those of the ``state_dict`` of the PyTorch layer of the same name; a
         subclass whose own differ says so here.
         """
-        return {name: Entry(parameter) for name, parameter in self._parameters.items()}
+        return {name: Entry(parameter) for name, parameter in self.named_parameters()}
 
     def torch_state(self) -> dict[str, Array]:
         """Return a copy of every parameter, named and laid out as in PyTorch's ``state_dict``."""

@@ -14,7 +14,7 @@ from .base import (
     Shape,
     as_float,
 )
-from .state import Entries
+from .state import Entries, Entry
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,7 +63,8 @@ class Wrapper(Layer):
 
     def torch_entries(self) -> Entries:
         """Return the entries of the layer inside; parameters of the wrapper's own come first."""
-        return super().torch_entries() | self.layer.torch_entries()
+        own = {name: Entry(parameter) for name, parameter in self._parameters.items()}
+        return {**own, **self.layer.torch_entries()}
 
     def walk(self) -> Iterator[Layer]:
         """Iterate over this layer, those of its noise, and those inside it."""
