@@ -121,7 +121,9 @@ STEPS = -(-SAMPLES // 32)
 
 
 @pytest.mark.parametrize(
-    "schedule", [OneCycle(0.01, 2 * STEPS), WarmUp(3, Constant(0.01)), lambda t: 1 / (t + 9)]
+    "schedule",
+    [OneCycle(0.01, 2 * STEPS), OneCycle(2.0, 2 * STEPS), WarmUp(3, Constant(0.01)),
+     lambda t: 1 / (t + 9)],
 )
 def test_a_schedule_per_step_sets_every_step_also_of_a_resumed_run(data, tmp_path, schedule):
     options = {"epochs": 2, "progress": False}

@@ -6,6 +6,8 @@ import pytest
 from cydropout import MaskStream
 from cydropout.exchange import from_torch, to_torch
 from cydropout.layers import (
+    GRU,
+    LSTM,
     AveragePool2D,
     BatchNorm,
     Context,
@@ -159,11 +161,42 @@ def test_a_state_without_pytorch(name):
         np.testing.assert_array_equal(value, state[key].astype("float32"))
     before = other.state_dict()
     for wrong in ({**state, "0.bogus": np.zeros(1)}, {**state, "9.bogus": np.zeros(1)},
-                  dict([*state.items()][:-1]), {k: v[..., None] for k, v in state.items()}):
+                  dict([*state.items()][:-1]), {k: v[..., None] for k, v in state.items()},
+                  {k: v.astype(int) for k, v in state.items()}):
         with pytest.raises(ValueError):
             other.load_torch_state(wrong)
         for key, value in before.items():
             np.testing.assert_array_equal(other.state_dict()[key], value)
+
+
+@pytest.mark.parametrize("make", [GRU, LSTM])
+def test_layers_that_hold_others_exchange_the_two_biases_of_recurrent_ones(make):
+    layer, other = (
+        built(Sequential([WeightDropout(make(4), 0.5), Dense(2)], dtype="float64"), (5, 3), seed)
+        for seed in (0, 7)
+    )
+    peer = getattr(nn, make.__name__)(3, 4, batch_first=True).double()
+    module = nn.Sequential(peer, nn.Linear(4, 2).double())
+    to_torch(layer, module)
+    x = np.random.default_rng(1).standard_normal((2, 5, 3))
+    with torch.no_grad():
+        expected = module[1](peer(torch.from_numpy(x))[0]).numpy()
+        np.testing.assert_allclose(layer(x), expected, rtol=1e-12)
+        # Both biases count, however they are shared out.
+        first, second = peer.bias_ih_l0, peer.bias_hh_l0
+        first[:4] -= 0.75
+        second[:4] += 0.75
+    from_torch(module, other)
+    np.testing.assert_allclose(other(x), expected, rtol=1e-12)
+    state = other.torch_state()
+    assert [*state] == [*(f"0.{name}" for name in peer.state_dict()), "1.weight", "1.bias"]
+    before = other.state_dict()
+    with pytest.raises(ValueError, match=r"'0.bias_hh_l0' is float64 \(3,\).*'sequential'"):
+        other.load_torch_state(
+            {name: 2 * array for name, array in state.items()} | {"0.bias_hh_l0": np.zeros(3)}
+        )
+    for name, value in before.items():
+        np.testing.assert_array_equal(other.state_dict()[name], value)
 
 
 def test_what_does_not_fit_changes_nothing():

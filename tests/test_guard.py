@@ -18,16 +18,22 @@ from cydropout.callbacks import (
 from cydropout.callbacks.guard import dropped_shares
 from cydropout.checkpoints import load_checkpoint
 from cydropout.layers import (
+    BatchNorm,
     ConcreteDropout,
     Context,
+    Conv2D,
     Dense,
     DropConnect,
     Dropout,
+    Flatten,
     GaussianDropout,
+    MaxPool2D,
     PatchDropout,
     ReLU,
+    Residual,
     Sequential,
     Sigmoid,
+    Tanh,
     WeightDropout,
 )
 from cydropout.masks import FactorMask, KeepMask, TokenMask
@@ -209,6 +215,34 @@ def test_dead_units_are_found(data, batch_size):
     assert 2 in found["2.dense"] and len(found["2.dense"]) < 5
     y = np.maximum(data[0] @ model.parameters()[0].value + model.parameters()[1].value, 0)
     assert np.flatnonzero((y == y[0]).all(axis=0)).tolist() == [1, 4]
+
+
+@pytest.mark.parametrize("data_format", ["channels_first", "channels_last"])
+def test_of_maps_a_unit_is_a_channel(data_format):
+    axis = 1 if data_format == "channels_first" else -1
+    layers = {"data_format": data_format}
+    model = Sequential(
+        [
+            Conv2D(4, 3, activation="relu", **layers),
+            Conv2D(6, 2, **layers), BatchNorm(axis=axis), Dropout(0.5), ReLU(),
+            MaxPool2D(2, **layers), Conv2D(3, 1, **layers),
+            Residual(Conv2D(3, 1, **layers), Tanh(), name="branch"), ReLU(),
+            Flatten(), Dense(5, activation="relu"), ReLU(),
+        ]
+    )
+    shape = (2, 9, 8) if axis == 1 else (9, 8, 2)
+    model.build(shape, rng=0)
+    parameters = dict(model.named_parameters())
+    for name, units in (("0.conv2d", [2]), ("2.batchnorm", [0, 5]), ("10.dense", [1, 4])):
+        parameters[f"{name}.bias"].value[units] = -1e4
+    # Channel 1 is dead before its shortcut and alive behind it.
+    parameters["7.branch.0.conv2d.bias"].value[1] = 1e4
+    x = np.random.default_rng(0).standard_normal((40, *shape)).astype("f4")
+    found = {path: [*units] for path, units in dead_units(model, x, batch_size=16).items()}
+    assert found == {
+        "0.conv2d": [2], "4.relu": [0, 5], "7.branch.1.tanh": [1], "8.relu": [],
+        "10.dense": [1, 4], "11.relu": [1, 4],
+    }
 
 
 def test_one_unit_that_answers_in_another_batch_is_alive(data):

@@ -181,7 +181,8 @@ def test_a_wrapped_layer_runs_on_noisy_input():
     plain, _ = layer.forward(x, Context())
     np.testing.assert_array_equal(plain, layer.layer.forward(x, Context())[0])
     assert [key for key, _ in layer.named_parameters()] == ["logit", "weight", "bias"]
-    assert list(layer.walk()) == [layer, layer.layer] and layer.output_shape((5,)) == (4,)
+    assert list(layer.walk()) == [layer, layer.layer, layer.layer.dropout]
+    assert layer.output_shape((5,)) == (4,)
 
 
 def test_the_input_gradient_that_nobody_needs_is_still_the_logits():

@@ -9,7 +9,7 @@ from training_cases import CLASSES, FEATURES, SAMPLES, assert_same_bits, state, 
 from cydropout import Trainer
 from cydropout.callbacks import LearningRateSchedule
 from cydropout.checkpoints import load_checkpoint
-from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.layers import Dense, Dropout, Residual, Sequential
 from cydropout.layers.base import Layer
 from cydropout.losses import SoftmaxCrossEntropy
 from cydropout.nonfinite import NonFiniteLossError
@@ -85,6 +85,24 @@ def test_a_nested_nonfinite_layer_is_named_by_its_path(data):
     t = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
     check_nonfinite(t, *data, "1.sequential.1.poison", step=1)
     assert t.stream.next_draw == 0
+
+
+def test_a_branch_is_named_with_what_comes_before_it_in_place(data):
+    """What a shortcut adds counts behind it."""
+
+    class Far(Layer):
+        def forward(self, x, ctx):
+            return np.float32(1e38) * np.sign(x), lambda dy: dy
+
+    def run(*layers):
+        t = Trainer(Sequential(layers), "softmax_cross_entropy", "adam", rng=0)
+        with pytest.raises(NonFiniteLossError) as caught, np.errstate(all="ignore"):
+            fit_in_order(t, *data)
+        assert t.stream.next_draw == 0
+        return caught.value.layer
+
+    assert run(Residual(Dropout(0.5), Poison(), rate=0.5), Dense(3)) == "0.residual.1.poison"
+    assert run(Far(), Residual(Far()), Residual(Far()), Residual(Far(), rate=0.1)) == "3.residual"
 
 
 def test_spoilt_parameters_never_replace_a_good_checkpoint(data, tmp_path):

@@ -6,18 +6,27 @@ from training_cases import CLASSES, SAMPLES, Crash, Stop, assert_same_bits, netw
 
 from cydropout import MaskStream, Trainer
 from cydropout.callbacks import Callback, RateSchedule
+from cydropout.callbacks.guard import dropped_shares
 from cydropout.layers import (
+    GRU,
+    LSTM,
     ConcreteDropout,
     Context,
     CutoutDropout,
     Dense,
     Dropout,
+    Embedding,
     FeatureDropout,
+    Flatten,
     GaussianDropout,
     Layer,
+    MultiHeadAttention,
     ReLU,
+    Residual,
     Sequential,
+    SimpleRNN,
     StochasticDepth,
+    TransformerBlock,
 )
 from cydropout.optimizers import SGD
 from cydropout.schedules import Curriculum, Linear
@@ -151,7 +160,8 @@ BEFORE = [0.0, 0.3, 0.0, 0.1, 0.2, 0.1, 0.25, 0.5, 0.1, 0.0]
         (lambda model: ["3.sequential.2.inside"], {4}),
         (lambda model: [model.layers[4], model.layers[1]], {1, 5}),
         (lambda model: model.layers[8].dropout, {9}),
-        (lambda model: [model], {0, 1, 2, 3, 4, 5, 7, 8, 9}),
+        (lambda model: "2.dense.dropout", {2}),
+        (lambda model: [model], {0, 1, 3, 4, 5, 7, 8}),
     ],
 )
 def test_which_layers(data, chosen, places):
@@ -207,3 +217,94 @@ def test_rates_that_are_learned_or_given_otherwise_are_left_alone(data):
     named = RateSchedule(lambda step: 0.6, [concrete])
     t.fit(*data, epochs=1, callbacks=[named], progress=False)
     assert concrete.rate == pytest.approx(0.6)
+
+
+UNITS = 4
+
+# A layer over sequences, and the rates that it runs by itself: those above 0 are scheduled.
+HOLDERS = {
+    "dense": (lambda: Dense(UNITS, rate=0.2), {"dropout": 0.2}),
+    "rnn": (
+        lambda: SimpleRNN(UNITS, recurrent_dropout=0.1),
+        {"dropout": 0.0, "recurrent_dropout": 0.1, "zoneout": 0.0},
+    ),
+    "lstm": (
+        lambda: LSTM(UNITS, dropout=0.1, recurrent_dropout=0.2, zoneout=0.3, zoneout_cell=0.4),
+        {"dropout": 0.1, "recurrent_dropout": 0.2, "zoneout": 0.3, "zoneout_cell": 0.4},
+    ),
+    "gru": (
+        lambda: GRU(UNITS, recurrent_dropout=0.2, recurrent_mode="semeniuta", zoneout=0.3),
+        {"dropout": 0.0, "recurrent_dropout": 0.2, "zoneout": 0.3},
+    ),
+    "attention": (
+        lambda: MultiHeadAttention(2, rate=0.2, head_rate=0.1), {"dropout": 0.2, "drop_head": 0.1}
+    ),
+    "one head rate": (lambda: MultiHeadAttention(2, rate=0.2), {"dropout": 0.2}),
+    "residual": (lambda: Residual(ReLU(), rate=0.3), {"dropout": 0.3}),
+}
+
+
+class Used(Callback):
+    """Write down the share that each layer of noise dropped."""
+
+    reads_masks = True
+
+    def __init__(self):
+        self.shares = []
+
+    def on_batch_end(self, trainer, epoch, step, record):
+        self.shares.append(
+            {layer: next(dropped_shares(mask)) for layer, mask in trainer.masks[0].items()}
+        )
+
+
+def sequences():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((64, 3, UNITS)).astype("f4"), rng.integers(0, CLASSES, 64)
+
+
+@pytest.mark.parametrize("name", HOLDERS)
+def test_noise_that_layers_run_by_themselves_is_scheduled(name):
+    make, before = HOLDERS[name]
+    model = Sequential([make(), Flatten(), Dense(CLASSES)])
+    layer, held = model.layers[0], model.layers[0].held_noise()
+    assert {attribute: one.rate for attribute, one in held.items()} == before
+    used = Used()
+    fit(model, sequences(), RateSchedule(lambda step: [0.6, 1.0][step]), used, epochs=1)
+    for attribute, one in held.items():
+        assert one.rate == (1.0 if before[attribute] else 0.0)
+        assert (used.shares[-1].get(one) == 1.0) is bool(before[attribute]), "it is what runs"
+        assert 0 < used.shares[0].get(one, 0.5) < 1
+    # One of them alone, and where none is in use the one layer that is named.
+    for attribute, one in held.items():
+        fit(model, sequences(), RateSchedule(lambda step: 0.3, f"{layer.path}.{attribute}"))
+        assert one.rate == 0.3
+    for one in held.values():
+        one.rate = 0.0
+    fit(model, sequences(), RateSchedule(lambda step: 0.4, layer))
+    assert {one.rate for one in held.values()} == {0.4}
+
+
+def test_the_rates_of_a_block_are_those_that_it_began_with():
+    options = {"rate": 0.1, "depth_rate": 0.2, "head_rate": 0.3}
+    for given in [{one: options[one]} for one in options] + [options]:
+        model = Sequential([TransformerBlock(UNITS, 2, 8, **given), Flatten(), Dense(CLASSES)])
+        before = {one: one.rate for one in model.walk() if hasattr(one, "rate")}
+        fit(model, sequences(), RateSchedule(lambda step: 0.5), epochs=1)
+        changed = {before[one] for one in before if one.rate == 0.5}
+        kept = {before[one] for one in before if one.rate != 0.5}
+        # Of those at 0 the schedule takes the dropouts that are layers of their own.
+        assert changed == set(given.values()) | ({0.0} if "rate" not in given else set())
+        assert kept <= {0.0}
+    concrete = ConcreteDropout(LSTM(UNITS, zoneout=0.3), 0.2)
+    model = Sequential([concrete, Flatten(), Dense(CLASSES)])
+    t = Trainer(model, "softmax_cross_entropy", SGD(0.0), rng=0)
+    t.fit(*sequences(), epochs=1, callbacks=[RateSchedule(lambda step: 0.5)], progress=False)
+    assert concrete.layer.zoneout.rate == 0.5 and concrete.rate == pytest.approx(0.2)
+
+
+def test_the_rate_of_words_is_scheduled():
+    model = Sequential([Embedding(9, UNITS, rate=0.2), Flatten(), Dense(CLASSES)])
+    words = np.random.default_rng(0).integers(0, 9, (64, 5))
+    fit(model, (words, sequences()[1]), RateSchedule(lambda step: 0.5), epochs=1)
+    assert model.layers[0].dropout.rate == 0.5

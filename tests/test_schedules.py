@@ -1,10 +1,12 @@
 """Schedules of rates: their formulas, ends and errors."""
 
 import math
+import re
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
+from cydropout.callbacks import RateSchedule
 from cydropout.schedules import (
     Constant,
     Cosine,
@@ -105,11 +107,27 @@ def test_one_cycle_is_that_of_the_field():
             cycle.step()
 
 
+@pytest.mark.parametrize(
+    ("schedule", "highest"),
+    [(Constant(3.0), 3.0), (Linear(0.5, 2.0, 7), 2.0), (Cosine(4.0, 0.5, 9), 4.0),
+     (Curriculum(2.5, 0.5), 2.5), (Step(8.0, 0.5, 3), 8.0), (OneCycle(2.0, 20), 2.0),
+     (WarmUp(4, OneCycle(3.0, 20)), 3.0), (WarmUp(4, Constant(0.1), start=1.5), 1.5)],
+)
+def test_rates_above_1_are_for_the_learning_rate_alone(schedule, highest):
+    assert schedule.highest == highest
+    assert max(schedule(step) for step in range(60)) == pytest.approx(highest, rel=1e-5)
+    words = f"dropout must lie between 0 and 1, not at {highest:g}, which {schedule!r}"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        RateSchedule(schedule)
+    RateSchedule(Constant(1.0))
+
+
 def test_they_are_values():
     assert Linear(0.0, 0.5, 10) == Linear(0.0, 0.5, 10) != Cosine(0.0, 0.5, 10)
     assert replace(Linear(0.0, 0.5, 10), steps=20) == Linear(0.0, 0.5, 20)
     with pytest.raises(FrozenInstanceError):
         Constant(0.5).rate = 0.1
+    assert Schedule().highest == 0
     with pytest.raises(NotImplementedError, match="Schedule"):
         Schedule()(0)
 
@@ -117,12 +135,12 @@ def test_they_are_values():
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: Constant(1.5), ValueError, "1.5"),
-        (lambda: Constant([0.1, 0.2]), TypeError, r"Constant.*0\.1, 0\.2"),
+        (lambda: Constant(-1.5), ValueError, "rate of Constant.*-1.5"),
+        (lambda: Constant([0.1, 0.2]), ValueError, r"Constant.*0\.1, 0\.2"),
         (lambda: Linear(-0.1, 0.5, 10), ValueError, "-0.1"),
         (lambda: Linear(0.1, math.nan, 10), ValueError, "nan"),
         (lambda: Linear(0.1, 0.5, 0), ValueError, "steps.*0"),
-        (lambda: Cosine(0.1, 2, 5), ValueError, "2"),
+        (lambda: Cosine(0.1, math.inf, 5), ValueError, "end of Cosine.*inf"),
         (lambda: Cosine(0.1, "a", 5), TypeError, "'a'"),
         (lambda: Cosine(0.1, 0.2, 2.5), ValueError, "steps.*2.5"),
         (lambda: Curriculum(0.5), ValueError, "gamma or steps"),
@@ -130,15 +148,15 @@ def test_they_are_values():
         (lambda: Curriculum(0.5, 0.0), ValueError, "gamma.*0.0"),
         (lambda: Curriculum(0.5, math.inf), ValueError, "gamma.*inf"),
         (lambda: Curriculum(0.5, steps=-3), ValueError, "steps.*-3"),
-        (lambda: Curriculum(1.1, 0.1), ValueError, "1.1"),
-        (lambda: Step(1.5, 0.5, 10), ValueError, "1.5"),
+        (lambda: Curriculum(-1.1, 0.1), ValueError, "-1.1"),
+        (lambda: Step(-1.5, 0.5, 10), ValueError, "-1.5"),
         (lambda: Step(0.5, 0.0, 10), ValueError, "factor.*0.0"),
         (lambda: Step(0.5, 1.5, 10), ValueError, "factor.*1.5"),
         (lambda: Step(0.5, 0.5, 0), ValueError, "every.*0"),
         (lambda: WarmUp(0, Constant(0.5)), ValueError, "steps.*0"),
         (lambda: WarmUp(5, 0.5), TypeError, "after.*0.5"),
         (lambda: WarmUp(5, Constant(0.5), start=-1), ValueError, "-1"),
-        (lambda: OneCycle(2.0, 10), ValueError, "2.0"),
+        (lambda: OneCycle(math.nan, 10), ValueError, "peak of OneCycle.*nan"),
         (lambda: OneCycle(0.5, 10, warm_up=1.5), ValueError, "1.5"),
         (lambda: OneCycle(0.5, 10, divisor=0.5), ValueError, "divisor.*0.5"),
         (lambda: OneCycle(0.5, 10, final_divisor=math.inf), ValueError, "final_divisor.*inf"),

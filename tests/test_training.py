@@ -11,6 +11,7 @@ from training_cases import (
     Crash,
     Stop,
     assert_same_bits,
+    drawn,
     network,
     state,
     trainer,
@@ -18,6 +19,7 @@ from training_cases import (
 )
 
 from cydropout import MaskStream, Trainer
+from cydropout import history as history_module
 from cydropout.callbacks import EarlyStopping
 from cydropout.checkpoints import load_checkpoint
 from cydropout.history import History, plot_histories
@@ -184,6 +186,33 @@ def test_history_plots_a_png_without_pyplot_state(data, tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     if "matplotlib.pyplot" in sys.modules:
         assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+def test_the_curves_of_a_history_are_its_columns(tmp_path, monkeypatch):
+    figures = drawn(monkeypatch, history_module)
+    a = History(
+        {"epoch": e, "loss": 1 / e, "accuracy": 1 - 1 / e, "val_loss": 2 / e, "seconds": 1.0}
+        for e in (1, 2, 3)
+    )
+    b = History([{"epoch": 1, "loss": 0.5}])
+    plot_histories({"a": a, "b": b}, tmp_path / "two.png", title="two")
+    loss, accuracy = figures[0]
+    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
+    found = {line.get_label(): line for line in loss.get_lines()}
+    for label, run, column, style in (
+        ("a, training", a, "loss", "--"), ("a, validation", a, "val_loss", "-"),
+        ("b, training", b, "loss", "--"),
+    ):
+        line = found.pop(label)
+        assert [*line.get_xdata()] == run["epoch"] and [*line.get_ydata()] == run[column]
+        assert line.get_linestyle() == style
+    assert not found and [text.get_text() for text in loss.get_legend().get_texts()] == [
+        "a, training", "a, validation", "b, training"
+    ]
+    assert [[*line.get_ydata()] for line in accuracy.get_lines()] == [a["accuracy"]]
+    assert loss.figure.get_suptitle() == "two"
+    a.plot(tmp_path / "one.png")
+    assert [line.get_label() for line in figures[1][0].get_lines()] == ["training", "validation"]
 
 
 def test_a_history_goes_to_csv_and_back(data, tmp_path):

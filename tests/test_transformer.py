@@ -123,9 +123,9 @@ def compare(ours, theirs, x, dy, forward):
     expected.backward(torch.from_numpy(dy))
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(backward(dy), tensor.grad.numpy(), rtol=1e-5, atol=1e-5)
-    values = {name: entry.array.copy() for name, entry in ours.torch_entries().items()}
-    for entry in ours.torch_entries().values():
-        np.copyto(entry.parameter.value, entry.parameter.grad)
+    values = ours.torch_state()
+    for parameter in ours.parameters():
+        np.copyto(parameter.value, parameter.grad)
     for name, slope in ours.torch_state().items():
         expected = theirs.get_parameter(name).grad.numpy()
         np.testing.assert_allclose(slope, expected, rtol=1e-5, atol=1e-5, err_msg=name)

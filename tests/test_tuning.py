@@ -2,13 +2,16 @@
 
 import json
 import math
+import os
+import time
 
 import numpy as np
 import pytest
-from training_cases import CLASSES, SAMPLES, network, trainer
+from training_cases import CLASSES, SAMPLES, drawn, network, trainer
 
 from cydropout import Trainer, tuning
 from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.optimizers import SGD
 from cydropout.tuning import Candidate, Sweep, tune_rate
 
 sklearn = pytest.importorskip("sklearn.model_selection")
@@ -58,6 +61,32 @@ def test_the_scores_are_those_of_the_runs_in_parallel_processes(data, tmp_path):
     lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 1 + 18 and lines[0]["rates"] == [{"rate": rate} for rate in RATES]
     assert found.recommended.rates["rate"] != 1.0
+
+
+class Meeting(SGD):
+    """An optimizer whose first step waits until another process takes one too."""
+
+    def __init__(self, folder):
+        super().__init__(0.1)
+        self.folder = folder
+
+    def step(self, parameters, **options):
+        (self.folder / str(os.getpid())).touch()
+        end = time.monotonic() + 60
+        while len(list(self.folder.iterdir())) < 2:
+            if time.monotonic() > end:
+                raise TimeoutError("no other process came")
+            time.sleep(0.01)
+        super().step(parameters, **options)
+
+
+def test_as_many_runs_as_workers_go_on_at_the_same_time(data, tmp_path):
+    found = tune_rate(
+        network(), "softmax_cross_entropy", Meeting(tmp_path), *data, [0.5],
+        epochs=1, folds=2, workers=2, progress=False,
+    )
+    assert len(found.candidates[0].scores) == 2
+    assert str(os.getpid()) not in {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_workers_have_one_thread():
@@ -147,9 +176,23 @@ def test_the_recommended_rate_has_the_best_mean_and_others_are_near_it():
     assert Candidate({"a": 0.1}, (0.5,)).spread == 0.0
 
 
-def test_the_plot(tmp_path):
+def test_the_plot(tmp_path, monkeypatch):
+    figures = drawn(monkeypatch, tuning)
     Sweep("accuracy", candidates()).plot(tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    (a, b), scores = figures[0], [s for one in candidates() for s in one.scores]
+    assert (a.get_xlabel(), b.get_xlabel(), b.get_ylabel()) == ("a", "b", "accuracy")
+    for panel, best in ((a, 0.3), (b, 0.5)):
+        dots = [line for line in panel.get_lines() if line.get_marker() == "."]
+        assert [y for line in dots for y in line.get_ydata()] == scores
+        lines = {line.get_label(): line for line in panel.get_lines()}
+        assert [*lines[f"recommended: {best}"].get_xdata()] == [best, best]
+    means, _, (spreads,) = a.containers[0]
+    assert [*means.get_xdata()] == [0.1, 0.3, 0.5]
+    assert [*means.get_ydata()] == pytest.approx([0.71, 0.92, 0.91])
+    for segment, one in zip(spreads.get_segments(), candidates(), strict=True):
+        low, high = segment[:, 1]
+        assert (low, high) == pytest.approx((one.mean - one.spread, one.mean + one.spread))
 
 
 def test_the_bar_counts_the_runs(data, here, capsys):

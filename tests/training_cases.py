@@ -36,6 +36,19 @@ def without_seconds(history):
     return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
 
 
+def drawn(monkeypatch, module):
+    """Return a list to which every figure that ``module`` makes adds its panels."""
+    made, figure_of = [], module.figure_of
+
+    def keep(panels):
+        figure, axes = figure_of(panels)
+        made.append(list(axes))
+        return figure, axes
+
+    monkeypatch.setattr(module, "figure_of", keep)
+    return made
+
+
 class Stop(Exception):
     pass
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 
 from .layers.base import Context, Layer
+from .layers.residual import Residual
+from .layers.sequential import Sequential
 
 Array = np.ndarray[Any, Any]
 
@@ -43,7 +45,7 @@ class NonFiniteLossError(FloatingPointError):
         return type(self), (self.value, self.epoch, self.step, self.layer)
 
 
-def first_nonfinite(model: Any, x: Array, ctx: Context) -> str:
+def first_nonfinite(model: Layer, x: Array, ctx: Context) -> str:
     """Replay a forward pass layer by layer and name the first one whose output is not finite.
 
     The stream of ``ctx`` must stand where it stood before the pass; it is moved on by the replay.
@@ -52,18 +54,33 @@ def first_nonfinite(model: Any, x: Array, ctx: Context) -> str:
     if not _finite(x):
         return "input"
     with np.errstate(all="ignore"):
-        for name, layer in leaves(model):
-            x, _ = layer.forward(x, ctx)
-            if not _finite(x):
+        for name, _, y in outputs(model, x, ctx):
+            if not _finite(y):
                 return name
     return "loss"
 
 
-def leaves(model: Layer) -> Iterator[tuple[str, Layer]]:
-    """Yield the layers that hold no others, each with its path."""
-    for path, layer in [(model.path, model), *model.named_layers()]:
-        if not any(True for _ in layer.named_layers()):
-            yield path, layer
+def outputs(
+    layer: Layer, x: Array, ctx: Context, path: str | None = None
+) -> Generator[tuple[str, Layer, Array], None, Array]:
+    """Run a layer, and yield path, layer and output of it or of each one inside, in order."""
+    chain = layer.layer if isinstance(layer, Residual) else layer
+    if not isinstance(chain, Sequential):
+        y, _ = layer.forward(x, ctx)
+        yield path or layer.path, layer, y
+        return y
+    draw = ctx.stream.next_draw if ctx.stream else 0
+    y = chain.convert(x)
+    for inner in chain.layers:
+        place = f"{path}.{inner.path}" if path else inner.path
+        y = yield from outputs(inner, y, ctx, place)
+    if type(layer).forward is not Sequential.forward:
+        # More happens than in the layers inside: it is run as it is, with the draws they had.
+        if ctx.stream:
+            ctx.stream.next_draw = draw
+        y, _ = layer.forward(x, ctx)
+        yield path or layer.path, layer, y
+    return y
 
 
 def _finite(x: Array) -> bool:

@@ -1,20 +1,24 @@
 """Rates that change while a model is trained: functions of the training step.
 
-They lie between 0 and 1, and serve for dropout (`callbacks.RateSchedule`) as for the learning rate
-(`callbacks.LearningRateSchedule`).
+They serve for dropout (`callbacks.RateSchedule`), whose rates lie between 0 and 1, as for the
+learning rate (`callbacks.LearningRateSchedule`), which may be any number from 0 on.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import InitVar, dataclass
+from typing import ClassVar
 
 from ._arguments import positive
-from ._rates import check_one_rate
+from ._rates import check_number, check_one_rate
 
 
 class Schedule:
     """Base of the schedules: ``schedule(step)`` is the rate of training step ``step``, from 0."""
+
+    # The names of the fields that are rates.
+    _rates: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, step: float) -> float:
         """Return the rate of a step.
@@ -31,9 +35,14 @@ class Schedule:
     def _rate(self, step: float) -> float:
         raise NotImplementedError(f"{type(self).__name__} defines no rate")
 
-    def _check(self, *rates: float) -> None:
-        for rate in rates:
-            check_one_rate(rate, type(self).__name__)
+    @property
+    def highest(self) -> float:
+        """The highest of the rates that it was given, which no step exceeds; 0 without any."""
+        return float(max((getattr(self, name) for name in self._rates), default=0.0))
+
+    def _check(self) -> None:
+        for name in self._rates:
+            check_number(getattr(self, name), f"{name} of {type(self).__name__}", least=0.0)
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,10 @@ class Constant(Schedule):
 
     rate: float
 
+    _rates = ("rate",)
+
     def __post_init__(self) -> None:
-        self._check(self.rate)
+        self._check()
 
     def _rate(self, step: float) -> float:
         return self.rate
@@ -69,8 +80,10 @@ class Linear(Schedule):
     end: float
     steps: int
 
+    _rates = ("start", "end")
+
     def __post_init__(self) -> None:
-        self._check(self.start, self.end)
+        self._check()
         positive("steps", self.steps)
 
     def _rate(self, step: float) -> float:
@@ -93,8 +106,10 @@ class Cosine(Schedule):
     end: float
     steps: int
 
+    _rates = ("start", "end")
+
     def __post_init__(self) -> None:
-        self._check(self.start, self.end)
+        self._check()
         positive("steps", self.steps)
 
     def _rate(self, step: float) -> float:
@@ -126,8 +141,10 @@ class Curriculum(Schedule):
     gamma: float | None = None
     steps: InitVar[int | None] = None
 
+    _rates = ("rate",)
+
     def __post_init__(self, steps: int | None) -> None:
-        self._check(self.rate)
+        self._check()
         if (self.gamma is None) == (steps is None):
             raise ValueError(f"give gamma or steps, one of them; got {self.gamma} and {steps}")
         if steps is not None:
@@ -158,8 +175,10 @@ class Step(Schedule):
     factor: float
     every: int
 
+    _rates = ("rate",)
+
     def __post_init__(self) -> None:
-        self._check(self.rate)
+        self._check()
         if not 0 < self.factor <= 1:
             raise ValueError(f"factor must be above 0 and at most 1, not {self.factor!r}")
         positive("every", self.every)
@@ -190,11 +209,18 @@ class WarmUp(Schedule):
     after: Schedule
     start: float = 0.0
 
+    _rates = ("start",)
+
     def __post_init__(self) -> None:
         positive("steps", self.steps)
         if not isinstance(self.after, Schedule):
             raise TypeError(f"after must be a schedule, not {self.after!r}")
-        self._check(self.start)
+        self._check()
+
+    @property
+    def highest(self) -> float:
+        """The highest of its own and of what follows."""
+        return max(self.start, self.after.highest)
 
     def _rate(self, step: float) -> float:
         if step >= self.steps:
@@ -231,8 +257,11 @@ class OneCycle(Schedule):
     divisor: float = 25.0
     final_divisor: float = 1e4
 
+    _rates = ("peak",)
+
     def __post_init__(self) -> None:
-        self._check(self.peak, self.warm_up)
+        self._check()
+        check_one_rate(self.warm_up, "warm_up")
         positive("steps", self.steps)
         for name in ("divisor", "final_divisor"):
             if not 1 <= getattr(self, name) < math.inf:

@@ -11,7 +11,8 @@ from .._arguments import batches, check_samples, positive
 from ..layers.activations import Activation
 from ..layers.affine import Affine
 from ..layers.base import Array, Context, Layer
-from ..nonfinite import leaves
+from ..layers.conv import Conv2D
+from ..nonfinite import outputs
 from .base import Callback
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
 
     Such a unit tells its inputs apart no more: a ReLU that is 0 for all of them gets no gradient
     and stays dead, a saturated sigmoid nearly none. Looked at are the outputs of activations and of
-    layers with an activation of their own; a unit is a place of the last axis.
+    layers with an activation of their own. Where a layer says along which axis its units lie, as
+    `Dense` (the last), `Conv2D`, pooling and `BatchNorm` (that of the channels) do, they lie there
+    until one says otherwise or changes the number of axes, and else along the last axis. So of maps
+    a unit is a channel, dead if it is the same at every place.
 
     Parameters
     ----------
@@ -37,15 +41,17 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
     x = check_samples(x)
     positive("batch_size", batch_size)
     ends: dict[str, tuple[Array, Array]] = {}
-    convert = getattr(model, "convert", None)
     for rows in batches(len(x), batch_size):
-        y = np.asarray(x[rows])
-        y = convert(y) if convert else y
-        for path, layer in leaves(model):
-            y, _ = layer.forward(y, Context())
+        axis, ndim = -1, x.ndim
+        for path, layer, y in outputs(model, np.asarray(x[rows]), Context()):
+            if layer.unit_axis is not None:
+                axis = layer.unit_axis
+            elif y.ndim != ndim:
+                axis = -1
+            ndim = y.ndim
             if not _is_active(layer):
                 continue
-            columns = y.reshape(-1, y.shape[-1])
+            columns = np.moveaxis(y, axis, -1).reshape(-1, y.shape[axis])
             low, high = columns.min(axis=0), columns.max(axis=0)
             if path in ends:
                 low, high = np.minimum(low, ends[path][0]), np.maximum(high, ends[path][1])
@@ -103,6 +109,6 @@ class DeadUnits(Callback):
 
 
 def _is_active(layer: Layer) -> bool:
-    if isinstance(layer, Affine):
+    if isinstance(layer, (Affine, Conv2D)):
         return layer.activation != "linear"
     return isinstance(layer, Activation)

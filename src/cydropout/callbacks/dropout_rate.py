@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..layers.base import Layer
+from ..schedules import Schedule
 from .base import Callback
 
 if TYPE_CHECKING:
@@ -27,15 +30,17 @@ class RateSchedule(Callback):
     layers : sequence of Layer or str, optional
         The layers, or their paths, as in ``["2.dropout"]``; of one that holds others, all inside.
         By default every layer of the model whose rate can be set, is one number, and is not
-        learned; a layer with a dropout of its own, such as `Dense`, only if that begins with a
-        rate above 0.
+        learned. The noise that a layer runs by itself, as `Dense`, `LSTM`, `MultiHeadAttention` and
+        `Residual` do, counts where it begins with a rate above 0, or where a named layer has no
+        other; name its attribute, as in ``"0.lstm.zoneout"``, to have it alone.
 
     Raises
     ------
     TypeError
         If ``schedule`` cannot be called or ``layers`` holds anything else.
     ValueError
-        When training begins, if a layer is not in the model or has no rate that can be set.
+        If one of `cydropout.schedules` goes above 1; before a batch, if a function gives no rate;
+        when training begins, if a layer is not in the model or has no rate that can be set.
     """
 
     def __init__(
@@ -45,6 +50,11 @@ class RateSchedule(Callback):
     ) -> None:
         if not callable(schedule):
             raise TypeError(f"schedule must be a function of the step, got {schedule!r}")
+        if isinstance(schedule, Schedule) and schedule.highest > 1:
+            raise ValueError(
+                f"a rate of dropout must lie between 0 and 1, not at {schedule.highest:g}, which "
+                f"{schedule!r} comes to"
+            )
         if isinstance(layers, (Layer, str)):
             layers = [layers]
         wrong = [layer for layer in layers or () if not isinstance(layer, (Layer, str))]
@@ -68,13 +78,9 @@ class RateSchedule(Callback):
 def rate_layers(model: Layer, layers: Sequence[Layer | str] | None) -> list[Any]:
     """Return the layers of ``model`` whose rate is to be set, as `RateSchedule` explains them."""
     if layers is not None:
-        return [one for layer in layers for one in _named(model, layer)]
+        return list(dict.fromkeys(one for layer in layers for one in _named(model, layer)))
     found = [
-        holder
-        for owner, holder in _rates(model)
-        if isinstance(holder.rate, float)
-        and not holder.learns_rate
-        and (owner is holder or holder.rate > 0)
+        one for one in _in_use(model) if isinstance(one.rate, float) and not one.learns_rate
     ]
     if not found:
         raise ValueError("found no layer with a rate that can be set")
@@ -84,30 +90,24 @@ def rate_layers(model: Layer, layers: Sequence[Layer | str] | None) -> list[Any]
 def _named(model: Layer, layer: Layer | str) -> list[Any]:
     if isinstance(layer, str):
         paths = dict(model.named_layers())
+        for path, owner in [*paths.items()]:
+            paths |= {f"{path}.{name}": held for name, held in owner.held_noise().items()}
         if layer not in paths:
             raise ValueError(f"no layer has the path {layer!r}; there are {', '.join(paths)}")
         layer = paths[layer]
-    elif not any(layer is one for one in _all(model)):
+    elif not any(layer is one for one in model.walk()):
         raise ValueError(f"{layer!r}, at {layer.path!r}, is no layer of this model")
-    found = [holder for _, holder in _rates(layer)]
+    found = _in_use(layer) or [one for one in layer.walk() if _can_set(one)]
     if not found:
         raise ValueError(f"layer {layer.path!r} has no rate that can be set")
     return found
 
 
-def _all(model: Layer) -> Iterator[Layer]:
-    yield from model.walk()
-    yield from (holder for _, holder in _rates(model))
-
-
-def _rates(model: Layer) -> Iterator[tuple[Layer, Any]]:
-    """Yield each layer that has a rate, or a dropout with one, and the one whose rate it is."""
-    seen: set[int] = set()
-    for owner in model.walk():
-        for holder in (owner, getattr(owner, "dropout", None)):
-            if id(holder) not in seen and isinstance(holder, Layer) and _can_set(holder):
-                seen.add(id(holder))
-                yield owner, holder
+def _in_use(layer: Layer) -> list[Any]:
+    """Return the layers with a rate, but none that another holds for its noise and has at 0."""
+    held = {one for owner in layer.walk() for one in owner.held_noise().values()}
+    found: list[Any] = [one for one in dict.fromkeys(layer.walk()) if _can_set(one)]
+    return [one for one in found if one not in held or np.any(np.asarray(one.rate) > 0)]
 
 
 def _can_set(layer: Layer) -> bool:

@@ -160,9 +160,5 @@ def _paths(model: Layer) -> dict[Layer, str]:
     """Return the path of every layer, and of the dropouts that others hold."""
     names: dict[Layer, str] = {}
     for path, layer in [(model.path, model), *model.named_layers()]:
-        for inner in layer.walk():
-            names[inner] = path
-            for held in vars(inner).values():
-                if isinstance(held, Layer):
-                    names[held] = path
+        names |= dict.fromkeys(layer.walk(), path)
     return names

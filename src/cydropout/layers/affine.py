@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from .base import NO_GRADIENT, Array, Backward, Layer, Parameter, Shape, as_floa
 from .fused import ACTIVATIONS
 from .initializers import check_init, initial
 from .penalties import Strength, check_strength, penalty
+from .state import Entries, Entry
 
 
 class Operands(NamedTuple):
@@ -29,6 +29,8 @@ class Affine(Layer):
 
     A subclass defines `forward`. Parameters and errors are those of `Dense`.
     """
+
+    unit_axis = -1
 
     def __init__(
         self,
@@ -96,13 +98,9 @@ class Affine(Layer):
             raise ValueError(f"{self.path} has {features} input features, got {input_shape[-1]}")
         return (*input_shape[:-1], self.units)
 
-    def torch_state(self) -> dict[str, Array]:
-        """Return the parameters as ``torch.nn.Linear`` holds them: the weight is transposed."""
-        return _transposed(super().torch_state())
-
-    def load_torch_state(self, state: Mapping[str, Array]) -> None:
-        """Copy what `torch_state` returns into the parameters."""
-        super().load_torch_state(_transposed(state))
+    def torch_entries(self) -> Entries:
+        """Return the parameters as ``torch.nn.Linear`` holds them: matrices are transposed."""
+        return {name: Entry(one, np.transpose) for name, one in self._parameters.items()}
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -132,7 +130,3 @@ def product(
         return np.matmul(dy, weight.value.T) if input_gradient else NO_GRADIENT
 
     return y, backward
-
-
-def _transposed(state: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: np.asarray(array).T for name, array in state.items()}

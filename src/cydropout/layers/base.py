@@ -6,7 +6,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from .._rates import Scaling
 from ..masks import Mask, inference_mask
 from ..random import MaskStream
 from .parameter import Parameter as Parameter
+from .state import Entries, Entry, check_names, write_all
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -147,6 +148,10 @@ class Layer:
 
     #: Whether the input is made of integers, which a `Sequential` then leaves as they are.
     takes_integers: bool = False
+    #: Along which axis of the output the units lie; None where it is that of the input.
+    unit_axis: int | None = None
+    #: The attributes that hold the layers of its noise, or None.
+    noises: ClassVar[tuple[str, ...]] = ()
     #: Whether the rate is a parameter, which schedules then leave alone.
     learns_rate: bool = False
 
@@ -214,9 +219,15 @@ class Layer:
         twin._parameters = {**self._parameters, **parameters}
         return twin
 
+    def held_noise(self) -> dict[str, Layer]:
+        """Return the layers of noise that this layer runs by itself, by their attributes."""
+        held = {name: getattr(self, name) for name in self.noises}
+        return {name: layer for name, layer in held.items() if layer is not None}
+
     def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and those inside it."""
+        """Iterate over this layer, those of its noise, and those inside it."""
         yield self
+        yield from self.held_noise().values()
 
     def named_layers(self) -> Iterator[tuple[str, Layer]]:
         """Iterate over the layers inside that have paths of their own, each with its path."""
@@ -243,10 +254,7 @@ class Layer:
             If names are missing or left over, or a shape or dtype differs.
         """
         own = dict(self.named_parameters())
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        if missing or unknown:
-            hint = "" if own else " (a layer has no parameters before build)"
-            raise ValueError(f"state does not fit {self.path!r}{hint}: {missing=}, {unknown=}")
+        check_names(self.path, own, state)
         for name, parameter in own.items():
             found, wanted = np.asarray(state[name]), parameter.value
             if found.shape != wanted.shape or found.dtype != wanted.dtype:
@@ -257,26 +265,27 @@ class Layer:
         for name, parameter in own.items():
             np.copyto(parameter.value, state[name])
 
-    def torch_state(self) -> dict[str, Array]:
-        """Return copies of the parameters as the PyTorch layer of the same name holds them.
+    def torch_entries(self) -> Entries:
+        """Return under which names, and in which layout, PyTorch holds the parameters.
 
-        Names and shapes are those of its ``state_dict``; a subclass whose own differ says so here
-        and in `load_torch_state`.
+        Names and shapes are those of the ``state_dict`` of the PyTorch layer of the same name; a
+        subclass whose own differ says so here.
         """
-        return self.state_dict()
+        return {name: Entry(parameter) for name, parameter in self.named_parameters()}
+
+    def torch_state(self) -> dict[str, Array]:
+        """Return a copy of every parameter, named and laid out as in PyTorch's ``state_dict``."""
+        return {name: entry.read() for name, entry in self.torch_entries().items()}
 
     def load_torch_state(self, state: Mapping[str, Array]) -> None:
-        """Copy what `torch_state` returns into the parameters, in their dtype: all or none.
+        """Copy the arrays of such a state into the parameters, all of them or none.
 
         Raises
         ------
         ValueError
-            If names are missing or left over, or a shape differs.
+            If names are missing or left over, a shape differs, or an array holds no floats.
         """
-        kinds = {name: parameter.value.dtype for name, parameter in self.named_parameters()}
-        self.load_state_dict(
-            {name: np.asarray(array, kinds.get(name)) for name, array in state.items()}
-        )
+        write_all(self.path, self.torch_entries(), state)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())

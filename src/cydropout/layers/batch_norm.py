@@ -70,7 +70,7 @@ class BatchNorm(Layer):
         if not 0 < epsilon < float("inf"):
             raise ValueError(f"epsilon must be positive and finite, not {epsilon!r}")
         self.momentum, self.epsilon = float(momentum), float(epsilon)
-        self.axis = operator.index(axis)
+        self.axis = self.unit_axis = operator.index(axis)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters: weight and running variance 1, bias and running mean 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from .fused import ACTIVATIONS
 from .initializers import check_init, initial
 from .maps import DataFormat, check_maps
 from .sliding import Padding, Sliding
+from .state import Entries, Entry
 
 BLOCK = 1 << 19  # bytes of windows at once, which stay in a cache until they are multiplied
 
@@ -202,18 +203,12 @@ class Conv2D(Sliding):
             )
         return self.shape_out(input_shape, self.filters)
 
-    def torch_state(self) -> dict[str, Array]:
+    def torch_entries(self) -> Entries:
         """Return the parameters as ``torch.nn.Conv2d`` holds them: filters first, then channels."""
-        state = super().torch_state()
-        return state | {"weight": state["weight"].transpose(3, 2, 0, 1)}
-
-    def load_torch_state(self, state: Mapping[str, Array]) -> None:
-        """Copy what `torch_state` returns into the parameters."""
-        turned = {
-            name: np.asarray(array).transpose(2, 3, 1, 0) if np.ndim(array) == 4 else array
-            for name, array in state.items()
+        return {
+            name: Entry(one, _filters_first if one.value.ndim == 4 else np.asarray)
+            for name, one in self._parameters.items()
         }
-        super().load_torch_state(turned)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -226,3 +221,8 @@ class Conv2D(Sliding):
             "bias": self.bias,
             "init": self.init,
         }
+
+
+def _filters_first(weight: Array) -> Array:
+    turned: Array = weight.transpose(3, 2, 0, 1)
+    return turned

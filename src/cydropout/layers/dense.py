@@ -58,6 +58,8 @@ class Dense(Affine):
     neural networks from overfitting", JMLR 15 (2014), for ``max_norm``.
     """
 
+    noises = ("dropout",)
+
     def __init__(
         self,
         units: int,

@@ -8,12 +8,12 @@ import numpy as np
 
 from .. import functional
 from .._arguments import positive
-from ._torch import Exchanged
 from .base import (
     NO_GRADIENT,
     Array,
     Backward,
     Context,
+    Layer,
     Parameter,
     Shape,
     native_dtype,
@@ -50,7 +50,7 @@ class EmbeddingDropout(SharedDropout):
         return (1,)
 
 
-class Embedding(Exchanged):
+class Embedding(Layer):
     """``y = mask(W)[tokens]``: the rows of ``W`` that the tokens name.
 
     ``tokens`` are integers of any shape (n, ...), ``W`` is (vocabulary, units) and ``y`` is
@@ -80,6 +80,7 @@ class Embedding(Exchanged):
     """
 
     takes_integers = True
+    noises = ("dropout",)
 
     def __init__(
         self,

@@ -8,11 +8,10 @@ import numpy as np
 
 from .. import functional
 from ..functional.layer_norm import check_epsilon
-from ._torch import Exchanged
-from .base import Array, Backward, Context, Parameter, Shape, as_float, native_dtype
+from .base import Array, Backward, Context, Layer, Parameter, Shape, as_float, native_dtype
 
 
-class LayerNorm(Exchanged):
+class LayerNorm(Layer):
     """``y = (x - mean) / sqrt(variance + epsilon) * weight + bias`` along the last axis.
 
     ``x`` is (n, ..., features); each row has a mean and a variance of its own, in training and at

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from .._arguments import positive
-from ._torch import Entry, Exchanged, linear_entries, under
 from .affine import product
 from .base import Array, Backward, Context, Layer, Parameter, Shape, as_float, native_dtype
 from .drop_head import DropHead
 from .initializers import check_init, initial
 from .softmax_dropout import SoftmaxDropout
+from .state import Entries, Entry
 
 
-class MultiHeadAttention(Exchanged):
+class MultiHeadAttention(Layer):
     """``y = concat_h(dropout(softmax(q_h k_h^T / sqrt(f))) v_h) W_o + b_o``: self-attention.
 
     ``x`` is (n, time, features), and ``q, k, v = x W + b`` are (n, time, features) each, of which
@@ -53,6 +52,8 @@ class MultiHeadAttention(Exchanged):
     ----------
     Vaswani et al. 2017, "Attention is all you need", section 3.2.2.
     """
+
+    noises = ("dropout", "drop_head")
 
     def __init__(
         self,
@@ -159,18 +160,13 @@ class MultiHeadAttention(Exchanged):
             raise ValueError(f"{self.path} has {found} features, got {input_shape[1]}")
         return tuple(input_shape)
 
-    def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and its `DropHead`."""
-        yield self
-        if self.drop_head is not None:
-            yield self.drop_head
-
-    def torch_entries(self) -> dict[str, Entry]:
+    def torch_entries(self) -> Entries:
         """Return the parameters as `torch.nn.MultiheadAttention` names them."""
-        get = self._parameters.get
-        packed = linear_entries(get("qkv_weight"), get("qkv_bias"))
-        out = linear_entries(get("out_weight"), get("out_bias"))
-        return {**under("in_proj_", packed), **under("out_proj.", out)}
+        names = {
+            "qkv_weight": "in_proj_weight", "qkv_bias": "in_proj_bias",
+            "out_weight": "out_proj.weight", "out_bias": "out_proj.bias",
+        }
+        return {names[name]: Entry(one, np.transpose) for name, one in self._parameters.items()}
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -7,13 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from .._arguments import one_of, positive
-from ._torch import Exchanged
-from .base import Array, Backward, Context, Parameter, Shape, as_float, native_dtype
+from .base import Array, Backward, Context, Layer, Parameter, Shape, as_float, native_dtype
 
 ENCODINGS = ("learned", "sinusoidal")
 
 
-class PositionalEmbedding(Exchanged):
+class PositionalEmbedding(Layer):
     """``y[n, t] = x[n, t] + P[t]``, with a vector for each position.
 
     ``x`` is (n, time, units) with at most ``length`` positions; the output has the dtype of the

@@ -44,6 +44,8 @@ class Residual(Wrapper):
 
     layer: Sequential
 
+    noises = ("dropout",)
+
     def __init__(
         self,
         *layers: Layer,

@@ -24,13 +24,13 @@ from .dropout import Dropout
 from .initializers import check_init, initial, orthogonal
 from .locked import LockedDropout
 from .recurrent_dropout import SPANS
-from .torch_rnn import TorchRecurrent
+from .state import Entries, Entry, SecondBias
 from .zoneout import Zoneout
 
 Span = Literal["sequence", "step"]
 
 
-class Recurrent(TorchRecurrent):
+class Recurrent(Layer):
     """Base of `SimpleRNN`, `LSTM` and `GRU`; parameters and errors are those of `LSTM`.
 
     A subclass names the cell of `cydropout.functional.recurrence` and how many gates it has.
@@ -40,7 +40,6 @@ class Recurrent(TorchRecurrent):
 
     gates: ClassVar[int]
     cell: str
-    #: The attributes that hold the layers of its noise.
     noises: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout", "zoneout")
 
     def __init__(
@@ -206,6 +205,17 @@ class Recurrent(TorchRecurrent):
         if features is not None and input_shape[1] != features:
             raise ValueError(f"{self.path} has {features} input features, got {input_shape[1]}")
         return (input_shape[0], self.units) if self.return_sequences else (self.units,)
+
+    def torch_entries(self) -> Entries:
+        """Return the parameters as the layers of `torch.nn` hold them, whose gates stand alike."""
+        names = {"weight": "weight_ih_l0", "recurrent_weight": "weight_hh_l0", "bias": "bias_ih_l0"}
+        own = self._parameters
+        found: Entries = {
+            theirs: Entry(own[name], np.transpose) for name, theirs in names.items() if name in own
+        }
+        if "bias" in own:
+            found["bias_hh_l0"] = SecondBias(own["bias"], own.get("inner_bias"))
+        return found
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -21,9 +21,9 @@ from .base import (
     Shape,
     as_float,
     native_dtype,
-    restored_on_error,
 )
 from .chain import chain
+from .state import Entries, joined
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -180,30 +180,15 @@ class Sequential(Layer):
         twin.steps = tuple(plan(twin.layers, twin.fuse))
         return twin
 
-    def torch_state(self) -> dict[str, Array]:
-        """Return the layers' states under their places, as in "0.weight"."""
-        return {
-            f"{place}.{name}": array
-            for place, layer in enumerate(self.layers)
-            for name, array in layer.torch_state().items()
-        }
-
-    def load_torch_state(self, state: Mapping[str, Array]) -> None:
-        """Copy what `torch_state` returns into the parameters: all or none."""
-        places = [name.partition(".")[0] for name in state]
-        unknown = sorted(set(places) - {str(place) for place in range(len(self.layers))})
-        if unknown:
-            raise ValueError(f"state does not fit {self.path!r}: it has no layers {unknown}")
-        with restored_on_error(self):
-            for place, layer in enumerate(self.layers):
-                first = f"{place}."
-                layer.load_torch_state(
-                    {n.removeprefix(first): a for n, a in state.items() if n.startswith(first)}
-                )
+    def torch_entries(self) -> Entries:
+        """Return the layers' entries under their places, as in "0.weight"."""
+        return joined(
+            {str(place): layer.torch_entries() for place, layer in enumerate(self.layers)}
+        )
 
     def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and those inside it."""
-        yield self
+        """Iterate over this layer, those of its noise, and those inside it."""
+        yield from super().walk()
         for layer in self.layers:
             yield from layer.walk()
 

@@ -10,7 +10,7 @@ import numpy as np
 from .._rates import check_lengths
 from ..functional import Windows
 from .base import Array, Layer, Shape
-from .maps import DataFormat, check_data_format, check_maps
+from .maps import DataFormat, channel_axis, check_data_format, check_maps
 
 Padding: TypeAlias = Literal["valid", "same"] | int | Sequence[int]
 
@@ -47,6 +47,7 @@ class Sliding(Layer):
         self.strides = check_lengths(strides, 2, "strides")
         self.padding = check_padding(padding)
         self.data_format = check_data_format(data_format)
+        self.unit_axis = channel_axis(self.data_format, 2)
 
     def windows(self, maps: Shape) -> Windows:
         """Return the windows over maps (height, width)."""

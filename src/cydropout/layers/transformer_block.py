@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 from .._arguments import positive
-from ._torch import Entry, Exchanged, linear_entries, under
 from .base import Layer
 from .dense import Dense
 from .dropout import Dropout
@@ -13,9 +12,10 @@ from .layer_norm import LayerNorm
 from .multi_head_attention import MultiHeadAttention
 from .residual import Residual
 from .sequential import Sequential
+from .state import Entries, joined
 
 
-class TransformerBlock(Exchanged, Sequential):
+class TransformerBlock(Sequential):
     """``h = x + drop(attention(norm(x)))``, and ``y = h + drop(W_2 act(W_1 norm(h)))``.
 
     ``x`` is (n, time, units). It is a `Sequential` of two `Residual`, whose layers can be had, set
@@ -92,25 +92,17 @@ class TransformerBlock(Exchanged, Sequential):
         super().__init__([attention, feed_forward], dtype=dtype, name=name)
         attention.layer.output_shape((1, units))
 
-    def torch_entries(self) -> dict[str, Entry]:
+    def torch_entries(self) -> Entries:
         """Return the parameters as `torch.nn.TransformerEncoderLayer` names them."""
         first, second = (cast("Residual", layer).layer.layers for layer in self.layers)
-        norm1, attention, norm2 = (cast("Exchanged", one) for one in (*first[:2], second[0]))
-        return {
-            **under("self_attn.", attention.torch_entries()),
-            **under("linear1.", _linear(second[1])),
-            **under("linear2.", _linear(second[2])),
-            **under("norm1.", norm1.torch_entries()),
-            **under("norm2.", norm2.torch_entries()),
+        named = {
+            "self_attn": first[1], "linear1": second[1], "linear2": second[2],
+            "norm1": first[0], "norm2": second[0],
         }
+        return joined({name: layer.torch_entries() for name, layer in named.items()})
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {**self._config, "dtype": self.dtype.name}
 
     __repr__ = Layer.__repr__
-
-
-def _linear(layer: Layer) -> dict[str, Entry]:
-    parameters = dict(layer.named_parameters())
-    return linear_entries(parameters.get("weight"), parameters.get("bias"))

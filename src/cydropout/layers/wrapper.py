@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .base import (
     Array,
     Backward,
@@ -15,8 +13,8 @@ from .base import (
     Parameter,
     Shape,
     as_float,
-    restored_on_error,
 )
+from .state import Entries, Entry
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,29 +61,14 @@ class Wrapper(Layer):
         twin.layer = self.layer.with_parameters(inner) if inner else self.layer
         return twin
 
-    def torch_state(self) -> dict[str, Array]:
-        """Return the state of the layer inside; parameters of the wrapper's own come first."""
-        own = {name: parameter.value.copy() for name, parameter in self._parameters.items()}
-        return own | self.layer.torch_state()
-
-    def load_torch_state(self, state: Mapping[str, Array]) -> None:
-        """Copy what `torch_state` returns into the parameters: all or none."""
-        for name, parameter in self._parameters.items():
-            if name not in state or np.shape(state[name]) != parameter.value.shape:
-                raise ValueError(
-                    f"state does not fit {self.path!r}: it needs {name!r} of shape "
-                    f"{parameter.value.shape}"
-                )
-        with restored_on_error(self):
-            for name, parameter in self._parameters.items():
-                np.copyto(parameter.value, state[name])
-            self.layer.load_torch_state(
-                {name: array for name, array in state.items() if name not in self._parameters}
-            )
+    def torch_entries(self) -> Entries:
+        """Return the entries of the layer inside; parameters of the wrapper's own come first."""
+        own = {name: Entry(parameter) for name, parameter in self._parameters.items()}
+        return {**own, **self.layer.torch_entries()}
 
     def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer and those inside it."""
-        yield self
+        """Iterate over this layer, those of its noise, and those inside it."""
+        yield from super().walk()
         yield from self.layer.walk()
 
     def penalty(self) -> float:
