@@ -32,18 +32,24 @@ options = parser.parse_args()
 data = load_mnist(options.data)
 x_train, y_train = data.x_train[: options.limit, ..., None], data.y_train[: options.limit]
 
+
+
+def block(filters):
+    """Return a convolution, its normalisation and activation, and a pooling by half."""
+    return [
+        Conv2D(filters, 3, padding="same", bias=False, init="he", data_format=LAST),
+        BatchNorm(axis=-1),
+        ReLU(),
+        MaxPool2D(2, data_format=LAST),
+    ]
+
+
 model = Sequential([
-    Conv2D(32, 3, bias=False, init="he", data_format=LAST),
-    BatchNorm(axis=-1),
-    ReLU(),
-    MaxPool2D(2, data_format=LAST),
+    *block(32),
+    *block(64),
+    *block(128),
     SpatialDropout2D(0.1, data_format=LAST),
-    Conv2D(64, 3, bias=False, init="he", data_format=LAST),
-    BatchNorm(axis=-1),
-    ReLU(),
-    MaxPool2D(2, data_format=LAST),
     Flatten(),
-    Dropout(0.25),
     Dense(128, activation="relu", init="he"),
     Dropout(0.5),
     Dense(10),

@@ -30,7 +30,7 @@ from .maps import DataFormat, check_maps
 from .sliding import Padding, Sliding
 from .state import Entries, Entry
 
-BLOCK = 1 << 19  # bytes of windows at once, which stay in a cache until they are multiplied
+BLOCK = 1 << 21  # bytes of windows at once, which stay in a cache until they are multiplied
 
 
 class Conv2D(Sliding):
