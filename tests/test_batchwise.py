@@ -135,6 +135,15 @@ def test_one_that_is_not_lazy_has_the_rest_step(layout):
     assert not last.part.lazy
 
 
+def test_low_rates_run_whole_unless_lazy(layout):
+    ctx = Context(training=True, stream=MaskStream(5), input_gradient=False)
+    for rate, lazy, in_parts in ((0.1, False, False), (0.2, False, True), (0.1, True, True)):
+        noise = BatchwiseDropout(rate, lazy=lazy, **layout)
+        model = built([Dense(60), noise, Dense(4)])
+        one_pass(model, samples(), ctx)
+        assert (model.parameters()[0].part is not None) == in_parts
+
+
 @pytest.mark.parametrize("edge", [0.0, 1.0, 0.97])
 def test_edges_of_the_rate(net, layout, edge):
     model = built(net(**layout))
@@ -301,3 +310,20 @@ def test_wrong_shapes_are_named():
     assert model.forward(samples().reshape(1, 13, 40), Context(True, MaskStream(0)))[0].shape == (
         1, 13, 6
     )
+
+
+def test_weights_that_do_not_fit_are_refused(layout):
+    model = built([Dense(60), BatchwiseDropout(0.5, **layout), Dense(60), Dense(4)])
+    weight, _, second, _, _, _ = model.parameters()
+    for parameter, wrong in ((second, second.value[:30]), (weight, weight.value[:, :30])):
+        right, parameter.value = parameter.value, np.ascontiguousarray(wrong)
+        with pytest.raises(ValueError):
+            model.forward(samples(), Context(training=True, stream=MaskStream(5)))
+        parameter.value = right
+
+
+def test_all_must_ask_for_a_lazy_step():
+    model = built([BatchwiseDropout(0.0), Dense(60), BatchwiseDropout(0.5, lazy=True), Dense(4)])
+    one_pass(model, samples(), Context(training=True, stream=MaskStream(5)))
+    assert [p.part is not None and p.part.lazy for p in model.parameters()] == [
+        False, True, True, False]

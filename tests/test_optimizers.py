@@ -9,7 +9,8 @@ import numpy as np
 import optimizer_reference as reference
 import pytest
 
-from cydropout import optimizers
+from cydropout import functional, optimizers
+from cydropout._kernels import api
 from cydropout.layers.base import Parameter
 from cydropout.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
@@ -259,3 +260,85 @@ def test_what_is_not_trainable_is_left_alone():
     optimizer.step([mean, weight])
     assert (mean.value == 1).all() and (weight.value == 0.5).all()
     assert [*optimizer.state_dict()] == ["steps", "learning_rate", "weight.velocity"]
+
+
+ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8, "step": 1}
+
+
+def members(count=2):
+    """Return parameters of both dtypes, each with a gradient and two arrays of state."""
+    rng, found = np.random.default_rng(0), []
+    for place in range(count):
+        arrays = rng.random((4, 3 + place, 5), ("f4", "f8")[place % 2])
+        found.append([np.array(array) for array in arrays])
+    return found
+
+
+def test_a_group_steps_as_its_members_do():
+    together, apart = members(), members()
+    whole = functional.StepGroup([(w, m, v) for w, _, m, v in together])
+    some = functional.Submatrix((4, 5), [1, 3], [0, 2, 4])
+    block = np.ones((2, 3))
+    functional.adam_step(whole, [together[0][1], (block, some, True)], **ADAM)
+    (w, g, m, v), (w2, _, m2, v2) = apart
+    functional.adam_step(w, g, m, v, **ADAM)
+    functional.adam_step(w2, block, m2, v2, submatrix=some, lazy=True, **ADAM)
+    for one, other in zip(together, apart, strict=True):
+        for x, y in zip(one, other, strict=True):
+            assert x.tobytes() == y.tobytes()
+    assert not np.array_equal(w, members()[0][0])
+
+
+def test_a_group_holds_its_arrays():
+    (w, _, m, v), (w2, _, m2, v2) = members()
+    group = functional.StepGroup([(w, m, v), (w2, m2, v2)])
+    assert group.holds([(w, m, v), (w2, m2, v2)])
+    assert not group.holds([(w, m, v)]) and not group.holds([(w, m, v), (w2, m2, v2.copy())])
+
+
+@pytest.mark.parametrize(
+    "grads, error, message",
+    [
+        (lambda g, h: [g], ValueError, "2 parameters"),
+        (lambda g, h: [g, None], TypeError, "NoneType"),
+        (lambda g, h: [g, h.astype("f4")], ValueError, "float32"),
+        (lambda g, h: [g, h.T.copy()], ValueError, r"\(5, 4\)"),
+        (lambda g, h: [g, np.asfortranarray(h)], ValueError, "contiguous"),
+        (lambda g, h: [g, (h, functional.Submatrix((4, 5), [1]), True)], ValueError, "block"),
+        (lambda g, h: [g, (None, functional.Submatrix((4, 5), [1]), True)], TypeError, "block"),
+    ],
+)
+def test_a_group_takes_gradients_that_fit_or_changes_nothing(grads, error, message):
+    found = members()
+    group = functional.StepGroup([(w, m, v) for w, _, m, v in found])
+    with pytest.raises(error, match=message):
+        functional.adam_step(group, grads(found[0][1], found[1][1]), **ADAM)
+    for one, other in zip(found, members(), strict=True):
+        for x, y in zip(one, other, strict=True):
+            assert x.tobytes() == y.tobytes()
+
+
+def test_groups_refuse_what_a_step_cannot_take():
+    w, g, m, v = members(1)[0]
+    with pytest.raises(TypeError, match="None"):
+        functional.StepGroup([(w, None, None)])
+    for kind, states in (("adam", (m,)), ("rmsprop", (m, v)), ("rmsprop", ()), ("sgd", (m, v))):
+        with pytest.raises(ValueError, match=f"not {len(states)}"):
+            functional.StepGroup([(w, *states)]).step(kind, [g], 1, learning_rate=0.1)
+    with pytest.raises(ValueError, match="bound"):
+        functional.adam_step(functional.StepGroup([(w, m, v)]), [g], max_norm=1.0, **ADAM)
+    w.flags.writeable = False
+    with pytest.raises(ValueError, match="write"):
+        functional.StepGroup([(w, m, v)])
+    with pytest.raises(ValueError, match="write"):
+        functional.adam_step(w, g, m, v, **ADAM)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("columns", [1, 7, 512, 2000])
+def test_totals_are_folded_chunk_by_chunk(dtype, columns):
+    totals = np.random.default_rng(0).standard_normal((5, columns + 300)).astype(dtype)
+    expected = np.zeros(columns, dtype)
+    for place, total in enumerate(totals.sum(axis=0)):
+        expected[place % columns] += total
+    np.testing.assert_array_equal(api.folded(totals, columns), expected)

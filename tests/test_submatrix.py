@@ -1,4 +1,4 @@
-"""Submatrices: kernels against NumPy on every build, gradients of regions, and steps over them."""
+"""Submatrices: kernels against NumPy on every build, their gradients, and steps over them."""
 
 import numpy as np
 import pytest

@@ -186,14 +186,32 @@ def test_the_masks_are_those_of_the_tape_and_can_be_had_and_held(variant):
 def test_the_mask_can_be_brought(variant):
     layer, x, masks = variant.built(0.4), variant.inputs(), {}
     y, _ = layer.forward(x, training(masks=masks))
-    holder, mask = noise(masks)
+    mask = noise(masks)[1]
     stream = MaskStream(6)
     brought = {"dropout": mask} if isinstance(layer, LSTM) else mask
     again, _ = variant.built(0.4).forward(x, training(stream), mask=brought)
     assert again.tobytes() == y.tobytes() and stream.next_draw == 0
-    if isinstance(holder, Layer) and isinstance(mask, dict):
+    if isinstance(mask, dict):
         with pytest.raises(ValueError, match="other"):
             layer.forward(x, training(), mask={**mask, "other": mask})
+
+
+@pytest.mark.parametrize("name", ["Dense", "LSTM"])
+def test_a_mask_that_is_brought_comes_before_one_that_is_held(name):
+    variant, masks = VARIANTS[name], {}
+    layer, x = variant.built(0.4), variant.inputs()
+    layer.forward(x, training(masks=masks))
+    mask = noise(masks)[1]
+    y, _ = layer.forward(x, training(masks=masks))
+    keep = ~mask.keep
+    brought = {"dropout": keep} if name == "LSTM" else keep
+    other, _ = layer.forward(x, training(masks=masks), mask=brought)
+    assert other.tobytes() != y.tobytes()
+    np.testing.assert_array_equal(noise(masks)[1].keep, keep)
+    wrong = {"dropout": keep[:, :, :3]} if name == "LSTM" else keep[:1, :3]
+    with pytest.raises(ValueError, match="shape"):
+        layer.forward(x, training(masks=masks), mask=wrong)
+    np.testing.assert_array_equal(noise(masks)[1].keep, keep)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan])

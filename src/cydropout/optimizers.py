@@ -32,12 +32,12 @@ class Optimizer:
     """
 
     _slots: tuple[str, ...] = ()
+    _group: functional.StepGroup | None = None
 
     def __init__(self, learning_rate: float) -> None:
         self.learning_rate = learning_rate
         self.steps = 0
         self._state: dict[str, list[Array]] = {}
-        self._group: functional.StepGroup | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_group": None}
@@ -116,7 +116,7 @@ class Optimizer:
         return False
 
     def _kernel(self) -> Callable[..., None]:
-        """Return the pass over ``(value, grad, *state)``, with its settings but the rate."""
+        """Return the pass over ``(value, grad, *state)`` or a group, but for the learning rate."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Schedule:
 
     @property
     def highest(self) -> float:
-        """The highest of the rates that it was given, which no step exceeds; 0 without any."""
+        """The highest of the rates that it was given; 0 without any."""
         return float(max((getattr(self, name) for name in self._rates), default=0.0))
 
     def _check(self) -> None:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 class RateSchedule(Callback):
     """Set the rate of dropout layers before every batch: ``layer.rate = schedule(step)``.
 
-    The rate depends on the step alone, so a resumed run needs nothing but the same schedule. The
-    steps of another call of `Trainer.fit` count from 0 again. When the run ends the layers keep
-    the last rate.
+    The rate depends on the step alone, so a resumed run needs nothing but the same schedule, and a
+    model whose rates are those that the run began with. The steps of another call of `Trainer.fit`
+    count from 0 again. When the run ends the layers keep the last rate.
 
     Parameters
     ----------

@@ -50,8 +50,8 @@ def _check_step(
                 f"parameter has shape {first.shape} and dtype {first.dtype}, but its gradient or "
                 f"state has {array.shape} and {array.dtype}"
             )
-        if not _arrays.is_ready(array):
-            raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
+        if not _arrays.is_ready(array) or not (array is grad or array.flags.writeable):
+            raise ValueError("an optimizer step needs contiguous, aligned, native arrays to write")
     return None if submatrix is None else submatrix.settings
 
 
@@ -80,7 +80,9 @@ class StepGroup:
 
     def __init__(self, arrays: Sequence[tuple[np.ndarray, ...]]) -> None:
         for param, *states in arrays:
-            _check_step(param, param, *states, submatrix=None, lazy=False)
+            if any(state is None for state in states):
+                raise TypeError("a StepGroup takes the arrays of state alone, and no None")
+            _check_step(param, param.view(), *states, submatrix=None, lazy=False)
         self._counts = {len(own) - 1 for own in arrays}
         self._flat = [*chain.from_iterable(arrays)]
         self._group: list[tuple[Any, ...]] = [(*own, None, None)[:3] for own in arrays]
@@ -103,12 +105,18 @@ class StepGroup:
 
     @staticmethod
     def _given(grad: Any, param: np.ndarray) -> Any:
-        if not isinstance(grad, tuple):
-            return grad
-        block, submatrix, lazy = grad
-        if submatrix.shape != param.shape:
-            raise ValueError(f"a submatrix of {submatrix.shape} does not fit {param.shape}")
-        return block, lazy, submatrix.settings
+        if isinstance(grad, tuple):
+            block, submatrix, lazy = grad
+            submatrix.check(param, block)
+            return block, lazy, submatrix.settings
+        if not isinstance(grad, np.ndarray):
+            raise TypeError(f"a gradient must be an array, not {type(grad).__name__}")
+        if grad.shape != param.shape or grad.dtype != param.dtype or not _arrays.is_ready(grad):
+            raise ValueError(
+                f"a gradient of {grad.dtype} {grad.shape} does not fit a parameter of "
+                f"{param.dtype} {param.shape}, or is not contiguous"
+            )
+        return grad
 
 
 def _step(

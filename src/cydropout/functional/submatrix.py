@@ -52,7 +52,7 @@ class Submatrix:
         cls, shape: tuple[int, ...], rows: np.ndarray | None = None,
         columns: np.ndarray | None = None,
     ) -> "Submatrix":
-        """Return the same, of arrays that are known to be right, such as of `numpy.flatnonzero`."""
+        """Return the same, of int64 arrays that are known to be right."""
         submatrix = cls.__new__(cls)
         submatrix._set(shape, rows, columns)
         return submatrix
@@ -93,7 +93,7 @@ def _check_rising(index: Any, length: int, what: str) -> np.ndarray | None:
     array = np.asarray(index)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise TypeError(f"{what} must be integers along one axis, not {array.dtype} {array.shape}")
-    array = np.ascontiguousarray(array, np.int64)
+    array = np.array(array, np.int64)  # one that nobody else can change
     if array.size:
         if not (array[1:] > array[:-1]).all():
             raise ValueError(f"{what} must rise, not {array}")

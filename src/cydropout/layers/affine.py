@@ -46,10 +46,11 @@ class Affine(Layer):
     ) -> None:
         super().__init__(name=name)
         positive("units", units)
-        one_of("activation", activation or "linear", ACTIVATIONS)
+        activation = "linear" if activation is None else activation
+        one_of("activation", activation, ACTIVATIONS)
         check_init(init)
         self.units = int(units)
-        self.activation = activation or "linear"
+        self.activation = activation
         self.init = init
         self.bias = bool(bias)
         self.max_norm = check_max_norm(max_norm)

@@ -56,6 +56,8 @@ class Context:
         The masks of a training pass by layer. A layer that finds its mask there uses it; one that
         does not draws a mask and puts it there. So a dict that starts empty tells which masks were
         used, passed again it has them used again, and cleared it ends that.
+    brought : dict, optional
+        Masks that a training pass uses before all others, by layer; see `bringing`.
     backward : bool
         False where nobody goes back, as in Monte Carlo dropout: noise then holds nothing for it.
     workspace : Workspace, optional
@@ -75,6 +77,7 @@ class Context:
     workspace: Workspace | None = None
     states: dict[Layer, tuple[Array, ...]] | None = None
     batch_statistics: bool = True
+    brought: Mapping[Layer, Any] = field(default_factory=dict)
     _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
 
     def room(self, shape: Shape, dtype: Any) -> Array | None:
@@ -92,14 +95,17 @@ class Context:
         return self._inside
 
     def bringing(self, masks: Mapping[Layer, Any]) -> Context:
-        """Return a context that holds these masks for their layers, those that are not None."""
+        """Return a context that brings these masks to their layers, those that are not None."""
         brought = {layer: mask for layer, mask in masks.items() if mask is not None}
-        if not brought:
-            return self
-        if self.masks is None:
-            return replace(self, masks=brought)
-        self.masks.update(brought)
-        return self
+        return replace(self, brought={**self.brought, **brought}) if brought else self
+
+    def held(self, layer: Layer) -> Any:
+        """Return the mask that a training pass brings to a layer, or holds for it, or None."""
+        if not self.training:
+            return None
+        if layer in self.brought:
+            return self.brought[layer]
+        return None if self.masks is None else self.masks.get(layer)
 
     def draw(
         self,

@@ -24,10 +24,10 @@ class BatchwiseDropout(SharedDropout):
     is returned. One switch for a whole training batch is ``StochasticDepth(rate, per="batch")``.
 
     In a `Sequential`, next to `Dense` layers and with inputs of shape (batch, units), the products
-    of a training pass run on the kept rows and columns of the weights alone; between the layers
-    flow the kept units. The numbers are those of the whole computation, to rounding. Weights that
-    take no part have a gradient of 0; so an optimizer with a momentum still moves them, unless
-    ``lazy`` is asked for.
+    of a training pass run on the kept rows and columns of the weights alone, unless all rates are
+    below 0.15, where that does not pay; between the layers flow the kept units. The numbers are
+    those of the whole computation, to rounding. Weights that take no part have a gradient of 0; so
+    an optimizer with a momentum still moves them, unless ``lazy`` is asked for.
 
     Parameters
     ----------

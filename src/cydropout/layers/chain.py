@@ -16,6 +16,9 @@ from .batchwise import BatchwiseDropout
 from .dense import Dense
 from .fused import bias_activation_dropout
 
+#: Below this rate gathering the weights takes longer than the smaller products save.
+PAYS_FROM = 0.15
+
 
 class Kept(NamedTuple):
     """Which units of a layer take part, None for all, whether side by side, and their scale."""
@@ -29,15 +32,15 @@ class Kept(NamedTuple):
     def drawn(cls, noise: BatchwiseDropout, shape: Shape, ctx: Context) -> Kept:
         """Return what a dropout over (batch, units) keeps in all samples of a pass."""
         lazy = noise.lazy
-        if ctx.masks is None and isinstance(noise.rate, float):
+        if ctx.masks is None and not ctx.brought and isinstance(noise.rate, float):
             keep, scale = noise.decisions(shape, ctx)
             keep = keep[0]
         else:
             mask = noise.used_mask(shape, ctx).over((1, shape[1]))
             keep, scale = mask.keep[0], float(mask.scale)
-        units = np.flatnonzero(keep)
+        units = np.flatnonzero(keep).astype(np.int64, copy=False)
         if units.size == keep.size:
-            return cls(scale=scale)
+            return cls(scale=scale, lazy=lazy)
         first, last = (int(units[0]), int(units[-1]) + 1) if units.size else (0, 0)
         run = slice(first, last) if last - first == units.size else None
         return cls(units, run, scale, lazy)
@@ -146,21 +149,34 @@ class Chain:
 
     def _is_compact(self, x: Array, ctx: Context) -> bool:
         """Whether every mask is to be the same for all samples, with one scale for all units."""
-        first = self.links[0].dense.parameter("weight")
-        if not ctx.training or first is None or not isinstance(x, np.ndarray):
+        if not ctx.training or not isinstance(x, np.ndarray):
             return False
-        if x.ndim != 2 or x.dtype.kind != "f" or x.shape[1] != len(first.value):
+        if x.ndim != 2 or x.dtype.kind != "f":
             return False
-        held, width = ctx.masks or {}, x.shape[1]
+        if not self._pays():
+            return False
+        width = x.shape[1]
         if not _shares(self.entry, (len(x), width), ctx):
             return False
         for link in self.links:
-            own = link.dense.dropout
-            if link.dense.draws or own in held:
+            own, units = link.dense.dropout, link.dense.units
+            weight, bias = (link.dense.parameter(name) for name in ("weight", "bias"))
+            if link.dense.draws or ctx.held(own) is not None:
                 return False
-            if not _shares(link.noise, (len(x), link.dense.units), ctx):
+            # What does not fit is refused where all of it is used.
+            if weight is None or weight.value.shape != (width, units):
                 return False
+            if bias is not None and bias.value.shape != (units,):
+                return False
+            if not _shares(link.noise, (len(x), units), ctx):
+                return False
+            width = units
         return True
+
+    def _pays(self) -> bool:
+        """Whether enough is dropped, or a lazy step depends on it."""
+        noises = filter(None, [self.entry, *(link.noise for link in self.links)])
+        return any(n.lazy or np.max(n.rate, initial=0) >= PAYS_FROM for n in noises)
 
 
 def chain(layers: Sequence[Layer]) -> Absorbed | None:

@@ -91,10 +91,11 @@ class Conv2D(Sliding):
         positive("groups", groups)
         if filters % groups:
             raise ValueError(f"filters must be a multiple of groups, not {filters} for {groups}")
-        one_of("activation", activation or "linear", ACTIVATIONS)
+        activation = "linear" if activation is None else activation
+        one_of("activation", activation, ACTIVATIONS)
         check_init(init)
         self.filters, self.groups = int(filters), int(groups)
-        self.activation = activation or "linear"
+        self.activation = activation
         self.init = init
         self.bias = bool(bias)
 

@@ -125,7 +125,7 @@ class Dense(Affine):
         dropout: Dropout,
     ) -> tuple[Array, Backward]:
         # The layer's own dropout may have been given a rate, or a mask, since this was planned.
-        if not is_silent(self.dropout) or self.dropout in (ctx.masks or ()):
+        if not is_silent(self.dropout) or ctx.held(self.dropout) is not None:
             return in_order((self, *taken), x, ctx)
         return self._run(x, ctx, activation, a, dropout)
 

@@ -37,7 +37,7 @@ class _DropBlock(RegionLayer):
 
     def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:
         """Draw the blocks of one pass."""
-        shared = self.shared_axes()
+        shared = self.common_axes()
         return ctx.draw_as(
             BlockMask, shape, self.rate, self.block_size, shared_axes=shared, gamma=self.gamma,
             **options,

@@ -59,7 +59,7 @@ class DropWalk2D(RegionLayer):
 
     def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:
         """Draw the walks of one pass."""
-        shared = self.shared_axes()
+        shared = self.common_axes()
         return ctx.draw_as(
             WalkMask, shape, self.rate, walks=self.walks, shared_axes=shared, **options
         )

@@ -35,8 +35,8 @@ class NoisyLayer(Layer):
 
     def held_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
         """Return the mask brought, or the one that ``ctx`` holds, for ``shape``; else None."""
-        if mask is None and ctx.training and ctx.masks is not None:
-            mask = ctx.masks.get(self)
+        if mask is None:
+            mask = ctx.held(self)
         return None if mask is None else self.fitted(mask, shape)
 
     def hold(self, ctx: Context, mask: Any) -> Any:

@@ -47,7 +47,7 @@ class RegionLayer(MaskedLayer):
             num_threads=ctx.num_threads,
         )
 
-    def shared_axes(self) -> tuple[int, ...]:
+    def common_axes(self) -> tuple[int, ...]:
         """Return the axes along which all maps are one."""
         shared = self.shared_channels
         return (channel_axis(self.data_format, self.spatial),) if shared else ()

@@ -234,7 +234,7 @@ class Recurrent(Layer):
 
 def used_mask(layer: Any, shape: Shape, ctx: Context) -> Any:
     """Return the mask of a layer of noise in this pass, or None where it changes nothing."""
-    brought = ctx.training and ctx.masks is not None and layer in ctx.masks
-    if not brought and (layer.rate == 0 or not (ctx.training or isinstance(layer, Zoneout))):
+    at_work = ctx.training or isinstance(layer, Zoneout)
+    if ctx.held(layer) is None and (layer.rate == 0 or not at_work):
         return None
     return layer.used_mask(shape, ctx)

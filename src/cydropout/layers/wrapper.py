@@ -40,6 +40,11 @@ class Wrapper(Layer):
             raise TypeError(f"{type(self).__name__} goes around a layer, not {layer!r}")
         self.layer = layer
 
+    @property
+    def unit_axis(self) -> int | None:  # type: ignore[override]
+        """That of the layer inside."""
+        return self.layer.unit_axis
+
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters of the layer inside."""
         self.layer.build(input_shape, rng, dtype)

@@ -14,7 +14,7 @@ cdef inline real rectified(real slope, real x, real center, real scale, real shi
 
 cdef inline void sums_of_lanes(const real *x, const real *center, double *first, double *second,
                                uint64_t rows, uint64_t columns, int lanes) noexcept nogil:
-    """Add to the sums of x - center, and of its square, of some columns; theirs lie apart."""
+    """Write the sums of x - center, and of its square, of some columns."""
     cdef double a[SUM_LANES]
     cdef double b[SUM_LANES]
     cdef double d

