@@ -23,7 +23,11 @@ def shared():
 
 
 def lent():
-    return bool(ctypes.c_void_p.in_dll(blas._library(), "openblas_threads_callback_").value)
+    try:
+        callback = ctypes.c_void_p.in_dll(blas._library(), "openblas_threads_callback_")
+    except ValueError:
+        pytest.skip("this OpenBLAS does not say whose threads it has")
+    return bool(callback.value)
 
 
 def test_products_are_the_same_to_the_bit(shared):

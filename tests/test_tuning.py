@@ -3,15 +3,13 @@
 import json
 import math
 import os
-import time
 
 import numpy as np
 import pytest
-from training_cases import CLASSES, SAMPLES, drawn, network, trainer
+from training_cases import CLASSES, SAMPLES, Meeting, drawn, network, trainer
 
 from cydropout import Trainer, tuning
 from cydropout.layers import Dense, Dropout, Sequential
-from cydropout.optimizers import SGD
 from cydropout.tuning import Candidate, Sweep, tune_rate
 
 sklearn = pytest.importorskip("sklearn.model_selection")
@@ -61,23 +59,6 @@ def test_the_scores_are_those_of_the_runs_in_parallel_processes(data, tmp_path):
     lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 1 + 18 and lines[0]["rates"] == [{"rate": rate} for rate in RATES]
     assert found.recommended.rates["rate"] != 1.0
-
-
-class Meeting(SGD):
-    """An optimizer whose first step waits until another process takes one too."""
-
-    def __init__(self, folder):
-        super().__init__(0.1)
-        self.folder = folder
-
-    def step(self, parameters, **options):
-        (self.folder / str(os.getpid())).touch()
-        end = time.monotonic() + 60
-        while len(list(self.folder.iterdir())) < 2:
-            if time.monotonic() > end:
-                raise TimeoutError("no other process came")
-            time.sleep(0.01)
-        super().step(parameters, **options)
 
 
 def test_as_many_runs_as_workers_go_on_at_the_same_time(data, tmp_path):

@@ -1,10 +1,14 @@
 """A small network and data for it, which the tests of training share."""
 
+import os
+import time
+
 import numpy as np
 
 from cydropout import Trainer
 from cydropout.callbacks import Callback
 from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.optimizers import SGD
 
 SAMPLES, FEATURES, CLASSES = 203, 12, 3  # 203 is no multiple of the batches: the last is smaller
 
@@ -68,3 +72,20 @@ class Crash(Callback):
 
 
 # ---------------------------------------------------------------- learning
+
+
+class Meeting(SGD):
+    """An optimizer whose first step waits until another process takes one too."""
+
+    def __init__(self, folder):
+        super().__init__(0.1)
+        self.folder = folder
+
+    def step(self, parameters, **options):
+        (self.folder / str(os.getpid())).touch()
+        end = time.monotonic() + 60
+        while len(list(self.folder.iterdir())) < 2:
+            if time.monotonic() > end:
+                raise TimeoutError("no other process came")
+            time.sleep(0.01)
+        super().step(parameters, **options)
