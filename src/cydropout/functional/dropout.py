@@ -1,5 +1,7 @@
 """Dropout in one call."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -70,8 +72,9 @@ def dropout(
         code = api.ready(x, out) if type(shared_axes) is tuple and not shared_axes else -1
         if code >= 0 and (num_threads is None or check_num_threads(num_threads)):
             stream = as_stream(rng)
-            y = np.empty(np.shape(x), x.dtype) if out is None else out
-            api.dropout(stream.key, stream.take(), rate, x, y, code, num_threads or 0)
+            source: Any = x
+            y = np.empty(source.shape, source.dtype) if out is None else out
+            api.dropout(stream.key, stream.take(), rate, source, y, code, num_threads or 0)
             return y
     array = np.asarray(x)
     if api.ready(x, out) < 0:

@@ -22,7 +22,7 @@ def class_targets(prediction: Array, target: Array) -> tuple[Array, Array | None
         sums = soft.sum(axis=1, dtype="float64")
         wrong = ~((soft >= 0).all(axis=1) & (np.abs(sums - 1) < 1e-3))
         if wrong.any():
-            place = int(wrong.argmax())
+            place = int(np.argmax(wrong))
             raise ValueError(
                 f"one-hot or soft labels must be non-negative and sum to 1; row {place} "
                 f"sums to {sums[place]:g} and its smallest entry is {soft[place].min():g}"
@@ -38,7 +38,7 @@ def class_targets(prediction: Array, target: Array) -> tuple[Array, Array | None
     labels = target.reshape(-1)
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
-        place = int(wrong.argmax())
+        place = int(np.argmax(wrong))
         raise ValueError(
             f"label {labels[place]} at position {place} is out of range for {classes} classes "
             f"(0 to {classes - 1})"
