@@ -10,7 +10,7 @@ PICTURE = "srivastava.png"
 HEAD = (
     "Made by `python benches/reproduce_srivastava.py`. Test error in %, after the last epoch, not "
     "the best on the way; mean of the seeds run. All of a recipe's settings were chosen before "
-    "these runs; the learning rate falls along a cosine to 0. The paper's nets saw a million "
+    "its run; the learning rate falls along a cosine to 0. The paper's nets saw a million "
     "updates."
 )
 
