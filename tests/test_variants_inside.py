@@ -14,6 +14,7 @@ from cydropout.layers import (
     Context,
     Dense,
     DropConnect,
+    Embedding,
     Layer,
     LayerDrop,
     MultiHeadAttention,
@@ -212,6 +213,17 @@ def test_a_mask_that_is_brought_comes_before_one_that_is_held(name):
     with pytest.raises(ValueError, match="shape"):
         layer.forward(x, training(masks=masks), mask=wrong)
     np.testing.assert_array_equal(noise(masks)[1].keep, keep)
+
+
+@pytest.mark.parametrize("make", [lambda: Residual(Dense(7)), lambda: Embedding(9, 7)])
+def test_a_mask_comes_with_the_context_also_at_rate_0(make):
+    layer, x = make(), np.arange(21).reshape(3, 7) % 9
+    layer.build((7,), 0, "float64")
+    x = x if isinstance(layer, Embedding) else x.astype("f8")
+    shape = (9, 1) if isinstance(layer, Embedding) else (3, 1)
+    ctx = training().bringing({layer.dropout: np.zeros(shape, bool)})
+    y, _ = layer.forward(x, ctx)
+    np.testing.assert_array_equal(y, np.zeros((3, 7, 7)) if isinstance(layer, Embedding) else x)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan])

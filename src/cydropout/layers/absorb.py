@@ -39,7 +39,7 @@ def finish(
     z: Array, bias: Array | None, activation: str, a: float, dropout: Dropout, ctx: Context
 ) -> tuple[Array, Callable[[Array], tuple[Array, Array | None]]]:
     """Return ``y = mask(act(z + bias))``, in the place of z, and the way to ``(dz, dbias)``."""
-    silent = is_silent(dropout) and ctx.masks is None and not ctx.brought
+    silent = is_silent(dropout) and not ctx.trades_masks
     mask = dropout.used_mask(z.shape, ctx) if ctx.training and not silent else None
     y, back = bias_activation_dropout(z, bias, activation, mask, ctx, a=a, owned=True)
     if ctx.training or dropout.scaling == "inverted":

@@ -99,6 +99,11 @@ class Context:
         brought = {layer: mask for layer, mask in masks.items() if mask is not None}
         return replace(self, brought={**self.brought, **brought}) if brought else self
 
+    @property
+    def trades_masks(self) -> bool:
+        """Whether masks come in with the context or go out with it, also those of a rate of 0."""
+        return self.masks is not None or bool(self.brought)
+
     def held(self, layer: Layer) -> Any:
         """Return the mask that a training pass brings to a layer, or holds for it, or None."""
         if not self.training:

@@ -32,7 +32,7 @@ class Kept(NamedTuple):
     def drawn(cls, noise: BatchwiseDropout, shape: Shape, ctx: Context) -> Kept:
         """Return what a dropout over (batch, units) keeps in all samples of a pass."""
         lazy = noise.lazy
-        if ctx.masks is None and not ctx.brought and isinstance(noise.rate, float):
+        if not ctx.trades_masks and isinstance(noise.rate, float):
             keep, scale = noise.decisions(shape, ctx)
             keep = keep[0]
         else:
@@ -159,9 +159,9 @@ class Chain:
         if not _shares(self.entry, (len(x), width), ctx):
             return False
         for link in self.links:
-            own, units = link.dense.dropout, link.dense.units
+            units = link.dense.units
             weight, bias = (link.dense.parameter(name) for name in ("weight", "bias"))
-            if link.dense.draws or ctx.held(own) is not None:
+            if link.dense.drops(ctx):
                 return False
             # What does not fit is refused where all of it is used.
             if weight is None or weight.value.shape != (width, units):

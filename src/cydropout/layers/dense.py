@@ -120,12 +120,16 @@ class Dense(Affine):
         """Whether the layer has a dropout of its own."""
         return not is_silent(self.dropout)
 
+    def drops(self, ctx: Context) -> bool:
+        """Whether it drops in this pass: it draws, or is given a mask."""
+        return self.draws or ctx.held(self.dropout) is not None
+
     def _joint(
         self, x: Array, ctx: Context, taken: Sequence[Layer], activation: str, a: float,
         dropout: Dropout,
     ) -> tuple[Array, Backward]:
         # The layer's own dropout may have been given a rate, or a mask, since this was planned.
-        if not is_silent(self.dropout) or ctx.held(self.dropout) is not None:
+        if self.drops(ctx):
             return in_order((self, *taken), x, ctx)
         return self._run(x, ctx, activation, a, dropout)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import functional
 from .._arguments import positive
+from .absorb import is_silent
 from .base import (
     NO_GRADIENT,
     Array,
@@ -130,8 +131,7 @@ class Embedding(Layer):
                 raise ValueError(
                     f"{self.path} has a vocabulary of {self.vocabulary}, but token {token} came"
                 )
-        rate = self.dropout.rate
-        silent = isinstance(rate, float) and rate == 0 and ctx.masks is None and mask is None
+        silent = is_silent(self.dropout) and not ctx.trades_masks and mask is None
         used = None
         if ctx.training and not silent:
             used = self.dropout.used_mask(weight.value.shape, ctx, mask)
