@@ -74,17 +74,15 @@ class Optimizer:
         kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
         together, grads = [], []
         for parameter, state in zip(parameters, states, strict=True):
-            part, bound = parameter.part, parameter.max_norm
-            rests = part is not None and (part.lazy or self._rests)
-            if bound is None:
+            part = parameter.part
+            grad, submatrix, lazy = (parameter.grad, None, False) if part is None else part
+            lazy = lazy or (part is not None and self._rests)
+            if parameter.max_norm is None:
                 together.append((parameter.value, *state))
-                grads.append(
-                    parameter.grad if part is None else (part.block, part.submatrix, rests))
-            elif part is None:
-                kernel(parameter.value, parameter.grad, *state, max_norm=bound)
+                grads.append(grad if submatrix is None else (grad, submatrix, lazy))
             else:
-                kernel(parameter.value, part.block, *state, max_norm=bound,
-                       submatrix=part.submatrix, lazy=rests)
+                kernel(parameter.value, grad, *state, max_norm=parameter.max_norm,
+                       submatrix=submatrix, lazy=lazy)
         if together:
             if self._group is None or not self._group.holds(together):
                 self._group = functional.StepGroup(together)

@@ -32,27 +32,34 @@ def _check_step(
     lazy: bool,
 ) -> Settings | None:
     """Raise unless the arrays fit; return the submatrix as the kernels want it."""
-    if submatrix is None and lazy:
-        raise ValueError("a lazy step needs submatrix=, where the gradient lies")
     if submatrix is not None:
         submatrix.check(first, grad)
-    arrays = (first, None if submatrix is not None else grad, *states)
-    for array in arrays:
-        if array is None:
-            continue
-        if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
-            raise TypeError(
-                "an optimizer step needs float32 or float64 arrays, not "
-                f"{getattr(array, 'dtype', type(array).__name__)}"
-            )
-        if array.shape != first.shape or array.dtype != first.dtype:
-            raise ValueError(
-                f"parameter has shape {first.shape} and dtype {first.dtype}, but its gradient or "
-                f"state has {array.shape} and {array.dtype}"
-            )
-        if not _arrays.is_ready(array) or not (array is grad or array.flags.writeable):
-            raise ValueError("an optimizer step needs contiguous, aligned, native arrays to write")
+    elif lazy:
+        raise ValueError("a lazy step needs submatrix=, where the gradient lies")
+    else:
+        _check_like(grad, first)
+    for array in (first, *states):
+        if array is not None:
+            _check_like(array, first)
+            if not array.flags.writeable:
+                raise ValueError("an optimizer step needs arrays that it may write")
     return None if submatrix is None else submatrix.settings
+
+
+def _check_like(array: Any, first: np.ndarray) -> None:
+    """Raise unless the kernels can step an array beside ``first``."""
+    if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            "an optimizer step needs float32 or float64 arrays, not "
+            f"{getattr(array, 'dtype', type(array).__name__)}"
+        )
+    if array.shape != first.shape or array.dtype != first.dtype:
+        raise ValueError(
+            f"parameter has shape {first.shape} and dtype {first.dtype}, but its gradient or "
+            f"state has {array.shape} and {array.dtype}"
+        )
+    if not _arrays.is_ready(array):
+        raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
 
 
 def _check_states(kind: str, count: int) -> None:
@@ -82,7 +89,7 @@ class StepGroup:
         for param, *states in arrays:
             if any(state is None for state in states):
                 raise TypeError("a StepGroup takes the arrays of state alone, and no None")
-            _check_step(param, param.view(), *states, submatrix=None, lazy=False)
+            _check_step(param, param, *states, submatrix=None, lazy=False)
         self._counts = {len(own) - 1 for own in arrays}
         self._flat = [*chain.from_iterable(arrays)]
         self._group: list[tuple[Any, ...]] = [(*own, None, None)[:3] for own in arrays]
@@ -109,13 +116,7 @@ class StepGroup:
             block, submatrix, lazy = grad
             submatrix.check(param, block)
             return block, lazy, submatrix.settings
-        if not isinstance(grad, np.ndarray):
-            raise TypeError(f"a gradient must be an array, not {type(grad).__name__}")
-        if grad.shape != param.shape or grad.dtype != param.dtype or not _arrays.is_ready(grad):
-            raise ValueError(
-                f"a gradient of {grad.dtype} {grad.shape} does not fit a parameter of "
-                f"{param.dtype} {param.shape}, or is not contiguous"
-            )
+        _check_like(grad, param)
         return grad
 
 

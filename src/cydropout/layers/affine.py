@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._arguments import one_of, positive
+from .._arguments import positive
 from .._rates import check_max_norm
 from .base import NO_GRADIENT, Array, Backward, Layer, Parameter, Shape, as_float, native_dtype
-from .fused import ACTIVATIONS
+from .fused import check_activation
 from .initializers import check_init, initial
 from .penalties import Strength, check_strength, penalty
 from .state import Entries, Entry
@@ -46,8 +46,7 @@ class Affine(Layer):
     ) -> None:
         super().__init__(name=name)
         positive("units", units)
-        activation = "linear" if activation is None else activation
-        one_of("activation", activation, ACTIVATIONS)
+        activation = check_activation(activation)
         check_init(init)
         self.units = int(units)
         self.activation = activation

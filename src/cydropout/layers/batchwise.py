@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .._arguments import one_of
+from .._arguments import one_of, positive
 from .._rates import Scaling, check_rate, kept_count, share_scale
 from ..masks import KeepMask, Mask, inference_mask, subset
 from ..random import MaskStream
@@ -70,8 +70,7 @@ class BatchwiseDropout(SharedDropout):
         storage: Literal["bits", "seed"] = "bits",
         name: str | None = None,
     ) -> None:
-        if isinstance(block, bool) or not isinstance(block, (int, np.integer)) or block < 1:
-            raise ValueError(f"block must be a positive integer, not {block!r}")
+        positive("block", block)
         one_of("layout", layout, LAYOUTS)
         self.block = int(block)
         self.layout: Literal["scattered", "slice"] = layout
@@ -138,8 +137,7 @@ class BatchwiseDropout(SharedDropout):
         if self._plain:
             mask: Mask = super().given(array, shape)
             return mask
-        like = self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
-        return KeepMask(shape, array, like.scale)
+        return KeepMask(shape, array, self.like(shape).scale)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import functional
-from .._arguments import one_of, positive
+from .._arguments import positive
 from .absorb import finish, taken_in
 from .base import (
     NO_GRADIENT,
@@ -24,7 +24,7 @@ from .base import (
     native_dtype,
 )
 from .dropout import Dropout
-from .fused import ACTIVATIONS
+from .fused import check_activation
 from .initializers import check_init, initial
 from .maps import DataFormat, check_maps
 from .sliding import Padding, Sliding
@@ -91,8 +91,7 @@ class Conv2D(Sliding):
         positive("groups", groups)
         if filters % groups:
             raise ValueError(f"filters must be a multiple of groups, not {filters} for {groups}")
-        activation = "linear" if activation is None else activation
-        one_of("activation", activation, ACTIVATIONS)
+        activation = check_activation(activation)
         check_init(init)
         self.filters, self.groups = int(filters), int(groups)
         self.activation = activation

@@ -7,10 +7,18 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import functional
+from .._arguments import one_of
 from ..masks import BitMask
 from .base import Array, Context
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softplus", "selu", "gelu")
+
+
+def check_activation(activation: str | None) -> str:
+    """Return the name of an activation, "linear" for None; raise if there is none of that name."""
+    activation = "linear" if activation is None else activation
+    one_of("activation", activation, ACTIVATIONS)
+    return activation
 
 
 def bias_activation_dropout(

@@ -83,8 +83,11 @@ class MaskedLayer(NoisyLayer):
 
     def given(self, array: Any, shape: Shape) -> Any:
         """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
-        like = self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
-        return like.with_keep(array)
+        return self.like(shape).with_keep(array)
+
+    def like(self, shape: Shape) -> Any:
+        """Return a mask of the layer's rate and scale, whose decisions do not count."""
+        return self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
 
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return ``mask(x)`` and the mask's way back.

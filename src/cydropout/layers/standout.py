@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .. import functional
 from .._rates import check_number
 from ..masks import KeepMask
-from .affine import Affine
+from .affine import Affine, product
 from .base import NO_GRADIENT, Array, Backward, Context, Parameter, Shape
 from .initializers import initial
 from .masked import NoisyLayer
@@ -102,8 +103,11 @@ class Standout(NoisyLayer, Affine):
             Which outputs are kept, used instead of decisions that are drawn.
         """
         _, _, rows, shape = self.operands(x)
-        paths = PARAMETERS[:1] if self.tied else PARAMETERS
-        z, *rates = (self._affine(rows, *names).reshape(shape) for names in paths)
+        paths = [
+            product(rows, self._parameters[weight], self._parameters.get(bias), ctx.input_gradient)
+            for weight, bias in (PARAMETERS[:1] if self.tied else PARAMETERS)
+        ]
+        z, *rates = (path.reshape(shape) for path, _ in paths)
         r = rates[0] if rates else None
         used = self.held_mask(shape, ctx, mask) if ctx.training else None
         y, used = functional.standout(
@@ -119,25 +123,16 @@ class Standout(NoisyLayer, Affine):
                 dy, z, r, self.activation, used, alpha=self.alpha, beta=self.beta,
                 num_threads=ctx.num_threads,
             )
-            dx: Array = NO_GRADIENT
-            for (weight, bias), slope in zip(paths, slopes, strict=False):
-                assert slope is not None
-                columns = slope.reshape(-1, self.units)
-                self._parameters[weight].accumulate_product(rows.T, columns)
-                if self.bias:
-                    self._parameters[bias].accumulate(columns.sum(axis=0))
-                if ctx.input_gradient:
-                    part = columns @ self._parameters[weight].value.T
-                    dx = part if dx is NO_GRADIENT else dx + part
-            return dx.reshape(*shape[:-1], rows.shape[1]) if ctx.input_gradient else dx
+            parts = [
+                back(slope.reshape(-1, self.units))
+                for (_, back), slope in zip(paths, slopes, strict=False)
+                if slope is not None
+            ]
+            if not ctx.input_gradient:
+                return NO_GRADIENT
+            return reduce(np.add, parts).reshape(*shape[:-1], rows.shape[1])
 
         return y, backward
-
-    def _affine(self, rows: Array, weight: str, bias: str) -> Array:
-        z: Array = rows @ self._parameters[weight].value
-        if self.bias:
-            z += self._parameters[bias].value
-        return z
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
