@@ -17,8 +17,9 @@ from suite import race, report, tables
 from suite.machine import cores
 from suite.pool import Pool
 
-BENCHES = ("rates", "sizes", "backward", "mask", "ready", "fused", "dtypes", "shared_axes",
-           "variants", "steps", "networks", "batchwise", "threads", "builds", "overhead", "memory")
+BENCHES = ("pipeline", "rates", "sizes", "backward", "mask", "ready", "fused", "dtypes",
+           "shared_axes", "variants", "steps", "networks", "batchwise", "threads", "builds",
+           "overhead", "memory")
 EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(24, 0.4, least=5)}
 
 

@@ -107,8 +107,8 @@ def test_how_many_threads_blas_has_stays_as_it_was():
             assert blas.num_threads() == before
 
 
-def test_without_threads_to_lend_the_pools_stay_apart(monkeypatch):
-    monkeypatch.setattr(api, "jobs_address", lambda count: None)
+def test_beside_another_blas_the_pools_stay_apart(monkeypatch):
+    monkeypatch.setattr(blas, "_function", lambda *wanted: None)
     with functional.shared_threads() as one_pool:
         assert not one_pool and not blas._state["users"]
 

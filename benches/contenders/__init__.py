@@ -22,7 +22,9 @@ CONTENDERS = {
     "BatchwiseDropout in blocks of 16": ("cydropout", "blocks"),
     "BatchwiseDropout, a slice": ("cydropout", "slice"),
     "BatchwiseDropout, a slice, lazy": ("cydropout", "slice, lazy"),
+    "cydropout, one thread": ("cydropout", "one thread"),
     "NumPy": ("numpy", ""),
+    "NumPy, no dropout": ("numpy", "nothing"),
     "NumPy threads": ("numpy", "threads"),
     "PyTorch": ("torch", ""),
     "PyTorch recipe": ("torch", "recipe"),
@@ -39,6 +41,7 @@ BATCHWISE = ("BatchwiseDropout", "BatchwiseDropout in blocks of 16", "BatchwiseD
              "BatchwiseDropout, a slice, lazy")
 ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline", "scikit-learn",
               "cydropout, no dropout", "cydropout, products alone", "cydropout, Adam alone",
+              "cydropout, one thread", "NumPy, no dropout",
               *BATCHWISE)
 DEFAULT = tuple(name for name in CONTENDERS if name not in ON_REQUEST)
 
@@ -91,6 +94,10 @@ class Base:
     products = _cannot
     # the mean loss of one training epoch of the network that the case names
     network = _cannot
+    # dropout of a product of a and b, or of what stands before it, of a and b
+    after_product = _cannot
+    # the mean loss of one epoch of a training loop written in NumPy, of x and labels
+    training_loop = _cannot
     # (y, the gradients of the floating inputs) of the variant that the case names
     variant = _cannot
 

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from contenders import Base, variant_of
+from contenders import Base, pipeline, variant_of
 
 #: What stands behind each hidden layer, or what is left of a step, by what the contender is told.
 NETS = {name: name for name in ("nothing", "scattered", "blocks", "slice", "slice, lazy",
@@ -24,7 +24,7 @@ class Contender(Base):
 
         self.package, self.fused_pass = cydropout, bias_activation_dropout
         self.inference_mask = inference_mask
-        cydropout.set_num_threads(threads)
+        cydropout.set_num_threads(1 if variant == "one thread" else threads)
         # As in a training step: products and kernels on one pool of threads.
         self.pool = contextlib.ExitStack()
         self.pool.enter_context(cydropout.functional.shared_threads())
@@ -114,6 +114,21 @@ class Contender(Base):
         fit = training.fit(case, x, labels, trainer)
         part = getattr(parts, self.net, None)
         return part(trainer, fit) if part else fit
+
+    def after_product(self, case, a, b):
+        self.pool.close()  # a user of plain calls has lent nothing
+        dropout, stream, rate = self.package.dropout, self.stream, case.rate
+        return pipeline.after_product(
+            case, a, b, lambda x, out: dropout(x, rate, rng=stream, out=out))
+
+    def training_loop(self, case, x, labels):
+        self.pool.close()
+
+        def draw(h):
+            mask = self.stream.draw(h.shape, case.rate)
+            return mask.apply(h), mask.apply
+
+        return pipeline.training_loop(case, x, labels, draw)
 
     def products(self, case, x, labels):
         from contenders.training import cydropout as training

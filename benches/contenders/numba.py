@@ -4,7 +4,7 @@ import numba
 import numpy as np
 from numba import prange
 
-from contenders import Base, refuse
+from contenders import Base, pipeline, refuse
 
 _jit = numba.njit(parallel=True, fastmath=True)
 
@@ -113,3 +113,23 @@ class Contender(Base):
         self._check(case)
         y, q, scale = np.empty_like(z), 1 - case.rate, z.dtype.type(1 / (1 - case.rate))
         return lambda: (relu_dropout(z, b, q, scale, y), y)[1]
+
+    def after_product(self, case, a, b):
+        q, scale = 1 - case.rate, np.float32(1 / (1 - case.rate))
+        return pipeline.after_product(
+            case, a, b, lambda x, out: dropout(x.reshape(-1), q, scale, out.reshape(-1)))
+
+    def training_loop(self, case, x, labels):
+        q, scale = 1 - case.rate, np.float32(1 / (1 - case.rate))
+
+        def draw(h):
+            y, keep = np.empty_like(h), np.empty(h.size, "?")
+            dropout_with_mask(h.reshape(-1), q, scale, y.reshape(-1), keep)
+
+            def backward(dy):
+                apply(dy.reshape(-1), keep, scale, dy.reshape(-1))
+                return dy
+
+            return y, backward
+
+        return pipeline.training_loop(case, x, labels, draw)

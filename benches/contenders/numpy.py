@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from contenders import Base, refuse
+from contenders import Base, pipeline, refuse
 
 CHUNK = 2**15  # elements that stay in a second-level cache, with their random numbers
 
@@ -25,7 +25,7 @@ class Contender(Base):
     versions = (("NumPy", np.__version__),)
 
     def __init__(self, variant, threads):
-        self.threaded = variant == "threads"
+        self.threaded, self.nothing = variant == "threads", variant == "nothing"
         self.threads = threads if self.threaded else 1
         self.pool = ThreadPoolExecutor(self.threads)
         seeds = np.random.SeedSequence(0).spawn(self.threads)
@@ -147,3 +147,27 @@ class Contender(Base):
             return y
 
         return run
+
+    def _keep(self, case, shape):
+        draws = words(self.rngs[0], shape[0] * shape[1]).reshape(shape)
+        return draws < word_threshold(case.rate)
+
+    def after_product(self, case, a, b):
+        scale = np.float32(1 / (1 - case.rate))
+
+        def dropout(x, out):
+            np.multiply(x, scale, out=out)
+            np.multiply(out, self._keep(case, x.shape), out=out)
+
+        return pipeline.after_product(case, a, b, None if self.nothing else dropout)
+
+    def training_loop(self, case, x, labels):
+        scale = np.float32(1 / (1 - case.rate))
+
+        def draw(h):
+            if self.nothing:
+                return h, lambda dy: dy
+            mask = self._keep(case, h.shape) * scale
+            return h * mask, lambda dy: dy * mask
+
+        return pipeline.training_loop(case, x, labels, draw)

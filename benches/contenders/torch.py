@@ -2,9 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import torch
 
-from contenders import Base, refuse, variant_of
+from contenders import Base, pipeline, refuse, variant_of
 from contenders.networks import torch as networks
 from contenders.training import fastest
 from contenders.training import torch as training
@@ -38,6 +39,8 @@ class Contender(Base):
         return torch.from_numpy(x)
 
     def numpy(self, result):
+        if isinstance(result, np.ndarray):
+            return result
         if isinstance(result, tuple):
             return tuple(self.numpy(part) for part in result if part is not None)
         return (result.float() if result.dtype == torch.bfloat16 else result).detach().numpy()
@@ -185,3 +188,24 @@ class Contender(Base):
     def monte_carlo(self, case, x):
         refuse(self.recipe, "the eager form is PyTorch's")
         return training.monte_carlo(case, self._function, x)
+
+    def after_product(self, case, a, b):
+        refuse(self.compiled or self.recipe, "the eager form is PyTorch's")
+
+        def dropout(x, out):
+            torch.from_numpy(out).copy_(F.dropout(torch.from_numpy(x), case.rate))
+
+        return pipeline.after_product(case, a, b, dropout)
+
+    def training_loop(self, case, x, labels):
+        refuse(self.compiled or self.recipe, "the eager form is PyTorch's")
+
+        def draw(h):
+            mask = torch.empty(h.shape).bernoulli_(1 - case.rate).div_(1 - case.rate)
+
+            def times_mask(x):
+                return torch.mul(torch.from_numpy(x), mask).numpy()
+
+            return times_mask(h), times_mask
+
+        return pipeline.training_loop(case, x, labels, draw)

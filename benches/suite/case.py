@@ -8,6 +8,7 @@ import numpy as np
 #: What a figure is, as it is written.
 NS_PER_ELEMENT = "ns/element"
 US_PER_CALL = "µs/call"
+US_PER_STEP = "µs/step"
 BYTES_PER_ELEMENT = "bytes/element"
 SECONDS_PER_EPOCH = "s/epoch"
 MS_PER_STEP = "ms/step"
@@ -16,6 +17,8 @@ NETWORKS = {"images": "CNN", "characters": "LSTM", "sentences": "transformer"}
 TEXTS = ("characters", "sentences")
 #: Characters of their text.
 VOCABULARY = 65
+#: Steps in a run of a user's loop: what a call leaves behind is paid by the next ones.
+STEPS = 8
 #: The samples of an epoch, however many a run takes.
 EPOCH = 60_000
 _PATTERN = 2**20
@@ -36,8 +39,10 @@ class Case:
     threads : the numbers of threads to race, each contender with each; 0 stands for all
     contenders : which take part; all if empty
     limit : whether the scale copies run beside it
-    variant : which one, of the operations "variant" and "network"
+    variant : which one, of the operations "variant" and "network"; of "after_product" the library
+        whose work stands before dropout
     hidden, batch : units of the hidden layers and samples of a step, where a network is trained
+    neighbour : whether another process keeps a core busy
     """
 
     operation: str
@@ -53,6 +58,7 @@ class Case:
     variant: str = ""
     hidden: tuple[int, ...] = ()
     batch: int = 0
+    neighbour: bool = False
 
     @classmethod
     def from_json(cls, fields):
@@ -70,7 +76,14 @@ class Case:
             return EPOCH / self.shape[0]
         if self.unit == MS_PER_STEP:
             return 1e3 * self.batch / self.shape[0]
+        if self.unit == US_PER_STEP:
+            return 1e6 / STEPS
         return 1e6 if self.unit == US_PER_CALL else 1e9 / self.size
+
+    @property
+    def uses_blas(self):
+        """Whether threads of BLAS are awake for a while behind a run."""
+        return bool(self.batch) or self.unit == US_PER_STEP
 
     @property
     def classes(self):
@@ -117,6 +130,8 @@ class Case:
     def title(self):
         """Return one line for the head of a table."""
         parts = [self.fields()[0], amount(self.size)]
+        if self.neighbour:
+            parts.insert(1, "a busy neighbour")
         if len(self.shape) > 1:
             parts[-1] += f" as {' x '.join(map(str, self.shape))}"
         parts.append(self.dtype)
@@ -140,6 +155,9 @@ class Case:
                 operation, sizes = f"{NETWORKS[self.variant]} on {self.variant}", sizes[1:]
             shape = "-".join(map(str, sizes))
             return operation, shape, f"batch {self.batch}", rate
+        if self.unit == US_PER_STEP:
+            busy = "a busy neighbour" if self.neighbour else ""
+            return f"behind {self.variant or 'NumPy'}", shape, rate, busy
         return (self.variant or operation, shape, self.dtype, rate, axes)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from suite import steps, variants
+from suite import pipeline, steps, variants
 from suite.expect import WrongResult, expect
 
 __all__ = ["WrongResult", "check", "differ", "inputs"]
@@ -18,6 +18,8 @@ def inputs(case):
         return variants.inputs(case)
     if case.operation in steps.OPERATIONS:
         return steps.inputs(case)
+    if case.operation == "after_product":
+        return pipeline.inputs(case)
     x = case.array(0)
     if case.operation == "mask":
         return ()
@@ -34,6 +36,8 @@ def check(case, arrays, result):
         return variants.check(case, arrays, result)
     if case.operation in steps.OPERATIONS:
         return steps.check(case, result)
+    if case.operation == "after_product":
+        return _check_after_product(case, arrays, result)
     if case.operation == "copy":
         return _check_copy(case, *arrays, result)
     if case.operation == "mask":
@@ -49,6 +53,16 @@ def check(case, arrays, result):
         expect((np.asarray(result)[active == 0] == 0).all(), "an inactive unit is not 0")
         return _check_share(case, np.asarray(result)[active > 0] == 0)
     return _check_scale(case, arrays[0], result)
+
+
+def _check_after_product(case, arrays, y):
+    """The product, where nothing stands behind it, or its dropout; libraries round differently."""
+    product = arrays[0] @ arrays[1]
+    if np.allclose(y, product, atol=1e-3):
+        return
+    expect((np.isclose(y, product / (1 - case.rate), atol=1e-3) | (y == 0)).all(),
+           "a kept element is not x / (1 - rate)")
+    _check_share(case, np.asarray(y) == 0)
 
 
 def _check_copy(case, x, y):
@@ -96,6 +110,8 @@ def differ(case, first, second):
     if case.operation in ("copy", "ready_mask", *steps.OPERATIONS) or case.size < 1024:
         return
     first, second = (r[0] if isinstance(r, tuple) else r for r in (first, second))
+    if case.operation == "after_product" and not (first == 0).any():
+        return
     if case.operation in ("variant", "monte_carlo"):
         quiet = case.variant in ("LayerDrop", "RDropLoss")  # one decision for all, or none
         return expect(quiet or not _same(first, second), "two runs have the same noise")

@@ -108,7 +108,7 @@ class _Runner:
     def turn(self):
         if self.large:
             self._ask(checked=True)
-        time.sleep(LONG_REST if self.case.batch else REST)
+        time.sleep(LONG_REST if self.case.uses_blas else REST)
         answer = self.process.ask("turn", slot=self.slot, calls=self.calls, runs=self.runs,
                                   warm=WARM if self.seconds < 0.1 else 0)
         if self.large:

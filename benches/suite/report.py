@@ -5,7 +5,7 @@ import json
 from datetime import date
 
 from contenders import CONTENDERS
-from suite import family, networks, plots, sections, tables, targets
+from suite import family, networks, pipeline, plots, sections, tables, targets
 from suite.machine import describe
 
 FILL = (
@@ -85,7 +85,9 @@ def write_json(directory, fields):
 
 def below(name, found):
     """Return what stands below the tables of a bench, if anything."""
-    return networks.profile(found) if name == "networks" else ""
+    if name == "networks":
+        return networks.profile(found)
+    return pipeline.added(found) if name == "pipeline" else ""
 
 
 def write_pages(directory):

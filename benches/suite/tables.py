@@ -101,7 +101,7 @@ def as_json(outcome):
         "dtype": outcome.case.dtype, "rate": outcome.case.rate,
         "per_neuron": outcome.case.per_neuron, "shared_axes": outcome.case.shared_axes,
         "variant": outcome.case.variant, "hidden": outcome.case.hidden,
-        "batch": outcome.case.batch,
+        "batch": outcome.case.batch, "neighbour": outcome.case.neighbour,
         "unit": outcome.case.unit, "threads": sorted({e.threads for e in outcome.entries}),
         "limits": {t: outcome.limit(t).median for t in sorted({e.threads for e in outcome.entries})
                    if outcome.limit(t)},
@@ -119,7 +119,7 @@ def from_json(fields):
     """Return the Outcome that `as_json` described; of the samples only the median is left."""
     case = Case.from_json({name: fields[name] for name in (
         "operation", "shape", "dtype", "rate", "per_neuron", "shared_axes", "unit", "threads",
-        "variant", "hidden", "batch") if name in fields})
+        "variant", "hidden", "batch", "neighbour") if name in fields})
     entries = [Entry(e["contender"], e["operation"], e["threads"], [e["median"]])
                for e in fields["entries"]]
     return Outcome(case, entries, fields["left_out"])

@@ -15,6 +15,7 @@ import numpy as np
 import contenders
 from suite.case import Case
 from suite.check import WrongResult, check, differ, inputs
+from suite.pipeline import neighbour
 
 _STATUS = "/proc/self/status"
 
@@ -41,7 +42,7 @@ class Worker:
         if not checked:
             self._check(case, arrays, run, result)
         del result
-        self.runs[slot] = run
+        self.runs[slot] = run, case
         seconds = self._time(run, 1)
         if seconds < 0.05:
             seconds = min(seconds, *(self._time(run, 1) for _ in range(2)))
@@ -68,10 +69,12 @@ class Worker:
 
     def turn(self, slot, calls, runs, warm):
         """Return the time of a call: the least of some runs of many calls, after a warm-up."""
-        run, begin = self.runs[slot], time.perf_counter()
-        while time.perf_counter() - begin < warm:
-            run()
-        return {"seconds": min(self._time(run, calls) for _ in range(runs))}
+        run, case = self.runs[slot]
+        with neighbour(case):
+            begin = time.perf_counter()
+            while time.perf_counter() - begin < warm:
+                run()
+            return {"seconds": min(self._time(run, calls) for _ in range(runs))}
 
     def release(self):
         self.runs, self.arrays = {}, {}

@@ -132,7 +132,9 @@ class MaskStream:
     ) -> "Mask":
         """Draw the next mask; see `cydropout.Mask` for the parameters.
 
-        A rate of 0 uses no random number: the stream does not move on.
+        A rate of 0 uses no random number: the stream does not move on. Nothing is drawn here, so no
+        thread is started: the mask's first use draws its bits, with a team that suits its size and
+        that waits for no thread which BLAS keeps busy (`cydropout.set_num_threads`).
         """
         from cydropout.masks import Mask
 

@@ -22,6 +22,7 @@ from ._arguments import Array, pair, positive
 from ._optional import blas_threads
 from ._rates import check_one_rate
 from .callbacks.dropout_rate import rate_layers
+from .functional import available_cores
 from .history import figure_of
 from .progress import bar
 from .training import Trainer
@@ -196,7 +197,7 @@ def tune_rate(
     jobs = list(itertools.product(grid, range(folds), seeds))
     done = _Record(record, _fingerprint(task, grid, seeds))
     missing = [job for job in jobs if job not in done.scores]
-    count = min(workers or _processors(), max(len(missing), 1))
+    count = min(workers or available_cores(), max(len(missing), 1))
     label = {"desc": progress} if isinstance(progress, str) else {}
     shown = bar(len(jobs), len(jobs) - len(missing), unit=" runs", **label) if progress else None
     try:
@@ -352,9 +353,3 @@ def _fingerprint(task: _Task, grid: list[Rates], seeds: list[int]) -> dict[str, 
         "folds": task.folds,
         "metric": task.metric,
     }
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

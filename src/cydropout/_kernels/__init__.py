@@ -47,5 +47,3 @@ choose(os.environ.get("CYDROPOUT_ISA"))
 threads.set_num_threads(None)
 # A result as large as the last cache, with its source beside it, does not stay there.
 api.set_stream_from(caches.last_level())
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=api.after_fork_in_child)

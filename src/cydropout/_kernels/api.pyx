@@ -4,11 +4,6 @@ import numpy as np
 
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from cpython.pythread cimport (
-    PyThread_acquire_lock, PyThread_allocate_lock, PyThread_release_lock, PyThread_type_lock,
-    WAIT_LOCK,
-)
-from cython.parallel cimport prange
 from libc.math cimport log, rint
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -16,13 +11,23 @@ from libc.string cimport memcpy, memset
 from cydropout._kernels.table cimport *
 
 cdef extern from "platform.h":
-    int CYD_OPENMP
     int cyd_cpu_level()
-    bint cyd_can_run(int threads)
+
+cdef extern from "team.h":
+    ctypedef struct cyd_memory_t:
+        uint64_t late, teams, awake, woken, in_vain
+    ctypedef struct cyd_team_t:
+        cyd_memory_t memory
+        int workers, deaf
+        uint64_t tick
+    cyd_team_t cyd_team
+    void cyd_run_team(kernel_fn kernel, const void *x, void *y, const void *settings,
+                      uint64_t elements, uint64_t units, int members) noexcept nogil
+    int cyd_asleep(int workers) noexcept nogil
+    void cyd_run_together(kernel_fn kernel, const void *settings, int members) noexcept nogil
 
 cnp.import_array()
 
-OPENMP = CYD_OPENMP
 TILE_SIZE = TILE
 WALKERS = MAX_WALKERS
 WINDOW = MAX_WINDOW
@@ -30,7 +35,6 @@ CPU_LEVEL = cyd_cpu_level()
 
 cdef table_t *table = NULL
 cdef int default_threads = 1
-cdef bint serial_child = False
 
 include "parts/threads.pxi"
 include "parts/blas.pxi"
@@ -70,15 +74,16 @@ def set_default_threads(int num_threads):
     default_threads = num_threads
 
 
-def after_fork_in_child():
-    """Stay serial in a forked child: OpenMP may wait forever for the threads of the parent."""
-    global serial_child
-    serial_child = True
+def launcher():
+    """What the launcher of teams counted and remembers."""
+    cdef int workers = cyd_team.workers
+    return dict(cyd_team.memory, workers=workers, asleep=cyd_asleep(workers))
 
 
-def is_serial():
-    """Whether this process runs on one thread whatever is asked for."""
-    return serial_child or not CYD_OPENMP
+def rehearse(uint64_t tick, bint deaf):
+    """For tests: let every look at the launcher's clock take `tick` ns (0: the real one), and let
+    its workers be deaf to the bell."""
+    cyd_team.tick, cyd_team.deaf = tick, deaf
 
 
 def philox_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j):

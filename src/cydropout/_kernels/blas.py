@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from cydropout._kernels import api, threads
+from cydropout._kernels import api
 
 #: What OpenBLAS calls its kernels of each level of the CPU, best last, and that level.
 CORES = {"Prescott": 0, "Nehalem": 0, "Sandybridge": 0, "Haswell": 3, "Zen": 3, "SkylakeX": 4,
@@ -79,9 +79,9 @@ def shared_threads() -> Iterator[bool]:
 
     Two pools of threads that take turns wait for each other much longer than they work: the idle
     ones of each keep looking for work on the cores that the other needs. Inside this context there
-    is one pool, if NumPy's BLAS is an OpenBLAS of at least 0.3.27 with threads of its own, and
-    this package was built with OpenMP. How many threads BLAS uses stays as it is set; a product
-    gives the same numbers. Leaving the last such context gives BLAS its own threads back.
+    is one pool, if NumPy's BLAS is an OpenBLAS of at least 0.3.27 with threads of its own. How many
+    threads BLAS uses stays as it is set; a product gives the same numbers. Leaving the last such
+    context gives BLAS its own threads back.
 
     Yields
     ------
@@ -93,7 +93,7 @@ def shared_threads() -> Iterator[bool]:
     OpenBLAS, ``openblas_set_threads_callback_function``.
     """
     offered = _function("set_threads_callback_function", None, ctypes.c_void_p) is not None
-    address = api.jobs_address(threads.MAX_THREADS) if offered else None
+    address = api.jobs_address() if offered else None
     if address is None:
         yield False
         return

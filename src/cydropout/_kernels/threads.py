@@ -10,7 +10,8 @@ from cydropout._kernels import api
 #: More is an error: a team this large only takes memory, or the process down.
 MAX_THREADS = 1024
 
-_state = {"count": 1, "source": ""}
+_count = 1
+_source = ""
 
 
 def _affinity() -> int:
@@ -38,14 +39,19 @@ def cgroup_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     return max(1, ceil(allowed / period)) if allowed > 0 and period > 0 else None
 
 
-def _decide() -> tuple[int, str]:
-    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if text.isascii() and text.isdecimal() and int(text) > 0:
-        return min(int(text), MAX_THREADS), "OMP_NUM_THREADS"
+def available_cores() -> tuple[int, str]:
+    """Return how many cores this process may really use, and what says so."""
     cores, limit = _affinity(), cgroup_limit()
     if limit is not None and limit < cores:
         return limit, "cgroup CPU quota"
     return cores, "CPU affinity"
+
+
+def _decide() -> tuple[int, str]:
+    text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return min(int(text), MAX_THREADS), "OMP_NUM_THREADS"
+    return available_cores()
 
 
 def check_num_threads(num_threads: object) -> int:
@@ -68,6 +74,10 @@ def check_num_threads(num_threads: object) -> int:
 def set_num_threads(num_threads: int | None) -> None:
     """Set how many threads a call uses that does not say itself; None decides anew.
 
+    Large work goes to a team: the calling thread, and workers that take chunks of it where they
+    come in time. Beside BLAS or other pools, whose threads hold the cores, a call costs at most
+    about what it costs on one thread, with no setting made; the result never depends on who helped.
+
     Parameters
     ----------
     num_threads : int or None
@@ -82,17 +92,16 @@ def set_num_threads(num_threads: int | None) -> None:
     count, source = check_num_threads(num_threads), "set_num_threads"
     if num_threads is None:
         count, source = _decide()
-    if not api.OPENMP:
-        count, source = 1, "built without OpenMP"
     api.set_default_threads(count)
-    _state.update(count=count, source=source)
+    global _count, _source
+    _count, _source = count, source
 
 
 def get_num_threads() -> int:
     """Return how many threads a large call uses that does not say itself."""
-    return 1 if api.is_serial() else int(_state["count"])  # type: ignore[call-overload]
+    return _count
 
 
 def source() -> str:
     """Return what decided `get_num_threads`."""
-    return "forked child" if api.OPENMP and api.is_serial() else str(_state["source"])
+    return _source

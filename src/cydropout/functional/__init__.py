@@ -6,7 +6,7 @@ from cydropout._kernels.threads import get_num_threads, set_num_threads
 from .attention import AttentionMask, softmax_dropout, softmax_dropout_backward
 from .batch_norm import moments, normalise, normalise_backward
 from .cells import Recurrence, recurrence, recurrence_backward
-from .config import show_config
+from .config import available_cores, show_config
 from .cross_entropy import softmax_cross_entropy
 from .drop_connect import dropconnect, dropconnect_backward
 from .dropout import dropout
@@ -35,6 +35,7 @@ __all__ = [
     "Submatrix",
     "Windows",
     "adam_step",
+    "available_cores",
     "bias_activation_dropout",
     "bias_activation_dropout_backward",
     "dropconnect",

@@ -5,16 +5,41 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cydropout import _kernels
+from cydropout import _kernels, _optional
 from cydropout._kernels import api, blas, caches, threads
 from cydropout._kernels.threads import get_num_threads
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use, by its affinity and its container's quota."""
+    return threads.available_cores()[0]
+
+
+def _other_pools() -> list[str]:
+    try:
+        pools = _optional.require("threadpoolctl", "train").threadpool_info()
+    except ImportError:
+        return ["unknown without threadpoolctl"]
+    return [f"{pool['internal_api']} with {pool['num_threads']}" for pool in pools] or ["none"]
+
+
+def _teams() -> str:
+    seen = api.launcher()
+    if not seen["teams"]:
+        return "none so far; workers help where they come in time, and are not waited for"
+    return (
+        f"{seen['teams']} so far: {seen['awake']} found all workers awake, {seen['woken']} woke "
+        f"them, {seen['in_vain']} in vain; "
+        f"work below {seen['late'] / 1e3:.0f} µs wakes nobody now"
+    )
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None:
     """Print, or with ``mode="dicts"`` return, how cydropout runs here.
 
-    The build in use and those available, OpenMP, the threads and what decided them, and the BLAS
-    that NumPy runs: where that does less than the CPU can, what to do about it.
+    The build in use and those available, the threads and what decided them, the pools of threads
+    of other libraries that are loaded and what the launcher of teams found beside them, and the
+    BLAS that NumPy runs: where that does less than the CPU can, what to do about it.
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
@@ -24,9 +49,10 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "version": __version__,
         "build": _kernels.build,
         "builds available": _kernels.available(),
-        "OpenMP": api.OPENMP or "no: built serial",
         "threads": get_num_threads(),
         "threads decided by": threads.source(),
+        "other thread pools": _other_pools(),
+        "teams": _teams(),
         "BLAS kernels": blas.core() or "not an OpenBLAS",
         "BLAS threads": blas.num_threads() or "unknown",
         "last-level cache": f"{caches.last_level() // 1024} KiB",

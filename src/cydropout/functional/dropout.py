@@ -48,7 +48,8 @@ def dropout(
         Multiply kept elements by ``1 / k``, ``1`` or ``1 / sqrt(k)`` in training and by ``1``,
         ``k`` or ``sqrt(k)`` at inference, where ``k`` is the realised keep probability.
     num_threads : int, optional
-        By default as many as the work is worth, at most `get_num_threads`.
+        By default as many as the work is worth, at most `get_num_threads`. Beside BLAS or other
+        pools workers help only where they come in time, so a call is not slower than on one thread.
 
     Returns
     -------

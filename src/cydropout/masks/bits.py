@@ -78,7 +78,8 @@ class BitMask:
             Where y goes: ``x`` itself, or an array of its shape and dtype that does not overlap
             it.
         num_threads : int, optional
-            By default as many as the work is worth, at most `get_num_threads`.
+            By default as many as the work is worth, at most `get_num_threads`. Beside BLAS or other
+            pools workers help only where they come in time: see `set_num_threads`.
 
         Returns
         -------

@@ -1,22 +1,6 @@
-/* What this machine and this build of the library can do. */
+/* What this machine can do. */
 #ifndef CYDROPOUT_PLATFORM_H
 #define CYDROPOUT_PLATFORM_H
-
-#ifdef _OPENMP
-#include <omp.h>
-#define CYD_OPENMP _OPENMP
-#else
-#define CYD_OPENMP 0
-#endif
-
-/* Whether a parallel region that asks for so many threads is sure to get them. */
-static int cyd_can_run(int threads) {
-#ifdef _OPENMP
-    return omp_get_thread_limit() >= threads && !omp_get_dynamic();
-#else
-    return 0;
-#endif
-}
 
 /* 0: baseline, 3: x86-64-v3, 4: x86-64-v4. */
 static int cyd_cpu_level(void) {

@@ -2,7 +2,16 @@
 
 ctypedef void (*job_fn)(int thread, void *job, int argument) noexcept nogil
 
-cdef PyThread_type_lock jobs_lock = PyThread_allocate_lock()
+ctypedef struct jobs_t:
+    job_fn job
+    char *jobs
+    size_t size
+    int argument
+
+
+cdef void run_job(const void *x, void *y, const jobs_t *jobs, uint64_t begin,
+                  uint64_t end) noexcept nogil:
+    jobs.job(<int>begin, jobs.jobs + begin * jobs.size, jobs.argument)
 
 
 cdef void run_jobs(int sync, job_fn job, int count, size_t size, void *jobs,
@@ -11,13 +20,12 @@ cdef void run_jobs(int sync, job_fn job, int count, size_t size, void *jobs,
 
     One call at a time: OpenBLAS has one buffer for each number of a thread.
     """
-    cdef int i
-    PyThread_acquire_lock(jobs_lock, WAIT_LOCK)
-    for i in prange(count, num_threads=count, schedule="static", chunksize=1):
-        job(i, <char*>jobs + i * size, argument)
-    PyThread_release_lock(jobs_lock)
+    cdef jobs_t all_jobs
+    all_jobs.job, all_jobs.jobs, all_jobs.size = job, <char*>jobs, size
+    all_jobs.argument = argument
+    cyd_run_together(<kernel_fn>run_job, &all_jobs, count)
 
 
-def jobs_address(int count):
-    """Return where `run_jobs` is, or None if it cannot be sure to get `count` threads."""
-    return <size_t>&run_jobs if cyd_can_run(count) and not serial_child else None
+def jobs_address():
+    """Return where `run_jobs` is."""
+    return <size_t>&run_jobs

@@ -1,7 +1,6 @@
-# The one parallel region.
+# Where threads are started.
 
-# Below this many elements a thread the start of the team costs more than it brings. Measured at
-# rate 0.5: half as many where the workers still spin, four times as many where they are asleep.
+# Below this many elements for each of two threads the start of the team costs more than it brings.
 cdef enum:
     GRAIN = 32768
 
@@ -13,25 +12,20 @@ cdef inline uint64_t tiles(uint64_t size) noexcept nogil:
 
 
 cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil:
-    """How many threads this much work is worth."""
-    cdef uint64_t count = num_threads if num_threads > 0 else default_threads
-    if serial_child or not CYD_OPENMP:
-        return 1
+    """How many threads this much work is worth: one, or all."""
     if num_threads <= 0:
-        count = min(count, elements // GRAIN)
-    return <int>max(<uint64_t>1, min(count, units))
+        num_threads = default_threads if elements >= 2 * GRAIN else 1
+    return num_threads if units > 1 else 1
 
 
 cdef void run(kernel_fn kernel, const void *x, void *y, const void *settings, uint64_t elements,
               uint64_t units, int num_threads) noexcept nogil:
-    """Run the kernel over its units, split evenly; no OpenMP construct is met when serial."""
+    """Run the kernel over its units, on the calling thread alone or with the team."""
     cdef int threads = team(elements, units, num_threads)
-    cdef int thread
     if threads == 1:
         kernel(x, y, settings, 0, units)
-        return
-    for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-        kernel(x, y, settings, units * thread // threads, units * (thread + 1) // threads)
+    else:
+        cyd_run_team(kernel, x, y, settings, elements, units, threads)
 
 
 cdef inline uint64_t item_size(int dtype) noexcept nogil:

@@ -1,0 +1,315 @@
+/* One team of threads: the caller, and workers that help where they come in time.
+ *
+ * The units of a job lie in one range a member, taken in chunks by a counter each; who has done its own
+ * range helps with the others'. So a member that the system runs late finds less to do, or nothing, and
+ * the caller only waits for chunks that were begun. Which member ran a unit never changes its result.
+ */
+#ifndef CYDROPOUT_TEAM_H
+#define CYDROPOUT_TEAM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#define CYD_LARGEST_TEAM 1024
+#define CYD_CHUNKS 16                 /* of a member's range */
+#define CYD_CHUNK_ELEMENTS 16384      /* a smaller chunk costs more to share than to do */
+#define CYD_AWAKE_NS 1000000          /* how long an idle worker looks for work before it sleeps */
+#define CYD_DISTURBED_NS 100000       /* a look that took so long: somebody else needs this core */
+#define CYD_WAKE_NS 3000              /* what it costs to wake the workers */
+#define CYD_LATEST_NS 4000000         /* work longer than this always asks for help */
+
+typedef void (*cyd_unit_fn)(const void *x, void *y, const void *settings, uint64_t begin, uint64_t end);
+
+/* What the launcher remembers. Waking workers pays where they come before the work is done, and where
+ * they are still awake at the next job. Beside other threads that look for work on the same cores they do
+ * neither; `late` grows with every wake that was in vain, and wears off with every job that asks for none. */
+typedef struct {
+    uint64_t late;                    /* work of so many ns is done before a worker comes */
+    uint64_t teams, awake, woken, in_vain;
+} cyd_memory_t;
+
+static int cyd_worth_waking(cyd_memory_t *memory, uint64_t remaining) {
+    if (remaining > memory->late + CYD_WAKE_NS) return 1;
+    memory->late -= memory->late / 32;
+    return 0;
+}
+
+static void cyd_found_awake(cyd_memory_t *memory) {
+    memory->awake++;
+    memory->late /= 2;
+}
+
+/* `waited`: how long after they were woken the first one came, or the work that was done without one. */
+static void cyd_remember(cyd_memory_t *memory, uint64_t waited, int came) {
+    uint64_t late = came ? (memory->late + waited) / 2 : memory->late + waited;
+    memory->late = late < CYD_LATEST_NS ? late : CYD_LATEST_NS;
+    memory->in_vain += !came;
+}
+
+typedef struct {
+    _Atomic uint64_t next;
+    uint64_t end;
+    _Atomic int asleep;               /* the member */
+    char pad[44];                     /* a cache line each */
+} cyd_range_t;
+
+/* The gate: how many workers are inside, whether it is open, and which job this is. */
+#define CYD_OPEN ((uint64_t)1 << 32)
+#define CYD_JOB ((uint64_t)1 << 33)
+
+typedef struct {
+    pthread_mutex_t door;             /* held by the caller whose job runs */
+    pthread_mutex_t bed;
+    pthread_cond_t bell;
+    _Atomic uint64_t gate;
+    _Atomic uint64_t came;            /* when the first worker came, 0 before */
+    uint64_t rings;
+    int workers;
+    _Atomic uint64_t time, tick;      /* for tests: a clock that moves by `tick` at every look, */
+    int deaf;                         /* and workers that do not hear the bell */
+    cyd_unit_fn unit;
+    const void *x, *settings;
+    void *y;
+    uint64_t chunk;
+    int members, together;            /* together: one unit a member, all at once */
+    cyd_memory_t memory;
+    cyd_range_t ranges[CYD_LARGEST_TEAM];
+} cyd_team_t;
+
+static cyd_team_t cyd_team = {.door = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER,
+                              .bell = PTHREAD_COND_INITIALIZER};
+
+static uint64_t cyd_now(void) {
+    struct timespec time;
+    if (cyd_team.tick) return atomic_fetch_add(&cyd_team.time, cyd_team.tick);
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static inline void cyd_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+/* Do one chunk of a range; 0 when there is none left. */
+static inline uint64_t cyd_take(cyd_range_t *range) {
+    if (atomic_load_explicit(&range->next, memory_order_relaxed) >= range->end) return 0;
+    uint64_t chunk = cyd_team.chunk;
+    uint64_t begin = atomic_fetch_add_explicit(&range->next, chunk, memory_order_relaxed);
+    if (begin >= range->end) return 0;
+    uint64_t end = begin + chunk < range->end ? begin + chunk : range->end;
+    cyd_team.unit(cyd_team.x, cyd_team.y, cyd_team.settings, begin, end);
+    return end - begin;
+}
+
+static void cyd_help(int member) {
+    const int members = cyd_team.members;
+    for (int i = 0; i < (cyd_team.together ? 1 : members); i++) {
+        while (cyd_take(&cyd_team.ranges[(member + i) % members])) {}
+    }
+}
+
+/* Enter a job that is open and that this worker has not seen; return whether there was one. */
+static int cyd_enter(uint64_t *seen) {
+    uint64_t gate = atomic_load_explicit(&cyd_team.gate, memory_order_acquire);
+    while (gate & CYD_OPEN && gate / CYD_JOB != *seen) {
+        if (atomic_compare_exchange_weak_explicit(&cyd_team.gate, &gate, gate + 1,
+                                                  memory_order_acq_rel, memory_order_acquire)) {
+            *seen = gate / CYD_JOB;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void cyd_sleep(int member, uint64_t seen) {
+    pthread_mutex_lock(&cyd_team.bed);
+    uint64_t rings = cyd_team.rings;
+    atomic_store(&cyd_team.ranges[member].asleep, 1); /* before the last look: the caller opens first */
+    uint64_t gate = atomic_load(&cyd_team.gate);
+    if (!(gate & CYD_OPEN) || gate / CYD_JOB == seen) {
+        while (rings == cyd_team.rings) pthread_cond_wait(&cyd_team.bell, &cyd_team.bed);
+    }
+    atomic_store(&cyd_team.ranges[member].asleep, 0);
+    pthread_mutex_unlock(&cyd_team.bed);
+}
+
+static void cyd_wake(void) {
+    if (cyd_team.deaf) return;
+    pthread_mutex_lock(&cyd_team.bed);
+    cyd_team.rings++;
+    pthread_cond_broadcast(&cyd_team.bell);
+    pthread_mutex_unlock(&cyd_team.bed);
+}
+
+/* Wait for a job. Who waits gives its core to any other thread that wants it, and sleeps soon. */
+static void cyd_await(int member, uint64_t *seen, int spare) {
+    if (spare) cyd_sleep(member, *seen);
+    uint64_t since = cyd_now(), before = since;
+    while (!cyd_enter(seen)) {
+        for (int look = 0; look < 64; look++) {
+            uint64_t gate = atomic_load_explicit(&cyd_team.gate, memory_order_relaxed);
+            if (gate & CYD_OPEN && gate / CYD_JOB != *seen) break;
+            cyd_pause();
+        }
+        sched_yield();
+        uint64_t now = cyd_now();
+        if (now - since > CYD_AWAKE_NS || now - before > CYD_DISTURBED_NS) {
+            cyd_sleep(member, *seen);
+            now = since = cyd_now();
+        }
+        before = now;
+    }
+}
+
+static void *cyd_work(void *argument) {
+    const int member = (int)(intptr_t)argument;
+    uint64_t seen = 0;
+    int spare = 0; /* the last job was for a smaller team */
+    for (;;) {
+        cyd_await(member, &seen, spare);
+        spare = member >= cyd_team.members;
+        if (!spare) {
+            if (!atomic_load_explicit(&cyd_team.came, memory_order_relaxed)) {
+                uint64_t none = 0;
+                atomic_compare_exchange_strong(&cyd_team.came, &none, cyd_now());
+            }
+            cyd_help(member);
+        }
+        atomic_fetch_sub_explicit(&cyd_team.gate, 1, memory_order_acq_rel);
+    }
+    return NULL;
+}
+
+/* In a forked child there are no workers, and whoever held the door is not there to open it. */
+static void cyd_forget_team(void) {
+    cyd_memory_t memory = cyd_team.memory;
+    memset(&cyd_team, 0, sizeof cyd_team);
+    pthread_mutex_init(&cyd_team.door, NULL);
+    pthread_mutex_init(&cyd_team.bed, NULL);
+    pthread_cond_init(&cyd_team.bell, NULL);
+    cyd_team.memory = memory;
+}
+
+/* Have so many workers, or as many as the system gives; their signals are the main thread's. */
+static void cyd_grow(int workers) {
+    static int registered;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    pthread_t thread;
+    if (workers > CYD_LARGEST_TEAM - 1) workers = CYD_LARGEST_TEAM - 1;
+    if (cyd_team.workers >= workers) return;
+    if (!registered) registered = !pthread_atfork(NULL, NULL, cyd_forget_team);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (cyd_team.workers < workers) {
+        void *member = (void *)(intptr_t)(cyd_team.workers + 1);
+        if (pthread_create(&thread, &attributes, cyd_work, member)) break;
+        cyd_team.workers++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
+static void cyd_open(cyd_unit_fn unit, const void *x, void *y, const void *settings, uint64_t units,
+                     uint64_t chunk, int members, int together) {
+    cyd_team.unit = unit, cyd_team.x = x, cyd_team.y = y, cyd_team.settings = settings;
+    cyd_team.members = members, cyd_team.together = together, cyd_team.chunk = chunk;
+    for (int i = 0; i < members; i++) {
+        cyd_team.ranges[i].end = units * (uint64_t)(i + 1) / (uint64_t)members;
+        atomic_store_explicit(&cyd_team.ranges[i].next, units * (uint64_t)i / (uint64_t)members,
+                              memory_order_relaxed);
+    }
+    atomic_store_explicit(&cyd_team.came, 0, memory_order_relaxed);
+    uint64_t gate = atomic_load_explicit(&cyd_team.gate, memory_order_relaxed);
+    atomic_store(&cyd_team.gate, (gate / CYD_JOB + 1) * CYD_JOB + CYD_OPEN);
+}
+
+/* How many of the first workers are asleep. */
+static int cyd_asleep(int workers) {
+    int count = 0;
+    for (int i = 1; i <= workers; i++) count += atomic_load(&cyd_team.ranges[i].asleep);
+    return count;
+}
+
+/* Let no more workers in, and wait for those inside. */
+static void cyd_close(void) {
+    int looks = 0;
+    atomic_fetch_and(&cyd_team.gate, ~CYD_OPEN);
+    while ((uint32_t)atomic_load_explicit(&cyd_team.gate, memory_order_acquire)) {
+        if (looks++ < 1000) cyd_pause();
+        else sched_yield();
+    }
+}
+
+static void cyd_run_team(cyd_unit_fn unit, const void *x, void *y, const void *settings,
+                         uint64_t elements, uint64_t units, int members) {
+    if (members > CYD_LARGEST_TEAM) members = CYD_LARGEST_TEAM;
+    if (pthread_mutex_trylock(&cyd_team.door)) { /* another thread's job runs: its team is busy */
+        unit(x, y, settings, 0, units);
+        return;
+    }
+    cyd_grow(members - 1);
+    uint64_t share = (units + (uint64_t)members - 1) / (uint64_t)members;
+    uint64_t least = CYD_CHUNK_ELEMENTS * units / (elements ? elements : 1);
+    uint64_t chunk = share / CYD_CHUNKS > least ? share / CYD_CHUNKS : least;
+    cyd_open(unit, x, y, settings, units, chunk ? chunk : 1, members, 0);
+    cyd_team.memory.teams++;
+    uint64_t woken = 0, remaining = 0;
+    if (!cyd_asleep(members - 1)) {
+        cyd_found_awake(&cyd_team.memory);
+    } else {
+        uint64_t begun = cyd_now();
+        uint64_t did = cyd_take(&cyd_team.ranges[0]);
+        uint64_t now = cyd_now();
+        remaining = did ? (now - begun) * (units - did) / did : 0;
+        if (remaining && cyd_worth_waking(&cyd_team.memory, remaining)) {
+            cyd_team.memory.woken++;
+            woken = now;
+            cyd_wake();
+        }
+    }
+    cyd_help(0);
+    cyd_close();
+    if (woken) {
+        uint64_t came = atomic_load(&cyd_team.came);
+        cyd_remember(&cyd_team.memory, came ? came - woken : remaining, came != 0);
+    }
+    pthread_mutex_unlock(&cyd_team.door);
+}
+
+/* Run one unit on each member, all at once: they wait for each other. */
+static void cyd_run_together(cyd_unit_fn unit, const void *settings, int members) {
+    pthread_mutex_lock(&cyd_team.door);
+    while (cyd_team.workers < members - 1) {
+        cyd_grow(members - 1);
+        if (cyd_team.workers < members - 1) sched_yield();
+    }
+    cyd_open(unit, NULL, NULL, settings, (uint64_t)members, 1, members, 1);
+    if (cyd_asleep(members - 1)) cyd_wake();
+    cyd_help(0);
+    for (int i = 1; i < members; i++) {
+        int looks = 0;
+        while (atomic_load_explicit(&cyd_team.ranges[i].next, memory_order_relaxed) < cyd_team.ranges[i].end) {
+            if (looks++ < 1000) cyd_pause();
+            else sched_yield();
+        }
+    }
+    cyd_close();
+    pthread_mutex_unlock(&cyd_team.door);
+}
+
+#endif
