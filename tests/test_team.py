@@ -59,18 +59,30 @@ def test_workers_that_come_in_time_are_called_again(two):
     api.rehearse(1000, True)
     for _ in range(100):
         call()
-    assert api.launcher()["late"] > 1000
+    assert api.launcher()["credit"] == 0
     api.rehearse(0, False)
-    out = np.empty_like(X)
-    before = api.launcher()
+    out, before = np.empty_like(X), api.launcher()
 
     def found_awake():
-        call(out=out)
-        return changes(before)["awake"]
+        for _ in range(100):
+            call(out=out)
+        return changes(before)["awake"] > 1
 
     wait_until(found_awake)
+    assert api.launcher()["credit"] > 0 and changes(before)["woken"] > 0
+
+
+def test_long_work_always_wakes_them(two):
+    everyone_asleep()
+    api.rehearse(1000, True)
+    for _ in range(100):
+        call()
     late = api.launcher()["late"]
-    wait_until(lambda: found_awake() and api.launcher()["late"] <= late // 2)
+    wait_until(lambda: api.launcher()["asleep"] == api.launcher()["workers"])
+    api.rehearse(100 * late, True)  # the first chunk alone takes so long
+    before = api.launcher()
+    call()
+    assert changes(before)["woken"] == 1
 
 
 def test_small_work_wakes_nobody(two):

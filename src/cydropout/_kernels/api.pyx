@@ -15,7 +15,7 @@ cdef extern from "platform.h":
 
 cdef extern from "team.h":
     ctypedef struct cyd_memory_t:
-        uint64_t late, teams, awake, woken, in_vain
+        uint64_t late, credit, skipped, teams, awake, woken, in_vain
     ctypedef struct cyd_team_t:
         cyd_memory_t memory
         int workers, deaf

@@ -24,33 +24,38 @@
 #define CYD_AWAKE_NS 1000000          /* how long an idle worker looks for work before it sleeps */
 #define CYD_DISTURBED_NS 100000       /* a look that took so long: somebody else needs this core */
 #define CYD_WAKE_NS 3000              /* what it costs to wake the workers */
-#define CYD_LATEST_NS 4000000         /* work longer than this always asks for help */
+#define CYD_PATIENCE 64               /* jobs until workers are woken again after it did not pay */
+#define CYD_LARGEST_CREDIT 8
 
 typedef void (*cyd_unit_fn)(const void *x, void *y, const void *settings, uint64_t begin, uint64_t end);
 
-/* What the launcher remembers. Waking workers pays where they come before the work is done, and where
- * they are still awake at the next job. Beside other threads that look for work on the same cores they do
- * neither; `late` grows with every wake that was in vain, and wears off with every job that asks for none. */
+/* What the launcher remembers, to know whether it pays to wake workers: where the work lasts much longer
+ * than they take to come, or where they are still awake at the next job. Beside other threads that look
+ * for work on the same cores short work meets neither; then it is only tried now and again. */
 typedef struct {
-    uint64_t late;                    /* work of so many ns is done before a worker comes */
+    uint64_t late;                    /* ns that the workers last took to come, or did not come in */
+    uint64_t credit, skipped;         /* wakes that later jobs have paid for; work since the last wake */
     uint64_t teams, awake, woken, in_vain;
 } cyd_memory_t;
 
 static int cyd_worth_waking(cyd_memory_t *memory, uint64_t remaining) {
-    if (remaining > memory->late + CYD_WAKE_NS) return 1;
-    memory->late -= memory->late / 32;
-    return 0;
+    if (remaining < CYD_WAKE_NS) return 0;
+    if (remaining < 10 * memory->late) {
+        if (memory->credit) memory->credit--;
+        else if (memory->skipped++ < CYD_PATIENCE) return 0;
+    }
+    memory->skipped = 0;
+    return 1;
 }
 
 static void cyd_found_awake(cyd_memory_t *memory) {
     memory->awake++;
-    memory->late /= 2;
+    memory->credit += memory->credit < CYD_LARGEST_CREDIT;
 }
 
-/* `waited`: how long after they were woken the first one came, or the work that was done without one. */
-static void cyd_remember(cyd_memory_t *memory, uint64_t waited, int came) {
-    uint64_t late = came ? (memory->late + waited) / 2 : memory->late + waited;
-    memory->late = late < CYD_LATEST_NS ? late : CYD_LATEST_NS;
+/* The first worker came `late` ns after it was woken, or none did while so much work was done. */
+static void cyd_remember(cyd_memory_t *memory, uint64_t late, int came) {
+    memory->late = late;
     memory->in_vain += !came;
 }
 
@@ -85,7 +90,7 @@ typedef struct {
 } cyd_team_t;
 
 static cyd_team_t cyd_team = {.door = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER,
-                              .bell = PTHREAD_COND_INITIALIZER};
+                              .bell = PTHREAD_COND_INITIALIZER, .memory = {.credit = 1}};
 
 static uint64_t cyd_now(void) {
     struct timespec time;

@@ -30,7 +30,7 @@ def _teams() -> str:
     return (
         f"{seen['teams']} so far: {seen['awake']} found all workers awake, {seen['woken']} woke "
         f"them, {seen['in_vain']} in vain; "
-        f"work below {seen['late'] / 1e3:.0f} µs wakes nobody now"
+        f"they last took {seen['late'] / 1e3:.0f} µs to come"
     )
 
 
