@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from srivastava import report, training
 from srivastava.recipes import RECIPES
 
-from cydropout.data import load_mnist
+from cydropout.training.data import load_mnist
 
 HERE = Path(__file__).resolve().parent
 

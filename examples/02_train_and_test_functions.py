@@ -5,8 +5,8 @@ from _common import load, parse
 
 from cydropout import MaskStream
 from cydropout.layers import Context, Dense, Sequential
-from cydropout.losses import SoftmaxCrossEntropy
-from cydropout.optimizers import Adam
+from cydropout.training.losses import SoftmaxCrossEntropy
+from cydropout.training.optimizers import Adam
 
 KEEP_PROBABILITY = 0.5
 BATCH = 32

@@ -5,8 +5,8 @@ import math
 from _common import load, parse
 
 from cydropout import Trainer
-from cydropout.callbacks import LearningRateSchedule
 from cydropout.layers import Dense, Dropout, Flatten, ReLU, Sequential
+from cydropout.training.callbacks import LearningRateSchedule
 
 options = parse(__doc__, epochs=5)
 data = load(options)

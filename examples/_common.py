@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from cydropout.data import Dataset, load_digits, load_mnist
+from cydropout.training.data import Dataset, load_digits, load_mnist
 
 
 def parse(description: str, epochs: int) -> argparse.Namespace:

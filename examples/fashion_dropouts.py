@@ -4,8 +4,6 @@ import argparse
 import math
 from pathlib import Path
 
-from cydropout.callbacks import LearningRateSchedule
-from cydropout.data import load_mnist
 from cydropout.layers import (
     BatchNorm,
     Conv2D,
@@ -18,8 +16,10 @@ from cydropout.layers import (
     Sequential,
     SpatialDropout2D,
 )
-from cydropout.optimizers import Adam
-from cydropout.training import Trainer
+from cydropout.training.callbacks import LearningRateSchedule
+from cydropout.training.data import load_mnist
+from cydropout.training.optimizers import Adam
+from cydropout.training.trainer import Trainer
 
 LAST = "channels_last"
 

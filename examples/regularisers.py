@@ -7,9 +7,9 @@ import numpy as np
 from _common import load, parse
 
 from cydropout import Trainer
-from cydropout.history import plot_histories
 from cydropout.layers import Dense, Flatten, Sequential
-from cydropout.optimizers import SGD
+from cydropout.training.history import plot_histories
+from cydropout.training.optimizers import SGD
 
 SAMPLES, SEEDS = 1000, 3
 # Common strengths, not tuned for these data: what is shown is how the kinds differ.

@@ -9,8 +9,8 @@ import numpy as np
 
 from cydropout import MaskStream
 from cydropout.layers import LSTM, Context, Dense, Dropout, Embedding, Sequential
-from cydropout.losses import SoftmaxCrossEntropy
-from cydropout.optimizers import Adam
+from cydropout.training.losses import SoftmaxCrossEntropy
+from cydropout.training.optimizers import Adam
 
 
 def options():

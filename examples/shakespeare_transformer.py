@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from cydropout import Trainer
-from cydropout.callbacks import LearningRateSchedule
 from cydropout.layers import (
     Dense,
     Dropout,
@@ -19,6 +18,7 @@ from cydropout.layers import (
     TransformerBlock,
     depth_rates,
 )
+from cydropout.training.callbacks import LearningRateSchedule
 
 
 def options():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from reference_submatrix import alone
 
-from cydropout import MaskStream, optimizers
+from cydropout import MaskStream
 from cydropout.layers import (
     GELU,
     BatchwiseDropout,
@@ -19,6 +19,7 @@ from cydropout.layers import (
     Tanh,
 )
 from cydropout.masks import KeepMask
+from cydropout.training import optimizers
 
 LAYOUTS = {
     "scattered": {},

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cydropout import optimizers
+from cydropout.training import optimizers
 
 BENCHES = Path(__file__).parents[1] / "benches"
 pytestmark = pytest.mark.skipif(not BENCHES.is_dir(), reason="the benches are not beside the tests")
@@ -84,7 +84,9 @@ def test_every_bench_is_run_and_described(load):
 
 def test_every_variant_is_a_layer_and_has_a_peer_or_says_so(load):
     import cydropout
-    from cydropout import estimators, layers, losses, schedules
+    from cydropout import layers
+    from cydropout.sklearn import feature_dropout as estimators
+    from cydropout.training import losses, schedules
 
     catalogue, ours = load("suite.catalogue"), load("contenders.variants.cydropout")
     for name, variant in catalogue.VARIANTS.items():
@@ -334,7 +336,8 @@ def test_the_paper_is_trained_once_and_reported_beside_what_the_page_has(tmp_pat
 def test_a_killed_run_of_the_paper_goes_on(load, tmp_path, few_digits, monkeypatch):
     pytest.importorskip("tqdm")
     pytest.importorskip("safetensors")
-    training, data = load("srivastava.training"), load("cydropout.data").load_mnist(few_digits)
+    training = load("srivastava.training")
+    data = load("cydropout.training.data").load_mnist(few_digits)
     run = training.Run("hidden", 3, 16, 5)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for directory in (whole, killed):
@@ -356,8 +359,8 @@ def test_a_killed_run_of_the_paper_goes_on(load, tmp_path, few_digits, monkeypat
     assert run.done(killed) == 3
     found, wanted = (training.results(directory)["hidden"][0] for directory in (killed, whole))
     assert found["errors"] == wanted["errors"] and len(found["errors"]) == 3
-    states = [load("cydropout.checkpoints").load_checkpoint(run.checkpoint(directory))["model"]
-              for directory in (killed, whole)]
+    read = load("cydropout.training.checkpoint").load_checkpoint
+    states = [read(run.checkpoint(directory))["model"] for directory in (killed, whole)]
     for name, value in states[0].items():
         np.testing.assert_array_equal(value, states[1][name])
 

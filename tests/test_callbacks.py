@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from training_cases import SAMPLES, Crash, Stop, assert_same_bits, state, trainer
 
-from cydropout.callbacks import Callback, EarlyStopping, LearningRateSchedule
-from cydropout.checkpoints import load_checkpoint
-from cydropout.schedules import Constant, OneCycle, Step, WarmUp
+from cydropout.training.callbacks import Callback, EarlyStopping, LearningRateSchedule
+from cydropout.training.checkpoint import load_checkpoint
+from cydropout.training.schedules import Constant, OneCycle, Step, WarmUp
 
 
 class Script(Callback):

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from cydropout import checkpoints
-from cydropout.checkpoints import load_checkpoint, save_checkpoint
+from cydropout.training import checkpoint as checkpoints
+from cydropout.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_every_kind_of_value_comes_back(tmp_path):
@@ -118,7 +118,7 @@ def test_a_damaged_or_foreign_file_is_a_clear_error(tmp_path):
 WRITER = """
 import sys
 import numpy as np
-from cydropout.checkpoints import load_checkpoint, save_checkpoint
+from cydropout.training.checkpoint import load_checkpoint, save_checkpoint
 
 path, n = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)

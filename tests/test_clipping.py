@@ -5,10 +5,10 @@ import pytest
 from training_cases import assert_same_bits, network, state, trainer
 
 from cydropout import Trainer
-from cydropout.callbacks import Callback
-from cydropout.clipping import clip_gradients, gradient_norm
-from cydropout.layers.base import Parameter
-from cydropout.optimizers import SGD
+from cydropout.layers._layer import Parameter
+from cydropout.training.callbacks import Callback
+from cydropout.training.clipping import clip_gradients, gradient_norm
+from cydropout.training.optimizers import SGD
 
 
 def parameters(dtype="float64", scale=1.0):

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cydropout import data
-from cydropout.data import Dataset, load_digits, load_mnist
+from cydropout.training import data
+from cydropout.training.data import Dataset, load_digits, load_mnist
 
 NAMES = (
     "train-images-idx3-ubyte",

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from cydropout.estimators import FeatureDropoutTransformer
+from cydropout.sklearn.feature_dropout import FeatureDropoutTransformer
 
 
 @parametrize_with_checks(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cydropout import MaskStream
-from cydropout.exchange import from_torch, to_torch
 from cydropout.layers import (
     GRU,
     LSTM,
@@ -23,6 +22,7 @@ from cydropout.layers import (
     Sequential,
     WeightDropout,
 )
+from cydropout.torch.exchange import from_torch, to_torch
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

@@ -7,16 +7,6 @@ import pytest
 from training_cases import CLASSES, FEATURES, assert_same_bits, network, state, trainer
 
 from cydropout import Trainer
-from cydropout.callbacks import (
-    Callback,
-    DeadUnits,
-    DroppedShareError,
-    Guard,
-    RateSchedule,
-    dead_units,
-)
-from cydropout.callbacks.guard import dropped_shares
-from cydropout.checkpoints import load_checkpoint
 from cydropout.layers import (
     BatchNorm,
     ConcreteDropout,
@@ -37,8 +27,18 @@ from cydropout.layers import (
     WeightDropout,
 )
 from cydropout.masks import FactorMask, KeepMask, TokenMask
-from cydropout.nonfinite import NonFiniteLossError
 from cydropout.random import MaskStream
+from cydropout.training.callbacks import (
+    Callback,
+    DeadUnits,
+    DroppedShareError,
+    Guard,
+    RateSchedule,
+    dead_units,
+)
+from cydropout.training.callbacks.guard import dropped_shares
+from cydropout.training.checkpoint import load_checkpoint
+from cydropout.training.nonfinite import NonFiniteLossError
 
 BATCHES = {"batch_size": 32, "progress": False}
 

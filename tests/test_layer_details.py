@@ -21,7 +21,7 @@ from cydropout.layers import (
     Softplus,
     Tanh,
 )
-from cydropout.layers.base import Parameter
+from cydropout.layers._layer import Parameter
 
 
 def normal(shape: tuple[int, ...], seed: int) -> np.ndarray:

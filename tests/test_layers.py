@@ -65,8 +65,8 @@ from cydropout.layers import (
     WeightDropout,
     Zoneout,
 )
-from cydropout.layers.base import in_order
-from cydropout.layers.workspace import Workspace
+from cydropout.layers._layer import in_order
+from cydropout.layers._workspace import Workspace
 
 
 @dataclass(frozen=True)

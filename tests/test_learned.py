@@ -16,7 +16,7 @@ from cydropout.layers import (
     VariationalGaussianDropout,
 )
 from cydropout.masks import FactorMask, GaussianMask
-from cydropout.optimizers import SGD, Adam
+from cydropout.training.optimizers import SGD, Adam
 
 
 def built(layer, inputs=5, dtype="float64"):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cydropout import losses
-from cydropout.losses import (
+from cydropout.training import losses
+from cydropout.training.losses import (
     BinaryCrossEntropy,
     Loss,
     MeanSquaredError,

@@ -20,9 +20,9 @@ from cydropout.layers import (
     SpatialDropout2D,
 )
 from cydropout.layers.conv import BLOCK
-from cydropout.monte_carlo import predict_mc
-from cydropout.optimizers import Adam
-from cydropout.training import Trainer
+from cydropout.training.monte_carlo import predict_mc
+from cydropout.training.optimizers import Adam
+from cydropout.training.trainer import Trainer
 
 # maps, size, strides, before, counts
 CASES = [

@@ -6,8 +6,8 @@ from reference_max_norm import bounded
 
 from cydropout import Trainer, functional
 from cydropout.layers import Dense, DropConnect, Dropout, Sequential, Standout
-from cydropout.layers.base import Parameter
-from cydropout.optimizers import SGD, Adam, AdamW, RMSprop
+from cydropout.layers._layer import Parameter
+from cydropout.training.optimizers import SGD, Adam, AdamW, RMSprop
 
 OPTIMIZERS = {
     "sgd": lambda: SGD(0.1),

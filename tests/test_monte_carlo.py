@@ -21,8 +21,8 @@ from cydropout.layers import (
     StochasticDepth,
     Tanh,
 )
-from cydropout.layers.wrapper import Wrapper
-from cydropout.monte_carlo import predict_pass
+from cydropout.layers._wrapper import Wrapper
+from cydropout.training.monte_carlo import predict_pass
 
 X = np.random.default_rng(0).standard_normal((23, 8)).astype("float32")
 

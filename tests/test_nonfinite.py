@@ -7,12 +7,12 @@ import pytest
 from training_cases import CLASSES, FEATURES, SAMPLES, assert_same_bits, state, trainer
 
 from cydropout import Trainer
-from cydropout.callbacks import LearningRateSchedule
-from cydropout.checkpoints import load_checkpoint
 from cydropout.layers import Dense, Dropout, Residual, Sequential
-from cydropout.layers.base import Layer
-from cydropout.losses import SoftmaxCrossEntropy
-from cydropout.nonfinite import NonFiniteLossError
+from cydropout.layers._layer import Layer
+from cydropout.training.callbacks import LearningRateSchedule
+from cydropout.training.checkpoint import load_checkpoint
+from cydropout.training.losses import SoftmaxCrossEntropy
+from cydropout.training.nonfinite import NonFiniteLossError
 
 
 class Poison(Layer):

@@ -9,10 +9,11 @@ import numpy as np
 import optimizer_reference as reference
 import pytest
 
-from cydropout import functional, optimizers
+from cydropout import functional
 from cydropout._kernels import api
-from cydropout.layers.base import Parameter
-from cydropout.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from cydropout.layers._layer import Parameter
+from cydropout.training import optimizers
+from cydropout.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
 # Ours, the reference, and PyTorch's class with its names for the same settings.
 CASES: dict[str, tuple[Callable[[], Optimizer], Callable[[Any], Any], str, dict[str, Any]]] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cydropout import layers
-from cydropout.layers.masked import MaskedLayer
-from cydropout.layers.weight_noise import WeightNoise
+from cydropout.layers.dropout._masked import MaskedLayer
+from cydropout.layers.dropout._weight_noise import WeightNoise
 
 ROOT = Path(__file__).parents[1]
 PAGES = [page.relative_to(ROOT) for page in

@@ -14,7 +14,7 @@ from cydropout.layers import (
     Standout,
     WeightDropout,
 )
-from cydropout.optimizers import SGD, AdamW
+from cydropout.training.optimizers import SGD, AdamW
 
 
 def built(**settings):

@@ -5,8 +5,6 @@ import pytest
 from training_cases import CLASSES, SAMPLES, Crash, Stop, assert_same_bits, network, state
 
 from cydropout import MaskStream, Trainer
-from cydropout.callbacks import Callback, RateSchedule
-from cydropout.callbacks.guard import dropped_shares
 from cydropout.layers import (
     GRU,
     LSTM,
@@ -28,8 +26,10 @@ from cydropout.layers import (
     StochasticDepth,
     TransformerBlock,
 )
-from cydropout.optimizers import SGD
-from cydropout.schedules import Curriculum, Linear
+from cydropout.training.callbacks import Callback, RateSchedule
+from cydropout.training.callbacks.guard import dropped_shares
+from cydropout.training.optimizers import SGD
+from cydropout.training.schedules import Curriculum, Linear
 
 STEPS = -(-SAMPLES // 32)
 

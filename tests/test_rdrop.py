@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from training_cases import CLASSES, Crash, Stop, assert_same_bits, network, state
 
-from cydropout import MaskStream, Trainer, losses
+from cydropout import MaskStream, Trainer
 from cydropout.layers import Context, Dense, Dropout, Layer, Sequential
-from cydropout.losses import RDropLoss, SoftmaxCrossEntropy
+from cydropout.training import losses
+from cydropout.training.losses import RDropLoss, SoftmaxCrossEntropy
 
 rng = np.random.default_rng(0)
 LOGITS = 2 * rng.standard_normal((10, 4))

@@ -6,12 +6,7 @@ import reference
 import reference_sequence
 
 from cydropout import MaskStream
-from cydropout.functional import (
-    gated_update,
-    gated_update_backward,
-    zoneout,
-    zoneout_backward,
-)
+from cydropout.functional import gated_update, gated_update_backward, zoneout, zoneout_backward
 from cydropout.layers import Context, RecurrentDropout, Zoneout
 from cydropout.masks import AlphaMask, KeepMask, inference_mask
 

@@ -16,9 +16,9 @@ from cydropout.layers import (
     SimpleRNN,
     WeightDropout,
 )
-from cydropout.losses import SoftmaxCrossEntropy
 from cydropout.masks import KeepMask, inference_mask
-from cydropout.optimizers import Adam
+from cydropout.training.losses import SoftmaxCrossEntropy
+from cydropout.training.optimizers import Adam
 
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
 LAYERS = {

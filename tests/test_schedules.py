@@ -6,8 +6,8 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from cydropout.callbacks import RateSchedule
-from cydropout.schedules import (
+from cydropout.training.callbacks import RateSchedule
+from cydropout.training.schedules import (
     Constant,
     Cosine,
     Curriculum,

@@ -16,10 +16,10 @@ from training_cases import (
 )
 
 from cydropout import Trainer
-from cydropout.callbacks import Callback, EarlyStopping, LearningRateSchedule
-from cydropout.checkpoints import load_checkpoint
-from cydropout.data import shuffled
 from cydropout.layers import Dense, Layer, Sequential
+from cydropout.training.callbacks import Callback, EarlyStopping, LearningRateSchedule
+from cydropout.training.checkpoint import load_checkpoint
+from cydropout.training.data import shuffled
 
 STEPS = -(-SAMPLES // 32)
 
@@ -159,7 +159,7 @@ def test_a_run_resumes_within_an_epoch_to_the_bit(data, tmp_path, kind, at):
 
 @pytest.mark.parametrize("every", [1, 3, None])
 def test_checkpoints_are_saved_after_so_many_batches(data, tmp_path, every, monkeypatch):
-    from cydropout import training
+    from cydropout.training import trainer as training
 
     steps, save = [], training.save_checkpoint
 

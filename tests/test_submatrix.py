@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from reference_submatrix import picked, spread
 
-from cydropout import optimizers
 from cydropout.functional import Submatrix, adam_step, gather_submatrix, scatter_submatrix, sgd_step
 from cydropout.layers import Parameter
+from cydropout.training import optimizers
 
 SHAPES = [(1, 1), (3, 40), (7, 2500), (130, 33), (5, 0), (0, 4), (2100,), (17,)]
 KEEPS = ["all", "some", "few", "run", "none", "rows", "columns"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 from training_cases import SAMPLES, Crash, Stop, trainer
 
-from cydropout.callbacks import LearningRateSchedule, TensorBoard
+from cydropout.training.callbacks import LearningRateSchedule, TensorBoard
 
 STEPS = -(-SAMPLES // 32)
 

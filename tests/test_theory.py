@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cydropout import MaskStream, Trainer, predict_mc
-from cydropout.callbacks import LearningRateSchedule
 from cydropout.layers import SELU, AlphaDropout, Context, Dense, Dropout, Flatten, ReLU, Sequential
-from cydropout.optimizers import SGD
+from cydropout.training.callbacks import LearningRateSchedule
+from cydropout.training.optimizers import SGD
 
 
 @pytest.mark.parametrize("rate", [0.2, 0.5])
@@ -42,7 +42,7 @@ def test_the_mean_of_passes_comes_to_weight_scaling():
     standard deviation is 0.3 % at 50. The same is within 1 % (4.5 of 450 images).
     """
     pytest.importorskip("sklearn")
-    from cydropout.data import load_digits
+    from cydropout.training.data import load_digits
 
     data = load_digits()
     model = Sequential([Flatten(), Dense(128), ReLU(), Dropout(0.5), Dense(128), ReLU(),

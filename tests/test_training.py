@@ -19,12 +19,12 @@ from training_cases import (
 )
 
 from cydropout import MaskStream, Trainer
-from cydropout import history as history_module
-from cydropout.callbacks import EarlyStopping
-from cydropout.checkpoints import load_checkpoint
-from cydropout.history import History, plot_histories
 from cydropout.layers import Dense, Dropout, Sequential
-from cydropout.layers.base import Layer
+from cydropout.layers._layer import Layer
+from cydropout.training import history as history_module
+from cydropout.training.callbacks import EarlyStopping
+from cydropout.training.checkpoint import load_checkpoint
+from cydropout.training.history import History, plot_histories
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -6,7 +6,6 @@ import reference_attention
 import reference_transformer as reference
 
 from cydropout import MaskStream, Trainer, predict_mc
-from cydropout.callbacks import RateSchedule
 from cydropout.layers import (
     Context,
     Dense,
@@ -21,7 +20,8 @@ from cydropout.layers import (
     TransformerBlock,
     WeightDropout,
 )
-from cydropout.schedules import Constant
+from cydropout.training.callbacks import RateSchedule
+from cydropout.training.schedules import Constant
 
 
 def built(layer, shape, dtype="float32"):

@@ -2,7 +2,7 @@ import numpy as np
 
 from cydropout import MaskStream, Trainer
 from cydropout.layers import Context, Dense, Dropout, Sequential
-from cydropout.layers.workspace import Workspace
+from cydropout.layers._workspace import Workspace
 
 
 def test_an_array_is_not_given_twice_before_release():
@@ -60,7 +60,7 @@ def test_training_takes_its_arrays_from_one_workspace(monkeypatch):
             made.append(id(array))
             return array
 
-    monkeypatch.setattr("cydropout.training.Workspace", Spy)
+    monkeypatch.setattr("cydropout.training.trainer.Workspace", Spy)
     x, y = np.random.default_rng(0).random((64, 4), "f4"), np.arange(64) % 3
     Trainer(model(), "softmax_cross_entropy", "adam", rng=0).fit(
         x, y, epochs=1, batch_size=8, progress=False)

@@ -6,9 +6,9 @@ import time
 import numpy as np
 
 from cydropout import Trainer
-from cydropout.callbacks import Callback
 from cydropout.layers import Dense, Dropout, Sequential
-from cydropout.optimizers import SGD
+from cydropout.training.callbacks import Callback
+from cydropout.training.optimizers import SGD
 
 SAMPLES, FEATURES, CLASSES = 203, 12, 3  # 203 is no multiple of the batches: the last is smaller
 

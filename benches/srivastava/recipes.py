@@ -5,15 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
-from cydropout import optimizers, schedules
-from cydropout.layers import (
-    BatchwiseDropout,
-    Dense,
-    DropConnect,
-    Dropout,
-    Flatten,
-    Sequential,
-)
+from cydropout.layers import BatchwiseDropout, Dense, DropConnect, Dropout, Flatten, Sequential
+from cydropout.training import optimizers, schedules
 
 PIXELS = 28 * 28
 

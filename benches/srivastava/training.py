@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cydropout
-from cydropout.callbacks import Callback, LearningRateSchedule
-from cydropout.checkpoints import load_checkpoint
+from cydropout.training.callbacks import Callback, LearningRateSchedule
+from cydropout.training.checkpoint import load_checkpoint
 from srivastava.recipes import RECIPES
 from suite.machine import describe
 

@@ -33,30 +33,31 @@ def neighbour(case):
         busy.wait()
 
 
-HEAD = """What dropout adds to what stands before it, in the same unit, and as a share of that.
+HEAD = """What dropout adds to a step, timed beside the step without it in one process; in brackets
+over what it adds on one thread.
 
-| | before it | {} |
+| | µs/step before it | {} |
 |---|---|{}"""
 
 
-def _more(whole, alone):
-    more = whole - alone
-    return f"{'-' * (more < 0)}{number(abs(more))} ({more / alone:.1%})"
-
-
 def added(outcomes):
-    """Return the table of what each contender adds, as Markdown."""
+    """Return the table of what each contender adds behind another library, as Markdown."""
+    outcomes = [o for o in outcomes if o.case.operation == "after_product" and o.find(ALONE)]
     names = list(dict.fromkeys(e.contender for o in outcomes for e in o.entries))
     names = [name for name in names if name != ALONE]
     rows = []
     for outcome in outcomes:
-        alone = outcome.find(ALONE)
-        if alone is None:
-            continue
-        cells = [", ".join(filter(None, outcome.case.fields())), number(alone.median)]
-        for name in names:
-            entry = outcome.find(name)
-            cells.append(_more(entry.median, alone.median) if entry else "")
+        one = outcome.find(ONE)
+        cells = [", ".join(filter(None, outcome.case.fields())),
+                 number(outcome.find(ALONE).median)]
+        cells += [_cell(outcome.find(name), one) for name in names]
         rows.append(f"| {' | '.join(cells)} |")
     head = HEAD.format(" | ".join(names), "---|" * len(names))
     return "\n".join([head, *rows]) if rows else ""
+
+
+def _cell(entry, one):
+    if entry is None:
+        return ""
+    text = number(abs(entry.median))
+    return f"-{text}" if entry.median < 0 else f"{text} ({entry.median / one.median:.2f})"

@@ -114,6 +114,7 @@ def write_pages(directory):
     sections.rewrite(directory / "RESULTS.md", "\n\n".join(parts))
     pages = ["RESULTS.md"]
     if "variants" in results:
-        (directory / "VARIANTS.md").write_text(family.page(results["variants"], fields))
+        measured = fields | {"date": fields.get("dates", {}).get("variants", fields["date"])}
+        (directory / "VARIANTS.md").write_text(family.page(results["variants"], measured))
         pages.append("VARIANTS.md")
     return [*pages, *(name for name, _ in pictures)]

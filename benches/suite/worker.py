@@ -68,12 +68,19 @@ class Worker:
         return (time.perf_counter() - begin) / calls
 
     def turn(self, slot, calls, runs, warm):
-        """Return the time of a call: the least of some runs of many calls, after a warm-up."""
+        """Return the time of a call: the least of some runs of many calls, after a warm-up.
+
+        A run that brings what stands `alone` is timed beside that, and what it adds is returned.
+        """
         run, case = self.runs[slot]
         with neighbour(case):
             begin = time.perf_counter()
             while time.perf_counter() - begin < warm:
                 run()
+            if hasattr(run, "alone"):
+                pairs = [self._time(run, calls) - self._time(run.alone, calls)
+                         for _ in range(max(runs, 3))]
+                return {"seconds": float(np.median(pairs))}
             return {"seconds": min(self._time(run, calls) for _ in range(runs))}
 
     def release(self):

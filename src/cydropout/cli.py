@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import functional, layers, optimizers
-from ._optional import blas_threads
-from .data import Dataset, load_digits, load_mnist
-from .history import History, plot_histories
-from .training import Trainer
+from cydropout import functional, layers
+from cydropout._optional import blas_threads
+from cydropout.training import optimizers
+from cydropout.training.data import Dataset, load_digits, load_mnist
+from cydropout.training.history import History, plot_histories
+from cydropout.training.trainer import Trainer
 
 PICTURE = "cydropout-train.png"
 

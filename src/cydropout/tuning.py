@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from . import _sklearn, losses, optimizers
-from ._arguments import Array, pair, positive
-from ._optional import blas_threads
-from ._rates import check_one_rate
-from .callbacks.dropout_rate import rate_layers
-from .functional import available_cores
-from .history import figure_of
-from .progress import bar
-from .training import Trainer
+from cydropout import _sklearn
+from cydropout._optional import blas_threads
+from cydropout._rates import check_one_rate
+from cydropout._validate import Array, pair, positive
+from cydropout.functional import available_cores
+from cydropout.training import losses, optimizers
+from cydropout.training.callbacks.dropout_rate import rate_layers
+from cydropout.training.history import figure_of
+from cydropout.training.progress import bar
+from cydropout.training.trainer import Trainer
 
 __all__ = ["Candidate", "Sweep", "tune_rate"]
 

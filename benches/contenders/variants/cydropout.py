@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from cydropout import functional, layers, losses
+from cydropout import functional, layers
 from cydropout.layers import Context
-from cydropout.layers.workspace import Workspace
+from cydropout.layers._workspace import Workspace
+from cydropout.training import losses
 from suite.variants import UNITS, WORDS
 
 

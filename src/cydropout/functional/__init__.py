@@ -2,22 +2,30 @@
 
 from cydropout._kernels.blas import shared_threads
 from cydropout._kernels.threads import get_num_threads, set_num_threads
-
-from .attention import AttentionMask, softmax_dropout, softmax_dropout_backward
-from .batch_norm import moments, normalise, normalise_backward
-from .cells import Recurrence, recurrence, recurrence_backward
-from .config import available_cores, show_config
-from .cross_entropy import softmax_cross_entropy
-from .drop_connect import dropconnect, dropconnect_backward
-from .dropout import dropout
-from .fused import ACTIVATIONS, bias_activation_dropout, bias_activation_dropout_backward
-from .gather import gather, scatter_add
-from .layer_norm import layer_norm, layer_norm_backward
-from .recurrent import gated_update, gated_update_backward, zoneout, zoneout_backward
-from .standout import standout, standout_backward
-from .steps import StepGroup, adam_step, rmsprop_step, sgd_step
-from .submatrix import Submatrix, gather_submatrix, scatter_submatrix
-from .windows import (
+from cydropout.functional.attention import AttentionMask, softmax_dropout, softmax_dropout_backward
+from cydropout.functional.batch_norm import moments, normalise, normalise_backward
+from cydropout.functional.cells import Recurrence, recurrence, recurrence_backward
+from cydropout.functional.config import available_cores, show_config
+from cydropout.functional.cross_entropy import softmax_cross_entropy
+from cydropout.functional.drop_connect import dropconnect, dropconnect_backward
+from cydropout.functional.dropout import dropout
+from cydropout.functional.fused import (
+    ACTIVATIONS,
+    bias_activation_dropout,
+    bias_activation_dropout_backward,
+)
+from cydropout.functional.gather import gather, scatter_add
+from cydropout.functional.layer_norm import layer_norm, layer_norm_backward
+from cydropout.functional.recurrent import (
+    gated_update,
+    gated_update_backward,
+    zoneout,
+    zoneout_backward,
+)
+from cydropout.functional.standout import standout, standout_backward
+from cydropout.functional.steps import StepGroup, adam_step, rmsprop_step, sgd_step
+from cydropout.functional.submatrix import Submatrix, gather_submatrix, scatter_submatrix
+from cydropout.functional.windows import (
     Windows,
     fold,
     max_pool,

@@ -8,9 +8,8 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
+from cydropout._validate import one_of
 from cydropout.masks import BitMask, InferenceMask, KeepMask
-
-from .._arguments import one_of
 
 #: How many gates each cell has.
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}

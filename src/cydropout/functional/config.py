@@ -1,6 +1,7 @@
 """How cydropout runs here."""
 
 import sys
+from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -43,10 +44,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
-    from cydropout import __version__
-
     config: dict[str, Any] = {
-        "version": __version__,
+        "version": version("cydropout"),
         "build": _kernels.build,
         "builds available": _kernels.available(),
         "threads": get_num_threads(),

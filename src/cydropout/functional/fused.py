@@ -9,7 +9,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout.masks import BitMask
-from cydropout.masks.sums import totals_for
+from cydropout.masks._sums import totals_for
 
 #: The kernels' number of each activation.
 ACTIVATIONS = {

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout.masks.sums import chunks_for
+from cydropout.masks._sums import chunks_for
 
 
 def layer_norm(

@@ -21,7 +21,7 @@ from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import check_max_norm
 from cydropout.functional.submatrix import Settings, Submatrix
-from cydropout.masks.sums import totals_for
+from cydropout.masks._sums import totals_for
 
 #: How many arrays a step of each kind remembers.
 STATES = {"sgd": (0, 1), "adam": (2,), "rmsprop": (1,)}

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import functional
-from ..masks import GaussianMask
-from ..random import MaskStream
-from .affine import Operands
-from .base import NO_GRADIENT, Array, Backward, Context
+from cydropout import functional
+from cydropout.layers._affine import Operands
+from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context
+from cydropout.masks import GaussianMask
+from cydropout.random import MaskStream
 
 #: From dy to the gradients for the mean and the standard deviation.
 Slopes = Callable[[Array], tuple[Array, Array]]

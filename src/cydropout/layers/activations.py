@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .base import Array, Backward, Context, Layer, as_float
-from .fused import bias_activation_dropout
+from cydropout.layers._fused import bias_activation_dropout
+from cydropout.layers._layer import Array, Backward, Context, Layer, as_float
 
 
 def check_sharpness(a: float) -> float:

@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
-from .activations import ReLU
-from .base import (
+from cydropout import functional
+from cydropout.layers._layer import (
     Absorbed,
     Array,
     Backward,
@@ -22,6 +21,7 @@ from .base import (
     as_float,
     native_dtype,
 )
+from cydropout.layers.activations import ReLU
 
 
 class BatchNorm(Layer):

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
-from .._arguments import positive
-from .absorb import finish, taken_in
-from .base import (
+from cydropout import functional
+from cydropout._validate import positive
+from cydropout.layers._absorb import finish, taken_in
+from cydropout.layers._fused import check_activation
+from cydropout.layers._initializers import check_init, initial
+from cydropout.layers._layer import (
     NO_GRADIENT,
     Absorbed,
     Array,
@@ -23,12 +25,10 @@ from .base import (
     as_float,
     native_dtype,
 )
-from .dropout import Dropout
-from .fused import check_activation
-from .initializers import check_init, initial
-from .maps import DataFormat, check_maps
-from .sliding import Padding, Sliding
-from .state import Entries, Entry
+from cydropout.layers._maps import DataFormat, check_maps
+from cydropout.layers._sliding import Padding, Sliding
+from cydropout.layers._state import Entries, Entry
+from cydropout.layers.dropout.dropout import Dropout
 
 BLOCK = 1 << 21  # bytes of windows at once, which stay in a cache until they are multiplied
 

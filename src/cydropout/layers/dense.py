@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .absorb import finish, is_silent, taken_in
-from .affine import Affine
-from .base import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, in_order
-from .dropout import Dropout
-from .penalties import Strength
+from cydropout.layers._absorb import finish, is_silent, taken_in
+from cydropout.layers._affine import Affine
+from cydropout.layers._layer import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, in_order
+from cydropout.layers._penalties import Strength
+from cydropout.layers.dropout.dropout import Dropout
 
 
 class Dense(Affine):

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
-from .._arguments import positive
-from .absorb import is_silent
-from .base import (
+from cydropout import functional
+from cydropout._validate import positive
+from cydropout.layers._absorb import is_silent
+from cydropout.layers._initializers import check_init, initial
+from cydropout.layers._layer import (
     NO_GRADIENT,
     Array,
     Backward,
@@ -19,8 +20,7 @@ from .base import (
     Shape,
     native_dtype,
 )
-from .initializers import check_init, initial
-from .shared import SharedDropout
+from cydropout.layers.dropout._shared import SharedDropout
 
 
 class EmbeddingDropout(SharedDropout):

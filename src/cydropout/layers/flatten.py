@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .base import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
 
 
 class Flatten(Layer):

@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
-from ..functional.layer_norm import check_epsilon
-from .base import Array, Backward, Context, Layer, Parameter, Shape, as_float, native_dtype
+from cydropout import functional
+from cydropout.functional.layer_norm import check_epsilon
+from cydropout.layers._layer import (
+    Array,
+    Backward,
+    Context,
+    Layer,
+    Parameter,
+    Shape,
+    as_float,
+    native_dtype,
+)
 
 
 class LayerNorm(Layer):

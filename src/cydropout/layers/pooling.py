@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import functional
-from .base import Array, Backward, Context, Layer, Shape, as_float
-from .maps import DataFormat, check_maps
-from .sliding import Padding, Sliding
+from cydropout import functional
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._maps import DataFormat, check_maps
+from cydropout.layers._sliding import Padding, Sliding
 
 
 class _Pool2D(Sliding):

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .base import NO_GRADIENT, Array, Backward, Context, Layer, Shape
-from .sequential import Sequential
-from .stochastic_depth import StochasticDepth
-from .wrapper import Wrapper
+from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Layer, Shape
+from cydropout.layers._wrapper import Wrapper
+from cydropout.layers.dropout.stochastic_depth import StochasticDepth
+from cydropout.layers.sequential import Sequential
 
 
 class Residual(Wrapper):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..random import MaskStream
-from .base import (
+from cydropout.layers._chain import chain
+from cydropout.layers._layer import (
     NO_GRADIENT,
     Absorbed,
     Array,
@@ -22,8 +22,8 @@ from .base import (
     as_float,
     native_dtype,
 )
-from .chain import chain
-from .state import Entries, joined
+from cydropout.layers._state import Entries, joined
+from cydropout.random import MaskStream
 
 if TYPE_CHECKING:
     from typing_extensions import Self

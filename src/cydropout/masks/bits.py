@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from cydropout._kernels import api
 from cydropout._rates import size_of
-from cydropout.masks.applied import applied
+from cydropout.masks._applied import applied
 
 if TYPE_CHECKING:
     from typing_extensions import Self

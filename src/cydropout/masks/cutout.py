@@ -7,14 +7,8 @@ from typing import Any
 import numpy as np
 
 from cydropout._kernels import api
-from cydropout._rates import (
-    check_axes,
-    check_count,
-    check_lengths,
-    check_one_rate,
-    check_shape,
-)
-from cydropout.masks.blocks import coverage
+from cydropout._rates import check_axes, check_count, check_lengths, check_one_rate, check_shape
+from cydropout.masks.drop_block import coverage
 from cydropout.masks.regions import RegionMask, Rescale
 from cydropout.random import MaskStream
 

@@ -9,8 +9,8 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import check_offset, check_shape, size_of
-from cydropout.masks.applied import applied
-from cydropout.masks.sums import spread_axes, summed_to, totals_for
+from cydropout.masks._applied import applied
+from cydropout.masks._sums import spread_axes, summed_to, totals_for
 from cydropout.random import MaskStream
 
 Storage: TypeAlias = Literal["values", "seed"]

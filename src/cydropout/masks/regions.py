@@ -8,11 +8,10 @@ from numpy.typing import ArrayLike
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import check_axes, check_shape, size_of
+from cydropout._validate import one_of
 from cydropout.masks.bits import compacted
 from cydropout.masks.given import KeepMask
 from cydropout.random import MaskStream
-
-from .._arguments import one_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

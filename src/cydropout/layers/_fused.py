@@ -1,0 +1,68 @@
+"""One pass over memory for bias, activation and dropout, shared by `Dense` and the activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from cydropout import functional
+from cydropout._validate import one_of
+from cydropout.layers._layer import Array, Context
+from cydropout.masks import BitMask
+
+ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softplus", "selu", "gelu")
+
+
+def check_activation(activation: str | None) -> str:
+    """Return the name of an activation, "linear" for None; raise if there is none of that name."""
+    activation = "linear" if activation is None else activation
+    one_of("activation", activation, ACTIVATIONS)
+    return activation
+
+
+def bias_activation_dropout(
+    z: Array,
+    bias: Array | None,
+    activation: str,
+    mask: BitMask | None,
+    ctx: Context,
+    *,
+    a: float = 1.0,
+    owned: bool = False,
+) -> tuple[Array, Callable[[Array], tuple[Array, Array | None]]]:
+    """Return ``y = mask(act(z + bias))`` and the function from ``dy`` to ``(dz, dbias)``.
+
+    ``owned`` says that nobody else needs ``z``, so that ``y`` may take its place.
+    """
+    # A linear unit's slope is 1 and a ReLU's shows in the sign of y: then z need not be kept.
+    from_output = activation in ("linear", "relu")
+    y = functional.bias_activation_dropout(
+        z,
+        bias,
+        activation,
+        mask,
+        a=a,
+        out=z if owned and from_output else ctx.room(z.shape, z.dtype),
+        num_threads=ctx.num_threads,
+    )
+    saved = (y if activation == "relu" else None) if from_output else z
+    shift = np.zeros(bias.shape, bias.dtype) if from_output and bias is not None else bias
+
+    def backward(dy: Array) -> tuple[Array, Array | None]:
+        dy = np.ascontiguousarray(dy, y.dtype)
+        if dy.shape != y.shape:
+            raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+        dz, dbias = functional.bias_activation_dropout_backward(
+            dy,
+            dy if saved is None else saved,
+            shift,
+            activation,
+            mask,
+            a=a,
+            out=ctx.room(y.shape, y.dtype),
+            num_threads=ctx.num_threads,
+        )
+        return dz, dbias
+
+    return y, backward

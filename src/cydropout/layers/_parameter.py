@@ -1,0 +1,146 @@
+"""Parameter: an array of a layer, and its gradient, whole or of a submatrix."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from cydropout import functional
+from cydropout.functional import Submatrix
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Part(NamedTuple):
+    """The gradient of a submatrix; elsewhere it is 0. ``lazy`` asks to step the submatrix alone."""
+
+    block: Array
+    submatrix: Submatrix
+    lazy: bool
+
+
+class Parameter:
+    """An array that belongs to a layer's state, and the sum of its gradients.
+
+    Optimizers scale columns longer than ``max_norm`` back to it after each step. One that is not
+    ``trainable``, such as a running average, is saved and restored like all others, and left alone
+    by optimizers.
+
+    After `zero_grad` the gradient counts as zeros without being written: the first accumulation
+    overwrites it, the later ones add. If only a `Submatrix` has a gradient, that block alone is
+    kept, until somebody asks for `grad` or adds to it. A lazy step stays one if `grad` is only
+    asked for.
+    """
+
+    __slots__ = ("_grad", "_part", "_spread", "_stale", "max_norm", "name", "trainable", "value")
+
+    def __init__(
+        self, value: Array, name: str, max_norm: float | None = None, *, trainable: bool = True
+    ) -> None:
+        self.value = value
+        self.name = name
+        self.max_norm = max_norm
+        self.trainable = trainable
+        self._grad: Array | None = None
+        # The block lies at the beginning of the gradient's memory, until it is spread over it.
+        self._part: Part | None = None
+        self._spread = False
+        self._stale = True
+
+    def _buffer(self) -> Array:
+        if self._grad is None:
+            self._grad = np.empty(self.value.shape, self.value.dtype)
+        return self._grad
+
+    @property
+    def grad(self) -> Array:
+        """The accumulated gradient, of the shape and dtype of `value`."""
+        grad, part = self._buffer(), self._part
+        if self._stale:
+            grad.fill(0)
+            self._stale = False
+        elif part is not None and not self._spread:
+            block = part.block.copy()
+            grad.fill(0)
+            functional.scatter_submatrix(block, grad, part.submatrix, num_threads=1)
+            # What the caller writes elsewhere must count, unless the step is to be lazy.
+            self._part, self._spread = (part, True) if part.lazy else (None, False)
+        return grad
+
+    @grad.setter
+    def grad(self, array: Array) -> None:
+        self._check(array.shape)
+        if array is self._grad and not self._stale:
+            return
+        np.copyto(self._buffer(), array)
+        self._stale, self._part = False, None
+
+    @property
+    def part(self) -> Part | None:
+        """The gradient as a block, if it is only that of a submatrix so far."""
+        part = self._part
+        if part is None or not self._spread:
+            return part
+        block = functional.gather_submatrix(self.grad, part.submatrix, num_threads=1)
+        return part._replace(block=block)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self._stale, self._part = True, None
+
+    def accumulate(
+        self, array: Array, submatrix: Submatrix | None = None, *, lazy: bool = False
+    ) -> None:
+        """Add ``array`` to the gradient, or to that of a submatrix.
+
+        ``lazy`` has an optimizer step the submatrix alone, as long as nothing is added.
+        """
+        self._check(array.shape, submatrix)
+        if self._stale:
+            np.copyto(self._first(submatrix, lazy), array)
+        else:
+            self._add(array, submatrix)
+
+    def accumulate_product(
+        self, a: Array, b: Array, submatrix: Submatrix | None = None, *, lazy: bool = False
+    ) -> None:
+        """Add the matrix product ``a @ b`` to the gradient, or to that of a submatrix."""
+        self._check((a.shape[0], b.shape[1]), submatrix)
+        if self._stale:
+            np.matmul(a, b, out=self._first(submatrix, lazy))
+        else:
+            self._add(np.matmul(a, b), submatrix)
+
+    def _first(self, submatrix: Submatrix | None, lazy: bool) -> Array:
+        """Return where the first gradient goes: all of the buffer, or as much as a block needs."""
+        place = self._buffer()
+        self._stale = False
+        if submatrix is not None:
+            height, width = (1, *submatrix.block_shape)[-2:]
+            place = place.reshape(-1)[: height * width].reshape(submatrix.block_shape)
+            self._part, self._spread = Part(place, submatrix, lazy), False
+        return place
+
+    def _add(self, array: Array, submatrix: Submatrix | None) -> None:
+        grad, self._part = self.grad, None
+        if submatrix is None:
+            grad += array
+        else:
+            functional.scatter_submatrix(array, grad, submatrix, num_threads=1)
+
+    def _check(self, shape: tuple[int, ...], submatrix: Submatrix | None = None) -> None:
+        if submatrix is not None and submatrix.shape != self.value.shape:
+            raise ValueError(
+                f"a submatrix of {submatrix.shape} does not fit the parameter {self.name!r} "
+                f"{self.value.shape}"
+            )
+        if shape != (self.value.shape if submatrix is None else submatrix.block_shape):
+            raise ValueError(
+                f"gradient of {self.name!r} has shape {shape}, the parameter {self.value.shape}"
+                + ("" if submatrix is None else f", and its submatrix {submatrix.block_shape}")
+            )
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name!r}, shape={self.value.shape}, dtype={self.value.dtype})"

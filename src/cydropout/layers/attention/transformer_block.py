@@ -1,0 +1,108 @@
+"""TransformerBlock: attention and a small network at each position, each beside a shortcut."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from cydropout._validate import positive
+from cydropout.layers._layer import Layer
+from cydropout.layers._state import Entries, joined
+from cydropout.layers.attention.multi_head_attention import MultiHeadAttention
+from cydropout.layers.dense import Dense
+from cydropout.layers.dropout.dropout import Dropout
+from cydropout.layers.layer_norm import LayerNorm
+from cydropout.layers.residual import Residual
+from cydropout.layers.sequential import Sequential
+
+
+class TransformerBlock(Sequential):
+    """``h = x + drop(attention(norm(x)))``, and ``y = h + drop(W_2 act(W_1 norm(h)))``.
+
+    ``x`` is (n, time, units). It is a `Sequential` of two `Residual`, whose layers can be had, set
+    and scheduled like those of any other. Normalization comes first in each branch, as in
+    `torch.nn.TransformerEncoderLayer` with ``norm_first=True``.
+
+    Parameters
+    ----------
+    units : int
+        Features of ``x``.
+    heads : int
+        Heads of attention, a divisor of ``units``.
+    ff_units : int
+        Units of the hidden layer of the second branch.
+    rate : float
+        Of the dropout of the weights of attention, of the hidden layer, and of both branches.
+    depth_rate : float
+        Of the `StochasticDepth` of both branches.
+    head_rate : float
+        Of the `DropHead` of the attention.
+    causal : bool
+        Position ``i`` sees the positions 0 to ``i`` alone.
+    activation : str
+        Of the hidden layer, as for `Dense`.
+    epsilon : float
+        Of the normalization.
+    dtype : {"float32", "float64"}
+        Dtype of the parameters.
+    name : str, optional
+        Name within a `Sequential`.
+
+    References
+    ----------
+    Vaswani et al. 2017, "Attention is all you need"; Xiong et al. 2020, "On layer normalization in
+    the transformer architecture", ICML 2020.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        heads: int,
+        ff_units: int,
+        *,
+        rate: float = 0.0,
+        depth_rate: float = 0.0,
+        head_rate: float = 0.0,
+        causal: bool = False,
+        activation: str = "gelu",
+        epsilon: float = 1e-5,
+        dtype: Any = "float32",
+        name: str | None = None,
+    ) -> None:
+        positive("units", units)
+        self._config = {
+            "units": units, "heads": heads, "ff_units": ff_units, "rate": rate,
+            "depth_rate": depth_rate, "head_rate": head_rate, "causal": causal,
+            "activation": activation, "epsilon": epsilon,
+        }
+        attention = Residual(
+            LayerNorm(epsilon),
+            MultiHeadAttention(heads, causal=causal, rate=rate, head_rate=head_rate),
+            Dropout(rate),
+            rate=depth_rate,
+            name="attention",
+        )
+        feed_forward = Residual(
+            LayerNorm(epsilon),
+            Dense(ff_units, activation=activation, rate=rate),
+            Dense(units),
+            Dropout(rate),
+            rate=depth_rate,
+            name="feed_forward",
+        )
+        super().__init__([attention, feed_forward], dtype=dtype, name=name)
+        attention.layer.output_shape((1, units))
+
+    def torch_entries(self) -> Entries:
+        """Return the parameters as `torch.nn.TransformerEncoderLayer` names them."""
+        first, second = (cast("Residual", layer).layer.layers for layer in self.layers)
+        named = {
+            "self_attn": first[1], "linear1": second[1], "linear2": second[2],
+            "norm1": first[0], "norm2": second[0],
+        }
+        return joined({name: layer.torch_entries() for name, layer in named.items()})
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**self._config, "dtype": self.dtype.name}
+
+    __repr__ = Layer.__repr__

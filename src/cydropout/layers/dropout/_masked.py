@@ -1,0 +1,121 @@
+"""NoisyLayer and MaskedLayer: what all layers whose noise is one mask share."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cydropout import masks
+from cydropout._rates import check_one_rate, check_rate
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.random import MaskStream
+
+
+class NoisyLayer(Layer):
+    """A layer that draws one mask in a pass, or is brought it; `Context.masks` holds what was used.
+
+    A subclass says in `mask` what is drawn, and in `given` what an array stands for.
+    """
+
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the mask of one pass over an input of ``shape``; at inference, its mean."""
+        raise NotImplementedError(f"{type(self).__name__} defines no mask")
+
+    def given(self, array: Any, shape: Shape) -> Any:
+        """Return the mask that ``array`` stands for."""
+        raise NotImplementedError(f"{type(self).__name__} takes no array for a mask")
+
+    def fitted(self, mask: Any, shape: Shape) -> Any:
+        """Return a mask that was brought, or that an array describes, for inputs of ``shape``."""
+        if isinstance(mask, (np.ndarray, list)):
+            return self.given(mask, shape)
+        return masks.as_shape(mask, shape)
+
+    def held_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
+        """Return the mask brought, or the one that ``ctx`` holds, for ``shape``; else None."""
+        if mask is None:
+            mask = ctx.held(self)
+        return None if mask is None else self.fitted(mask, shape)
+
+    def hold(self, ctx: Context, mask: Any) -> Any:
+        """Have ``ctx`` hold the mask of a training pass, if it holds any; return it."""
+        if ctx.training and ctx.masks is not None:
+            ctx.masks[self] = mask
+        return mask
+
+    def used_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
+        """Return the mask of a pass: the one brought, the one that ``ctx`` holds, or a new one."""
+        used = self.held_mask(shape, ctx, mask)
+        return self.hold(ctx, self.mask(shape, ctx) if used is None else used)
+
+
+class MaskedLayer(NoisyLayer):
+    """y = mask(x), with a mask that is drawn, or that the caller brings, and can be had back.
+
+    A subclass says in `mask` what is drawn. `Context.masks` holds what was used.
+
+    Parameters
+    ----------
+    rate : float or array
+        Probability of dropping; may be set again at any time.
+    name : str, optional
+        Name within a `Sequential`.
+    """
+
+    one_rate: ClassVar[bool] = True
+    keeps_shape: ClassVar[bool] = True
+
+    def __init__(self, rate: Any, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.rate = rate
+
+    @property
+    def rate(self) -> Any:
+        """The probability of dropping: a float, or where the layer takes them an array."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: Any) -> None:
+        kind = type(self).__name__
+        self._rate = check_one_rate(rate, kind) if self.one_rate else check_rate(rate)
+
+    def given(self, array: Any, shape: Shape) -> Any:
+        """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
+        return self.like(shape).with_keep(array)
+
+    def like(self, shape: Shape) -> Any:
+        """Return a mask of the layer's rate and scale, whose decisions do not count."""
+        return self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
+
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return ``mask(x)`` and the mask's way back.
+
+        Parameters
+        ----------
+        x : array
+            float16, bfloat16, float32 or float64.
+        ctx : Context
+            Of the pass.
+        mask : mask or array of bool, optional
+            Used instead of one that is drawn. An array says what is kept, at the layer's own
+            rate and scale.
+        """
+        x = as_float(x, self.path)
+        used = self.used_mask(x.shape, ctx, mask)
+        if ctx.workspace is None or not ctx.training or not self.keeps_shape:
+            y = used.apply(x, num_threads=ctx.num_threads)
+            return y, partial(used.backward, num_threads=ctx.num_threads)
+        y = used.apply(x, out=ctx.room(x.shape, x.dtype), num_threads=ctx.num_threads)
+
+        def backward(dy: Array) -> Array:
+            out = ctx.room(x.shape, dy.dtype)
+            dx: Array = used.backward(dy, out=out, num_threads=ctx.num_threads)
+            return dx
+
+        return y, backward
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"rate": self.rate if isinstance(self.rate, float) else self.rate.tolist()}

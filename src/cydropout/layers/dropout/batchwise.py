@@ -1,0 +1,154 @@
+"""BatchwiseDropout: the same mask for all samples of a batch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from cydropout._rates import Scaling, check_rate, kept_count, share_scale
+from cydropout._validate import one_of, positive
+from cydropout.layers._layer import Array, Context, Shape
+from cydropout.layers.dropout._shared import SharedDropout
+from cydropout.masks import KeepMask, Mask, inference_mask, subset
+from cydropout.random import MaskStream
+
+LAYOUTS = ("scattered", "slice")
+
+
+class BatchwiseDropout(SharedDropout):
+    """Zero each unit in all samples of a batch with probability ``rate``.
+
+    What is kept is scaled by ``1 / (1 - rate)``. The input has shape (batch, ...), and the first
+    axis shares one mask. At inference nothing is drawn, and with inverted scaling the input itself
+    is returned. One switch for a whole training batch is ``StochasticDepth(rate, per="batch")``.
+
+    In a `Sequential`, next to `Dense` layers and with inputs of shape (batch, units), the products
+    of a training pass run on the kept rows and columns of the weights alone, unless all rates are
+    below 0.15, where that does not pay; between the layers flow the kept units. The numbers are
+    those of the whole computation, to rounding. Weights that take no part have a gradient of 0; so
+    an optimizer with a momentum still moves them, unless ``lazy`` is asked for.
+
+    Parameters
+    ----------
+    rate : float or array
+        Probability of dropping; an array gives one rate per element of the trailing axes.
+    block : int
+        So many neighbours along the last axis share one decision; the last block may be shorter.
+        Neighbours are faster to collect.
+    layout : {"scattered", "slice"}
+        "slice" keeps a run of ``round((1 - rate) * m)`` of the m blocks, at least one unless the
+        rate is 1, the same for all places of the other axes. All starts are equally likely, so
+        that units near the ends are kept less often. The scale is m / kept. Nothing is collected:
+        the products run on a part of the weights as it lies.
+    lazy : bool
+        An optimizer's step leaves weights, biases and their moments that took no part as they
+        are, if all such dropouts next to the weights ask for it, and nothing else, such as a
+        penalty or another pass, adds to the gradient.
+    scaling, storage, name
+        As for `Dropout`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown layout, a block below 1, or an array of rates with blocks or a slice.
+
+    References
+    ----------
+    Graham, Reizenstein, Robinson, "Efficient batchwise dropout training using submatrices", 2015;
+    Notin et al., "SliceOut: training transformers and CNNs faster while using less memory", 2020.
+    """
+
+    def __init__(
+        self,
+        rate: Any,
+        *,
+        block: int = 1,
+        layout: Literal["scattered", "slice"] = "scattered",
+        lazy: bool = False,
+        scaling: Scaling = "inverted",
+        storage: Literal["bits", "seed"] = "bits",
+        name: str | None = None,
+    ) -> None:
+        positive("block", block)
+        one_of("layout", layout, LAYOUTS)
+        self.block = int(block)
+        self.layout: Literal["scattered", "slice"] = layout
+        self.lazy = bool(lazy)
+        super().__init__(rate, scaling=scaling, storage=storage, name=name)
+
+    @property
+    def rate(self) -> Any:
+        """The probability of dropping: a float, or an array."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: Any) -> None:
+        checked = check_rate(rate)
+        if not isinstance(checked, float) and not self._plain:
+            raise ValueError(f"blocks and slices take one rate, not {rate!r}")
+        self._rate = checked
+
+    @property
+    def _plain(self) -> bool:
+        return self.block == 1 and self.layout == "scattered"
+
+    def along(self, shape: Shape) -> tuple[int, ...]:
+        """Return the first axis."""
+        if not shape:
+            raise ValueError(f"{self.path} needs a batch axis; x has shape {shape}")
+        return (0,)
+
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the mask of one pass."""
+        if self._plain:
+            return super().mask(shape, ctx)
+        self.along(shape)
+        if ctx.training:
+            keep, scale = self.decisions(shape, ctx)
+            return KeepMask(shape, keep.reshape((1, *keep.shape[1:])[: len(shape)]), scale)
+        rate, blocks = self.rate, self._blocks(shape)
+        if self.layout == "slice" and blocks:
+            rate = 1.0 - min(kept_count(rate, blocks), blocks) / blocks
+        return inference_mask(shape, rate, scaling=self.scaling)
+
+    def decisions(self, shape: Shape, ctx: Context) -> tuple[Array, float]:
+        """Draw which units of a training pass are kept, (1, ..., units) of bool, and their scale.
+
+        The mask of the pass is made of these; the draw is the same.
+        """
+        blocks = self._blocks(shape)
+        if self.layout == "slice":
+            kept = min(kept_count(self.rate, blocks), blocks)
+            keep = _slice_of(ctx.training_stream(), blocks, kept)
+            scale = share_scale(kept, blocks, self.scaling)
+        else:
+            drawn = ctx.draw((1, *shape[1:-1], blocks), self.rate, scaling=self.scaling)
+            keep, scale = drawn.keep, float(drawn.scale)
+        if self.block > 1:
+            keep = np.repeat(keep, self.block, axis=-1)[..., : (shape[-1] if shape[1:] else 1)]
+        return keep, scale
+
+    def _blocks(self, shape: Shape) -> int:
+        return -(-(shape[-1] if len(shape) > 1 else 1) // self.block)
+
+    def given(self, array: Any, shape: Shape) -> Mask | KeepMask:
+        """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
+        if self._plain:
+            mask: Mask = super().given(array, shape)
+            return mask
+        return KeepMask(shape, array, self.like(shape).scale)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        own = {"block": self.block, "layout": self.layout, "lazy": self.lazy}
+        return super().get_config() | own
+
+
+def _slice_of(stream: MaskStream, size: int, count: int) -> np.ndarray[Any, Any]:
+    """Return the keep-bits, (1, size), of a run of ``count``, all starts being equally likely."""
+    keep = np.zeros((1, size), np.bool_)
+    if count:
+        start = int(subset(stream, 1, size - count + 1, 1)[0, 0])
+        keep[:, start : start + count] = True
+    return keep

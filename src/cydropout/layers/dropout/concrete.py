@@ -1,0 +1,148 @@
+"""ConcreteDropout: dropout that learns its rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cydropout._rates import check_number
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape
+from cydropout.layers._wrapper import Identity, Wrapper
+from cydropout.layers.dropout._learned import LearnedNoise
+from cydropout.masks import ConcreteMask
+from cydropout.masks.concrete import check_temperature
+from cydropout.masks.noise import Storage, check_storage
+
+
+class ConcreteDropout(LearnedNoise, Wrapper):
+    """y = layer(x (1 - z) / (1 - p)) with z = sigmoid((logit p + logit u) / t), u uniform.
+
+    The rate p is learned, as the parameter ``logit``, from the loss and from the penalty
+
+    ``w_r sum(W**2) / (1 - p) + d_r inputs (p log(p) + (1 - p) log(1 - p))``
+
+    where W is the weight of the layer and ``inputs`` the length of its input's last axis. With a
+    rate for each input, it is the sum over them, each with its own row of W. `Trainer` adds it to
+    the loss. At inference nothing is drawn, and the result is ``layer(x)``. Nothing is ever dropped
+    altogether, so a NaN goes through.
+
+    For a loss that is a mean over N samples, weights of prior length scale l, and targets whose
+    noise has the precision tau: ``w_r = l**2 / (tau N)`` and ``d_r = 2 / (tau N)``. That is for
+    squared errors; for cross-entropy ``d_r = 1 / N``, and tau is 1.
+
+    Parameters
+    ----------
+    layer : Layer or None
+        What the noise stands before, such as `Dense`. None is the noise alone, whose penalty has
+        the second term only.
+    rate : float
+        The rate to begin with, between 0 and 1, neither of them included.
+    per_unit : bool
+        One rate for each place of the last axis, instead of one for all.
+    temperature : float
+        t; the lower, the closer to dropout.
+    weight_regularizer, dropout_regularizer : float
+        w_r and d_r.
+    storage : {"values", "seed"}
+        Hold what was drawn for the backward pass, 4 bytes an element (8 of float64),
+        or draw it again.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of its range, or the layer has no weight with a row for each input.
+
+    References
+    ----------
+    Gal, Hron, Kendall, "Concrete dropout", NIPS 2017.
+    """
+
+    parameter_name = "logit"
+    noise = ConcreteMask
+
+    def __init__(
+        self,
+        layer: Layer | None,
+        rate: float = 0.1,
+        *,
+        per_unit: bool = False,
+        temperature: float = 0.1,
+        weight_regularizer: float = 1e-6,
+        dropout_regularizer: float = 1e-5,
+        storage: Storage = "values",
+        name: str | None = None,
+    ) -> None:
+        Wrapper.__init__(self, Identity() if layer is None else layer, name=name)
+        self.rate, self.per_unit = rate, bool(per_unit)
+        self.temperature = check_temperature(temperature)
+        self.weight_regularizer = check_number(weight_regularizer, "weight_regularizer", 0)
+        self.dropout_regularizer = check_number(dropout_regularizer, "dropout_regularizer", 0)
+        self.storage = check_storage(storage)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Create the parameters: the logit, and those of the layer inside."""
+        Wrapper.build(self, input_shape, rng, dtype)
+        weight = None if isinstance(self.layer, Identity) else self._weight()
+        if weight is not None and weight.value.shape[0] != input_shape[-1]:
+            raise ValueError(
+                f"{self.path}: the weight of shape {weight.value.shape} has no row for each of "
+                f"{input_shape[-1]} inputs"
+            )
+        LearnedNoise.build(self, input_shape, rng, dtype)
+
+    def _weight(self) -> Any:
+        weight = dict(self.layer.named_parameters()).get("weight")
+        if weight is None:
+            raise ValueError(f"{self.path} goes around a layer with a weight, not {self.layer!r}")
+        return weight
+
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the noise of one pass."""
+        logit = self.parameter.value
+        return ctx.draw_as(
+            ConcreteMask, shape, logit, temperature=self.temperature, storage=self.storage)
+
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return the layer's output of noisy ``x``, and the way back; see `LearnedNoise`."""
+        noisy, back = LearnedNoise.forward(self, x, ctx, mask)
+        # The logit's gradient needs that of the layer's input.
+        y, layer_back = self.layer.forward(noisy, ctx.inside)
+        return y, lambda dy: back(layer_back(dy))
+
+    def penalty(self) -> float:
+        """Return both terms and the layer's own; add their gradients to the logit and to W."""
+        parameter = self.parameter
+        eta = parameter.value.astype(np.float64)
+        log_p, log_q = -np.logaddexp(0, -eta), -np.logaddexp(0, eta)
+        p, q = np.exp(log_p), np.exp(log_q)
+        share = self.dropout_regularizer * (1 if self.per_unit else self.units)
+        total = share * (p * log_p + q * log_q)
+        slope = share * p * q * eta
+        if self.weight_regularizer and not isinstance(self.layer, Identity):
+            weight = self._weight()
+            others = tuple(range(1, weight.value.ndim))
+            rows = np.square(weight.value, dtype=np.float64).sum(axis=others)
+            squares = self.weight_regularizer * (rows if self.per_unit else rows.sum())
+            total = total + squares / q
+            slope = slope + squares * p / q
+            scale = 2 * self.weight_regularizer / q
+            scale = scale.reshape(-1, *(1,) * (weight.value.ndim - 1))
+            weight.accumulate(weight.value * scale.astype(weight.value.dtype))
+        parameter.accumulate(np.asarray(slope).astype(parameter.value.dtype))
+        return float(np.sum(total)) + self.layer.penalty()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the layer inside by its kind and settings."""
+        alone = isinstance(self.layer, Identity)
+        return {
+            "layer": None if alone else Wrapper.get_config(self)["layer"],
+            "rate": self.initial_rate,
+            "per_unit": self.per_unit,
+            "temperature": self.temperature,
+            "weight_regularizer": self.weight_regularizer,
+            "dropout_regularizer": self.dropout_regularizer,
+            "storage": self.storage,
+        }

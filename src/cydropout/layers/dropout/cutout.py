@@ -1,0 +1,80 @@
+"""CutoutDropout: drop a rectangle of each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cydropout._rates import check_lengths, check_one_rate
+from cydropout.layers._layer import Context, Shape
+from cydropout.layers._maps import DataFormat
+from cydropout.layers.dropout._region import RegionLayer
+from cydropout.masks import CutoutMask
+from cydropout.masks.cutout import check_holes
+from cydropout.masks.regions import Rescale
+
+
+class CutoutDropout(RegionLayer):
+    """Zero a rectangle of each sample, the same in all channels, and leave the rest as it is.
+
+    The centre is uniform over all pixels, and what lies beyond the border is cut off, so that
+    less than the area of a hole is dropped in the mean: `CutoutMask.rate` tells the share. The
+    input has shape (batch, channels, height, width) or (batch, height, width, channels). At
+    inference nothing is drawn, and the input itself is returned.
+
+    Parameters
+    ----------
+    rate : float, optional
+        The share of the area that a hole has: its lengths are ``round(sqrt(rate) height)`` and
+        ``round(sqrt(rate) width)``. At 1 all is 0. A layer with a size has None.
+    size : int or pair of ints, optional
+        The lengths of a hole instead, as published.
+    holes : int
+        How many holes a sample has, at most 1024.
+    data_format : {"channels_first", "channels_last"}
+        Whether the channels come right after the batch axis, or last.
+    scaling : {"none", "inverted", "sample", "batch"}
+        What is kept stays as it is, as published; or the factor is that of the expected share, or
+        numel / kept of each sample or of the batch.
+    name : str, optional
+        Name within a `Sequential`.
+
+    References
+    ----------
+    DeVries, Taylor, "Improved regularization of convolutional neural networks with Cutout", 2017.
+    """
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        *,
+        size: int | Sequence[int] | None = None,
+        holes: int = 1,
+        data_format: DataFormat = "channels_first",
+        scaling: Rescale = "none",
+        name: str | None = None,
+    ) -> None:
+        self.size = None if size is None else check_lengths(size, 2, "size")
+        self.holes = check_holes(holes)
+        super().__init__(rate, data_format=data_format, scaling=scaling, name=name)
+
+    @property
+    def rate(self) -> Any:
+        """The share of the area that a hole has; None of a layer with a size."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: Any) -> None:
+        if (rate is None) == (self.size is None):
+            raise ValueError(f"give either a rate or a size, not {rate=} and size={self.size}")
+        self._rate: Any = None if rate is None else check_one_rate(rate, "CutoutDropout")
+
+    def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:
+        """Draw the holes of one pass."""
+        return ctx.draw_as(
+            CutoutMask, shape, self.rate, size=self.size, holes=self.holes, **options
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"size": self.size, "holes": self.holes}

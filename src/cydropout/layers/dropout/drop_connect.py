@@ -1,0 +1,185 @@
+"""DropConnect: drop entries of the weight matrix."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from cydropout import functional
+from cydropout._rates import ONE, check_one_rate, threshold
+from cydropout._validate import one_of
+from cydropout.layers._affine import Affine, Operands
+from cydropout.layers._fused import bias_activation_dropout
+from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Shape
+from cydropout.layers._moments import Nodes, matched, quadrature, sampled
+from cydropout.layers._penalties import Strength
+from cydropout.layers.dropout._weight_noise import WeightNoise
+from cydropout.layers.dropout.dropout import Dropout
+from cydropout.random import MaskStream
+
+SPANS = ("batch", "sample")
+INFERENCES = ("mean", "gaussian")
+
+
+class DropConnect(WeightNoise, Affine):
+    """``y = act(x mask(W) + b)``; the mask keeps an entry of ``W`` with probability 1 - ``rate``.
+
+    Kept entries are scaled by ``1 / (1 - rate)``. Shapes, dtypes and errors are those of `Dense`.
+    At rate 0 no random number is used; at rate 1 ``y = act(b)``. A dropped entry of ``W`` is 0, so
+    an input of NaN times a dropped entry is still NaN with one mask for a batch, but for rate 1;
+    with one for each sample that product is 0.
+
+    Parameters
+    ----------
+    units : int
+        Size of the last axis of the output.
+    rate : float
+        Probability of dropping an entry; may be set again at any time.
+    per : {"batch", "sample"}
+        One mask for a pass, or as in the paper one for each row of the input, of which the masked
+        matrices never exist: element ``(n * in + i) * units + j`` of the draw decides about entry
+        (i, j) for row n.
+    activation : str, optional
+        As for `Dense`.
+    inference : {"mean", "gaussian"}
+        At inference use ``W`` itself, or return the mean of ``act(u)`` over the normal
+        distribution that has the mean and the variance of the pre-activations: ``m = x W + b`` and
+        ``v = rate / (1 - rate) (x * x) (W * W)``. At rate 1, whose ``v`` is infinite, "gaussian"
+        is "mean".
+    samples : int, optional
+        The mean of "gaussian" is taken over so many normal numbers for each unit, as in the paper,
+        the same for all rows. By default it is exact for "relu", and a Gauss-Hermite quadrature for
+        the others; for "linear" it is always exact.
+    rng : int
+        Seed of these numbers, so that predictions are reproducible.
+    drop_bias : bool
+        Whether entries of ``b`` are dropped too, by a mask of their own.
+    storage : {"bits", "seed"}, optional
+        Keep the mask for the backward pass as bits, or draw it again. By default "bits" for one
+        mask, and "seed" for one per sample, which has a bit for each entry and row.
+    init, bias, max_norm, l1, l2, name
+        As for `Dense`; ``max_norm`` bounds ``W``, not what a mask leaves of it.
+
+    References
+    ----------
+    Wan, Zeiler, Zhang, LeCun, Fergus, "Regularization of neural networks using DropConnect",
+    ICML 2013.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        rate: float,
+        *,
+        per: Literal["batch", "sample"] = "batch",
+        activation: str | None = None,
+        inference: Literal["mean", "gaussian"] = "mean",
+        samples: int | None = None,
+        rng: int = 0,
+        drop_bias: bool = False,
+        storage: Literal["bits", "seed"] | None = None,
+        init: str = "glorot",
+        bias: bool = True,
+        max_norm: float | None = None,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
+            name=name,
+        )
+        one_of("per", per, SPANS)
+        one_of("inference", inference, INFERENCES)
+        whole = isinstance(samples, (int, np.integer)) and not isinstance(samples, bool)
+        if samples is not None and not (whole and samples > 0):
+            raise ValueError(f"samples must be None or a positive integer, got {samples!r}")
+        if not isinstance(rng, (int, np.integer)):
+            raise TypeError(f"rng must be an int, got {rng!r}")
+        MaskStream(rng)
+        storage = storage or ("bits" if per == "batch" else "seed")
+        self.noise = Dropout(check_one_rate(rate, type(self).__name__), storage=storage)
+        self.per, self.inference = per, inference
+        self.samples = samples if samples is None else int(samples)
+        self.rng = int(rng)
+        self.drop_bias = bool(drop_bias)
+
+    def forward(
+        self, x: Array, ctx: Context, mask: Any = None
+    ) -> tuple[Array, Backward]:
+        """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``.
+
+        Parameters
+        ----------
+        x : array
+            Of at least two axes.
+        ctx : Context
+            Of the pass.
+        mask : mask or array of bool, or dict of them, optional
+            Used instead of one that is drawn; with ``drop_bias`` a dict for "weight" and "bias".
+        """
+        found = self.operands(x)
+        if not ctx.training and self.inference == "gaussian" and self.activation != "linear":
+            return self._matched(found, ctx)
+        weight, bias, rows, shape = found
+        used = self.used_masks(self._mask_shapes(found, ctx), ctx, mask)
+        threads = ctx.num_threads
+        z = functional.dropconnect(rows, weight.value, used["weight"], num_threads=threads)
+        noise, shift = used.get("bias"), None if bias is None else bias.value
+        if noise is not None and bias is not None:
+            z += noise.apply(np.broadcast_to(bias.value, noise.shape), num_threads=threads)
+            shift = None
+        y, back = bias_activation_dropout(
+            z.reshape(shape), shift, self.activation, None, ctx, owned=True
+        )
+
+        def backward(dy: Array) -> Array:
+            dz, dbias = back(dy)
+            dz = dz.reshape(-1, self.units)
+            dx, dweight = functional.dropconnect_backward(
+                dz,
+                rows,
+                weight.value,
+                used["weight"],
+                input_gradient=ctx.input_gradient,
+                num_threads=threads,
+            )
+            weight.accumulate(dweight)
+            if noise is not None:
+                each = dz if noise.shape == dz.shape else dz.sum(axis=0)
+                dbias = np.atleast_2d(noise.backward(each, num_threads=threads)).sum(axis=0)
+            if bias is not None and dbias is not None:
+                bias.accumulate(dbias)
+            return NO_GRADIENT if dx is None else dx.reshape(*shape[:-1], rows.shape[1])
+
+        return y, backward
+
+    def _mask_shapes(self, found: Operands, ctx: Context) -> dict[str, Shape]:
+        lead = found.rows.shape[:1] if self.per == "sample" and ctx.training else ()
+        shapes = {"weight": (*lead, *found.weight.value.shape)}
+        if self.drop_bias and found.bias is not None:
+            shapes["bias"] = (*lead, self.units)
+        return shapes
+
+    def _matched(self, found: Operands, ctx: Context) -> tuple[Array, Backward]:
+        kept = float(threshold(self.rate)) / ONE
+        ratio = (1.0 - kept) / kept if kept else 0.0
+        return matched(found, self.activation, ratio, self._nodes(), self.drop_bias, ctx)
+
+    def _nodes(self) -> Nodes | None:
+        if self.samples is not None:
+            return sampled(self.rng, self.samples, self.units)
+        return None if self.activation == "relu" else quadrature()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {
+            "rate": self.rate,
+            "per": self.per,
+            "inference": self.inference,
+            "samples": self.samples,
+            "rng": self.rng,
+            "drop_bias": self.drop_bias,
+            "storage": self.noise.storage,
+        }

@@ -1,0 +1,107 @@
+"""FeatureDropout: drop columns of a table, an exact number of them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from cydropout._rates import Scaling, check_features, check_one_rate, feature_count, share_scale
+from cydropout._validate import one_of
+from cydropout.layers._layer import Context, Shape
+from cydropout.layers.dropout._masked import MaskedLayer
+from cydropout.layers.dropout.dropout import SCALINGS
+from cydropout.masks import KeepMask, column_mask
+
+SPANS = ("batch", "sample")
+
+
+class FeatureDropout(MaskedLayer):
+    """y = x m / kept in ``kept`` of the m columns of a table, drawn without replacement, else 0.
+
+    The input has shape (rows, m). It is how random forests draw features: an exact number, all
+    subsets being equally likely. At inference nothing is drawn, and with inverted scaling the input
+    itself is returned.
+
+    Parameters
+    ----------
+    rate : float, optional
+        Share of the columns that are dropped: ``round((1 - rate) * m)`` stay, and at least one
+        unless the rate is 1. Not used where ``features`` is given.
+    features : int or {"sqrt", "log2"}, optional
+        How many columns stay: so many, or the root or the logarithm of their number.
+    per : {"batch", "sample"}
+        One subset for all rows, or one for each.
+    scaling : {"inverted", "classic", "sqrt"}
+        With ``q = kept / m``, training multiplies what is kept by ``1 / q``, ``1`` or
+        ``q ** -0.5``, and inference multiplies everything by ``1``, ``q`` or ``q ** 0.5``.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    ValueError
+        For a setting that is unknown or missing, or an input of fewer columns than ``features``.
+
+    References
+    ----------
+    Ho, "The random subspace method for constructing decision forests", PAMI 20 (1998); Breiman,
+    "Random forests", Machine Learning 45 (2001).
+    """
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        *,
+        features: int | Literal["sqrt", "log2"] | None = None,
+        per: Literal["batch", "sample"] = "batch",
+        scaling: Scaling = "inverted",
+        name: str | None = None,
+    ) -> None:
+        if (rate is None) == (features is None):
+            raise ValueError(f"give either a rate or features, not {rate=} and {features=}")
+        self.features = check_features(features)
+        super().__init__(rate, name=name)
+        one_of("per", per, SPANS)
+        one_of("scaling", scaling, SCALINGS)
+        self.per = per
+        self.scaling: Scaling = scaling
+
+    @property
+    def rate(self) -> Any:
+        """The share of the columns that are dropped, or None where ``features`` says how many."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: Any) -> None:
+        if (rate is None) == (self.features is None):
+            raise ValueError(f"{self.path} keeps features={self.features}, so rate={rate} is wrong")
+        self._rate: Any = None if rate is None else check_one_rate(rate, type(self).__name__)
+
+    def _kept(self, shape: Shape) -> int:
+        if len(shape) != 2:
+            raise ValueError(f"{self.path} needs a table (rows, columns), not {shape}")
+        return feature_count(self.features, self.rate or 0.0, shape[1])
+
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the columns of one pass."""
+        kept = self._kept(shape)
+        if not ctx.training:
+            rate = 1.0 - kept / shape[1] if shape[1] else 0.0
+            return ctx.draw(shape, rate, scaling=self.scaling)
+        scale = share_scale(kept, shape[1], self.scaling)
+        apart = self.per == "sample"
+        return ctx.draw_as(
+            column_mask, shape, kept, scale, per_sample=apart, num_threads=ctx.num_threads
+        )
+
+    def given(self, array: Any, shape: Shape) -> KeepMask:
+        """Return the mask of this scale that keeps what ``array``, of bool, says."""
+        return KeepMask(shape, array, share_scale(self._kept(shape), shape[1], self.scaling))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "rate": self.rate,
+            "features": self.features,
+            "per": self.per,
+            "scaling": self.scaling,
+        }

@@ -1,0 +1,96 @@
+"""LayerDrop: skip a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._wrapper import Wrapper
+from cydropout.layers.dropout._masked import MaskedLayer
+from cydropout.masks import Mask
+
+
+class LayerDrop(MaskedLayer, Wrapper):
+    """y = x with probability ``rate``, else y = layer(x): one decision for a whole training pass.
+
+    A pass that skips the layer computes nothing of it: y is x itself, its parameters get no
+    gradient, and backward returns ``dy``. What runs is not scaled up. At inference the layer runs
+    always, unless a mask is brought: so layers are pruned.
+
+    `StochasticDepth` stands inside a residual block and zeroes the branch that was computed, per
+    sample if wanted, with ``1 / (1 - rate)`` on what it keeps. This one stands around the whole
+    block, shortcut included, and saves its time; there is no scale.
+
+    Parameters
+    ----------
+    layer : Layer
+        What may be skipped; its output has the shape of its input.
+    rate : float
+        Probability of skipping it.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    ValueError
+        If the layer's output has another shape than its input.
+
+    References
+    ----------
+    Fan, Grave, Joulin, "Reducing transformer depth on demand with structured dropout", ICLR 2020.
+    """
+
+    def __init__(self, layer: Layer, rate: float, *, name: str | None = None) -> None:
+        Wrapper.__init__(self, layer, name=name)
+        self.rate = rate
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Create the parameters of the layer inside."""
+        self.output_shape(input_shape)
+        super().build(input_shape, rng, dtype)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """Return ``input_shape``, which the layer inside must give too."""
+        shape = super().output_shape(input_shape)
+        if shape != tuple(input_shape):
+            raise ValueError(
+                f"{self.path} can skip no layer that turns shape {tuple(input_shape)} into {shape}"
+            )
+        return shape
+
+    def mask(self, shape: Shape, ctx: Context) -> Mask:
+        """Draw the decision of one pass, a mask of one element."""
+        return ctx.draw((1,), self.rate)
+
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return what the layer inside gives, or ``x`` itself.
+
+        Parameters
+        ----------
+        x : array
+            As the layer inside wants it.
+        ctx : Context
+            Of the pass.
+        mask : mask of shape (1,) or array of bool, optional
+            The decision, instead of one that is drawn: True runs the layer.
+        """
+        x = as_float(x, self.path)
+        self.output_shape(x.shape[1:])
+        if not ctx.training and mask is None:
+            return self.layer.forward(x, ctx)
+        if self.used_mask((1,), ctx, mask).keep[0]:
+            return self.layer.forward(x, ctx)
+
+        def backward(dy: Array) -> Array:
+            dy = np.asarray(dy)
+            if dy.shape != x.shape:
+                raise ValueError(f"{self.path} got a gradient of shape {dy.shape}, not {x.shape}")
+            return dy
+
+        return x, backward
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments; the layer inside by its kind and settings."""
+        return {**Wrapper.get_config(self), "rate": self.rate}

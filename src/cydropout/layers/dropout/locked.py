@@ -1,0 +1,65 @@
+"""LockedDropout: the same mask at every step of a sequence."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Literal
+
+from cydropout._rates import Scaling
+from cydropout.layers._layer import Shape
+from cydropout.layers.dropout._shared import SharedDropout
+
+
+class LockedDropout(SharedDropout):
+    """Zero each feature of a sequence at all of its steps, with probability ``rate``.
+
+    What is kept is scaled by ``1 / (1 - rate)``. The input has shape (batch, steps, features). At
+    inference nothing is drawn, and with inverted scaling the input itself is returned. This is the
+    variational dropout of recurrent networks, called locked in AWD-LSTM.
+
+    A sequence that is trained in parts keeps its mask by way of the context: the mask stays in
+    the dict until it is cleared, and parts may have other lengths.
+
+    >>> layer, masks = LockedDropout(0.5), {}
+    >>> ctx = Context(training=True, stream=MaskStream(0), masks=masks)
+    >>> y1, _ = layer.forward(steps_0_to_34, ctx)
+    >>> y2, _ = layer.forward(steps_35_to_61, ctx)  # the same mask
+    >>> masks.clear()  # the next sequence draws another
+
+    Parameters
+    ----------
+    rate : float or array
+        Probability of dropping; an array gives one rate per element of the trailing axes.
+    axis : int
+        The axis of the steps.
+    scaling, storage, name
+        As for `Dropout`.
+
+    References
+    ----------
+    Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent neural
+    networks", NIPS 2016; Merity, Keskar, Socher, "Regularizing and optimizing LSTM language
+    models", ICLR 2018.
+    """
+
+    def __init__(
+        self,
+        rate: Any,
+        *,
+        axis: int = 1,
+        scaling: Scaling = "inverted",
+        storage: Literal["bits", "seed"] = "bits",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(rate, scaling=scaling, storage=storage, name=name)
+        self.axis = operator.index(axis)
+
+    def along(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axis of the steps."""
+        if not -len(shape) <= self.axis < len(shape):
+            raise ValueError(f"{self.path} has its steps on axis {self.axis}; x has shape {shape}")
+        return (self.axis,)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"axis": self.axis}

@@ -1,0 +1,67 @@
+"""PatchDropout: train on some of the tokens."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from cydropout._rates import kept_count
+from cydropout.layers._layer import Context, Shape
+from cydropout.layers.dropout._masked import MaskedLayer
+from cydropout.masks import TokenMask
+
+
+class PatchDropout(MaskedLayer):
+    """y[n, r] = x[n, i(n, r)]: every sample keeps ``round((1 - rate) * tokens)`` of its tokens.
+
+    The input has shape (batch, tokens, features), the output (batch, kept, features): what is
+    dropped is not there, so that the layers behind have less to do. Every sample draws a subset
+    of its own, all subsets of that size being equally likely, and keeps the order. Nothing is
+    scaled. At least one token stays, unless the rate is 1. At inference nothing is drawn, and the
+    input itself is returned; `output_shape` speaks of inference.
+
+    The mask has the kept tokens in ``indices``, int64 of shape (batch, kept); an array of that
+    kind may be brought as ``mask=``, with any number of tokens.
+
+    Parameters
+    ----------
+    rate : float
+        Share of the tokens that are dropped.
+    prefix : int
+        So many tokens at the front always stay, such as a class token; they do not count.
+    name : str, optional
+        Name within a `Sequential`.
+
+    References
+    ----------
+    Liu, Matsoukas, Strand, Azizpour, Smith, "PatchDropout: economizing vision transformers using
+    patch dropout", WACV 2023.
+    """
+
+    keeps_shape = False
+
+    def __init__(self, rate: float, *, prefix: int = 0, name: str | None = None) -> None:
+        super().__init__(rate, name=name)
+        self.prefix = operator.index(prefix)
+        if self.prefix < 0:
+            raise ValueError(f"prefix must be an integer of at least 0, not {prefix!r}")
+
+    def mask(self, shape: Shape, ctx: Context) -> Any:
+        """Draw the subsets of one pass."""
+        if len(shape) < 2 or shape[1] < self.prefix:
+            raise ValueError(
+                f"{self.path} needs an input (batch, tokens, ...) of at least {self.prefix} "
+                f"tokens, not {shape}"
+            )
+        count = kept_count(self.rate, shape[1] - self.prefix)
+        return ctx.draw_as(
+            TokenMask.drawn, shape, count, self.prefix, num_threads=ctx.num_threads
+        )
+
+    def given(self, array: Any, shape: Shape) -> TokenMask:
+        """Return the mask that keeps the tokens named in ``array``, of int."""
+        return TokenMask(shape, array)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"prefix": self.prefix}

@@ -1,0 +1,100 @@
+"""RecurrentDropout: drop what would be added to the state, never what is remembered."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+from cydropout import functional
+from cydropout._rates import Scaling
+from cydropout._validate import one_of
+from cydropout.functional.recurrent import check_gated
+from cydropout.layers._layer import Array, Context, Shape
+from cydropout.layers.dropout._shared import SharedDropout
+
+SPANS = ("step", "sequence")
+
+
+class RecurrentDropout(SharedDropout):
+    """y = mask(candidate): dropout of the update that a recurrent cell adds to its state.
+
+    The candidates have shape (batch, units), one step, or (batch, steps, units). At inference
+    nothing is drawn, and with inverted scaling the input itself is returned. `update` runs the
+    whole gated update.
+
+    Parameters
+    ----------
+    rate : float or array
+        Probability of dropping; an array gives one rate per unit.
+    per : {"step", "sequence"}
+        A mask for each step of an input that has an axis of steps, or one for all of them. Where
+        the steps come one by one, a context whose ``masks`` go from step to step holds one mask
+        for the sequence, and one without them draws a mask for each step.
+    scaling, storage, name
+        As for `Dropout`.
+
+    References
+    ----------
+    Semeniuta, Severyn, Barth, "Recurrent dropout without memory loss", COLING 2016.
+    """
+
+    def __init__(
+        self,
+        rate: Any,
+        *,
+        per: Literal["step", "sequence"] = "step",
+        scaling: Scaling = "inverted",
+        storage: Literal["bits", "seed"] = "bits",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(rate, scaling=scaling, storage=storage, name=name)
+        one_of("per", per, SPANS)
+        self.per = per
+
+    def along(self, shape: Shape) -> tuple[int, ...]:
+        """Return the axis of the steps, where there is one and it shares the mask."""
+        if len(shape) not in (2, 3):
+            raise ValueError(
+                f"{self.path} needs an input (batch, units) or (batch, steps, units), not {shape}"
+            )
+        return (1,) if self.per == "sequence" and len(shape) == 3 else ()
+
+    def update(
+        self,
+        previous: Array,
+        forget: Array,
+        gate: Array,
+        candidate: Array,
+        ctx: Context,
+        mask: Any = None,
+    ) -> tuple[Array, Any]:
+        """Return ``forget * previous + gate * mask(candidate)`` and its way back.
+
+        Parameters
+        ----------
+        previous, forget, gate, candidate : array
+            float32 or float64, of one shape: see `cydropout.functional.gated_update`.
+        ctx, mask
+            As for `forward`.
+
+        Returns
+        -------
+        y : array
+        backward : callable
+            Takes dy to the tuple of the four gradients, in the order of the arguments.
+        """
+        # A draw is taken for arrays that fit, and for no others.
+        (previous, forget, gate, candidate), _ = check_gated(
+            None, previous=previous, forget=forget, gate=gate, candidate=candidate
+        )
+        used = self.used_mask(candidate.shape, ctx, mask)
+        options = {
+            "previous": previous, "forget": forget, "gate": gate, "candidate": candidate,
+            "mask": used, "num_threads": ctx.num_threads,
+        }
+        y = functional.gated_update(**options)
+        return y, partial(functional.gated_update_backward, **options)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"per": self.per}

@@ -1,0 +1,139 @@
+"""Standout: a dense layer whose units are dropped with probabilities it computes itself."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from cydropout import functional
+from cydropout._rates import check_number
+from cydropout.layers._affine import Affine, product
+from cydropout.layers._initializers import initial
+from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Parameter, Shape
+from cydropout.layers._penalties import Strength
+from cydropout.layers.dropout._masked import NoisyLayer
+from cydropout.masks import KeepMask
+
+PARAMETERS = (("weight", "bias"), ("rate_weight", "rate_bias"))
+
+
+class Standout(NoisyLayer, Affine):
+    """``y = m act(z)`` with ``z = x W + b`` and m = 1 with probability ``k = sigmoid(r)``, else 0.
+
+    Tied, ``r = alpha z + beta``: a unit is kept the more often, the larger its input. Untied,
+    ``r = alpha (x V + c) + beta``, with the parameters ``rate_weight`` and ``rate_bias``. At
+    inference nothing is drawn, and ``y = k act(z)``, the mean; nothing is scaled in training.
+
+    The gradient of k is exact at inference. In training m is taken for k on the way back through
+    it, ``dk = dy act(z)`` (straight-through); the way back through act(z) is that of the mask.
+    `cydropout.functional.standout` says how m is drawn.
+
+    Parameters
+    ----------
+    units : int
+        Size of the last axis of the output.
+    activation : str
+        "linear", "relu", "sigmoid", "tanh", "softplus", "selu" or "gelu".
+    alpha, beta : float
+        Settings, which are not trained: beta alone is the logit of the probability of keeping a
+        unit whose ``z`` is 0.
+    tied : bool
+        Whether r comes from z.
+    init, bias, max_norm, l1, l2, name
+        As for `Dense`; the first two of the parameters of the rate too.
+
+    References
+    ----------
+    Ba & Frey, "Adaptive dropout for training deep neural networks", NIPS 2013.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        activation: str = "relu",
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        tied: bool = True,
+        init: str = "glorot",
+        bias: bool = True,
+        max_norm: float | None = None,
+        l1: Strength = 0.0,
+        l2: Strength = 0.0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(
+            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
+            name=name,
+        )
+        self.alpha = check_number(alpha, "alpha")
+        self.beta = check_number(beta, "beta")
+        self.tied = bool(tied)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Draw the weights from the NumPy generator ``rng``."""
+        rng = np.random.default_rng(rng)
+        if self._parameters:
+            return
+        super().build(input_shape, rng, dtype)
+        if self.tied:
+            return
+        kind = self._parameters["weight"].value.dtype
+        weight = initial(self.init, input_shape[-1], self.units, rng, kind)
+        self._parameters["rate_weight"] = Parameter(weight, "rate_weight")
+        if self.bias:
+            self._parameters["rate_bias"] = Parameter(np.zeros(self.units, kind), "rate_bias")
+
+    def given(self, array: Any, shape: Shape) -> KeepMask:
+        """Return the decisions that ``array``, of bool, says."""
+        return KeepMask(shape, array)
+
+    def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
+        """Return ``y``, and the function that adds up all gradients and returns ``dx``.
+
+        Parameters
+        ----------
+        x : array of shape (n, ..., in)
+            Of floats.
+        ctx : Context
+            Of the pass.
+        mask : mask of bits or array of bool, optional
+            Which outputs are kept, used instead of decisions that are drawn.
+        """
+        _, _, rows, shape = self.operands(x)
+        paths = [
+            product(rows, self._parameters[weight], self._parameters.get(bias), ctx.input_gradient)
+            for weight, bias in (PARAMETERS[:1] if self.tied else PARAMETERS)
+        ]
+        z, *rates = (path.reshape(shape) for path, _ in paths)
+        r = rates[0] if rates else None
+        used = self.held_mask(shape, ctx, mask) if ctx.training else None
+        y, used = functional.standout(
+            z, r, self.activation, alpha=self.alpha, beta=self.beta,
+            rng=ctx.training_stream() if ctx.training and used is None else None,
+            mask=used, training=ctx.training, num_threads=ctx.num_threads,
+        )
+        self.hold(ctx, used)
+
+        def backward(dy: Array) -> Array:
+            dy = np.ascontiguousarray(dy, z.dtype)
+            slopes = functional.standout_backward(
+                dy, z, r, self.activation, used, alpha=self.alpha, beta=self.beta,
+                num_threads=ctx.num_threads,
+            )
+            parts = [
+                back(slope.reshape(-1, self.units))
+                for (_, back), slope in zip(paths, slopes, strict=False)
+                if slope is not None
+            ]
+            if not ctx.input_gradient:
+                return NO_GRADIENT
+            return reduce(np.add, parts).reshape(*shape[:-1], rows.shape[1])
+
+        return y, backward
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"alpha": self.alpha, "beta": self.beta, "tied": self.tied}

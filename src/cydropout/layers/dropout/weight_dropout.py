@@ -1,0 +1,133 @@
+"""WeightDropout: drop entries of the parameters of any layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from cydropout._rates import check_one_rate
+from cydropout.layers._layer import Array, Backward, Context, Layer, Parameter
+from cydropout.layers._wrapper import Wrapper
+from cydropout.layers.dropout._weight_noise import WeightNoise
+from cydropout.layers.dropout.dropout import Dropout
+
+
+class WeightDropout(WeightNoise, Wrapper):
+    """Run ``layer`` with ``mask(W)`` in the place of each parameter ``W`` that is named.
+
+    A mask zeroes each entry with probability ``rate`` and scales the rest by ``1 / (1 - rate)``.
+    One is drawn for each parameter and pass, so that all samples, and all steps of a recurrent
+    layer, share it. At inference nothing is drawn, and the layer runs as it is. At rate 1 it runs
+    with zeros; an input of NaN times a dropped entry is NaN still, as it is 0 times NaN.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer inside.
+    rate : float
+        Probability of dropping an entry; may be set again at any time.
+    parameters : sequence of str
+        Names of the parameters, as in the layer's `named_parameters`: "weight", or of a layer
+        within a `Sequential` "0.dense.weight".
+    storage : {"bits", "seed"}
+        Keep the masks for the backward pass as bits, or draw them again.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    ValueError
+        In a training pass, if the layer has no parameter of a name.
+
+    References
+    ----------
+    Merity, Keskar, Socher, "Regularizing and optimizing LSTM language models", ICLR 2018.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        rate: float,
+        parameters: Sequence[str] = ("weight",),
+        *,
+        storage: Literal["bits", "seed"] = "bits",
+        name: str | None = None,
+    ) -> None:
+        super().__init__(layer, name=name)
+        names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"parameters must be one name or more, each once, not {names!r}")
+        self.dropped = names
+        self.noise = Dropout(check_one_rate(rate, type(self).__name__), storage=storage)
+
+    def forward(
+        self, x: Array, ctx: Context, mask: Any = None
+    ) -> tuple[Array, Backward]:
+        """Run the layer inside; its gradients go through the masks.
+
+        Parameters
+        ----------
+        x : array
+            What the layer inside takes.
+        ctx : Context
+            Of the pass.
+        mask : mask or array of bool, or dict of them, optional
+            Used instead of one that is drawn; a dict by the parameter's name.
+        """
+        if not ctx.training:
+            return self.layer.forward(x, ctx)
+        real = self._dropped_parameters()
+        thinned = {name: Parameter(p.value, p.name) for name, p in real.items()}
+        # What the layer refuses, it refuses before a draw is taken.
+        twin = self.layer.with_parameters(thinned)
+        self.layer.output_shape(np.shape(x)[1:])
+        used = self.used_masks({name: p.value.shape for name, p in real.items()}, ctx, mask)
+        threads = ctx.num_threads
+        for name, parameter in thinned.items():
+            parameter.value = used[name].apply(parameter.value, num_threads=threads)
+        y, back = self._run(twin, x, ctx)
+
+        def backward(dy: Array) -> Array:
+            for parameter in thinned.values():
+                parameter.zero_grad()
+            dx = back(dy)
+            for name, parameter in thinned.items():
+                slope = parameter.grad
+                real[name].accumulate(used[name].backward(slope, out=slope, num_threads=threads))
+            return dx
+
+        return y, backward
+
+    def _dropped_parameters(self) -> dict[str, Parameter]:
+        found = dict(self.layer.named_parameters())
+        missing = [name for name in self.dropped if name not in found]
+        if missing:
+            hint = "" if found else " (a layer has no parameters before build)"
+            raise ValueError(
+                f"{self.layer.path} has no parameters {missing}; it has {[*found]}{hint}"
+            )
+        return {name: found[name] for name in self.dropped}
+
+    def _run(self, twin: Layer, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Run ``twin``; what it finds and leaves in ``ctx.masks`` is that of the layer itself."""
+        held = {} if ctx.masks is None else ctx.masks
+        twins = [
+            (layer, other)
+            for layer, other in zip(self.layer.walk(), twin.walk(), strict=True)
+            if layer is not other
+        ]
+        held.update({other: held[layer] for layer, other in twins if layer in held})
+        try:
+            return twin.forward(x, ctx)
+        finally:
+            held.update({layer: held.pop(other) for layer, other in twins if other in held})
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {
+            "rate": self.rate,
+            "parameters": self.dropped,
+            "storage": self.noise.storage,
+        }

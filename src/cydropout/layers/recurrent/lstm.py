@@ -1,0 +1,86 @@
+"""LSTM: a cell that remembers, and gates that say what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cydropout.layers._layer import Context, Shape
+from cydropout.layers.dropout.zoneout import Zoneout
+from cydropout.layers.recurrent._gated import Gated
+from cydropout.layers.recurrent._rnn import used_mask
+
+
+class LSTM(Gated):
+    """``c_t = f c_{t-1} + i m'(g)`` and ``h_t = o tanh(c_t)``, from ``h_0 = c_0 = 0``.
+
+    ``i, f, o = sigmoid`` and ``g = tanh`` of the four parts of ``x_t W + m(h_{t-1}) R + b``.
+    ``x`` is (n, steps, in), ``W`` (in, 4 units), ``R`` (units, 4 units), and ``y`` (n, steps,
+    units), or (n, units) without ``return_sequences``, in the dtype of the parameters. ``m`` is
+    recurrent dropout in the variational mode, ``m'`` in that of Semeniuta. Biases start at 0,
+    those of the forget gate at 1.
+
+    Each mask stands in `Context.masks` under the layer of noise that draws it: the attributes
+    ``dropout``, ``recurrent_dropout``, ``zoneout`` and ``zoneout_cell``. `Context.states` carries
+    the state on from one part of a sequence to the next.
+
+    Parameters
+    ----------
+    units : int
+        Size of the state.
+    return_sequences : bool
+        Whether all states h are returned, or the last one alone.
+    dropout, recurrent_dropout : float
+        Rate of the dropout of ``x``, and of that within the recurrence.
+    dropout_per, recurrent_per : {"sequence", "step"}
+        Whether one mask holds at all steps (Gal & Ghahramani), or each step has its own.
+    recurrent_mode : {"variational", "semeniuta"}
+        Drop units of the state on its way into the product, or of the update ``g`` alone, so that
+        nothing of what is remembered is lost.
+    zoneout, zoneout_cell : float
+        Probability that a unit of h, and of c, stays as it was. ``h_t`` is then made of the new
+        cell as it is before zoneout, as published.
+    init : str
+        Of ``W``, as for `Dense`; ``R`` is orthogonal.
+    bias : bool
+        Whether ``b`` exists.
+    name : str, optional
+        Name within a `Sequential`.
+
+    Raises
+    ------
+    TypeError
+        For an input that is no float.
+    ValueError
+        For an input that is not (n, steps, in), or a state that does not fit it.
+
+    References
+    ----------
+    Hochreiter & Schmidhuber 1997, "Long short-term memory"; Gal & Ghahramani, "A theoretically
+    grounded application of dropout in recurrent neural networks", NIPS 2016; Semeniuta, Severyn,
+    Barth, "Recurrent dropout without memory loss", COLING 2016; Krueger et al., "Zoneout", ICLR
+    2017.
+    """
+
+    cell = "lstm"
+    gates = 4
+    noises = (*Gated.noises, "zoneout_cell")
+
+    def __init__(self, units: int, *, zoneout_cell: float = 0.0, **options: Any) -> None:
+        super().__init__(units, **options)
+        self.zoneout_cell = Zoneout(zoneout_cell)
+
+    def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
+        """Draw the weights, and let the forget gates begin open."""
+        fresh = not self._parameters
+        super().build(input_shape, rng, dtype)
+        if fresh and self.bias:
+            self._parameters["bias"].value[self.units : 2 * self.units] = 1
+
+    def _masks(self, shape: Shape, ctx: Context) -> dict[str, Any]:
+        return {
+            **super()._masks(shape, ctx), "zoneout_c": used_mask(self.zoneout_cell, shape, ctx)
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return super().get_config() | {"zoneout_cell": self.zoneout_cell.rate}

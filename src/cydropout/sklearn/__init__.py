@@ -1,0 +1,5 @@
+"""Steps for scikit-learn's pipelines; needs ``cydropout[sklearn]``."""
+
+from cydropout.sklearn.feature_dropout import FeatureDropoutTransformer
+
+__all__ = ["FeatureDropoutTransformer"]

@@ -1,0 +1,147 @@
+"""The batches of a run: cut from arrays, or brought by the caller, in an order that repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+
+from cydropout._validate import Array, batches, pair
+
+Batch = tuple[Array, Array]
+#: Makes the generator of an epoch, from 1: the order of the batches depends on nothing else.
+Generators = Callable[[int], np.random.Generator]
+
+
+class ArrayBatches:
+    """Rows of two arrays, read a batch at a time: a `numpy.memmap` is never loaded whole.
+
+    A shuffled batch holds until the next is taken, which lies in the same place.
+    """
+
+    def __init__(self, x: Array, y: Array, size: int, shuffle: bool) -> None:
+        self.x, self.y, self.size, self.shuffle = x, y, size, shuffle
+        self.samples: int | None = len(x)
+        self.run = {"samples": len(x), "batch_size": int(size), "shuffle": bool(shuffle)}
+
+    def sample(self, number: int, generators: Generators) -> Array:
+        """Return some inputs, for their shape."""
+        return self.x[:1]
+
+    def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from 1, without the first ``skip``."""
+        if not self.shuffle:
+            for rows in batches(len(self.x), self.size, None, skip):
+                yield self.x[rows], self.y[rows]
+            return
+        room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
+        order = generators(number).permutation(len(self.x))
+        for rows in batches(len(self.x), self.size, order, skip):
+            # Without the check of the numbers, which would need a second buffer.
+            x = np.take(self.x, rows, axis=0, out=room[: len(rows)], mode="clip")
+            yield x, self.y[rows]
+
+
+class SequenceBatches:
+    """Batches that can be had by their place, as of a list; their order is shuffled."""
+
+    samples: int | None = None
+
+    def __init__(self, source: Sequence[Any], shuffle: bool) -> None:
+        if not len(source):
+            raise ValueError("there must be at least one batch, got none")
+        self.source, self.shuffle = source, shuffle
+        self.run = {"batches": len(source), "shuffle": bool(shuffle)}
+
+    def sample(self, number: int, generators: Generators) -> Array:
+        """Return some inputs, for their shape."""
+        return _checked(self.source[0])[0]
+
+    def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from 1, without the first ``skip``, which are not read."""
+        count = len(self.source)
+        order = generators(number).permutation(count).tolist() if self.shuffle else range(count)
+        for place in order[skip:]:
+            yield _checked(self.source[place])
+
+
+class StreamBatches:
+    """Batches that can only be had one after the other; those to skip are read and left."""
+
+    samples: int | None = None
+
+    def __init__(self, source: Any, epochs: int) -> None:
+        if isinstance(source, Iterator) and epochs > 1:
+            raise ValueError(
+                f"{source!r} can be read once, but there are {epochs} epochs: give a list, or a "
+                "function that takes the generator of an epoch and returns its batches"
+            )
+        self.source = source
+        self.run = {"batches": "stream"}
+        self._open: tuple[int, Iterator[Batch]] | None = None
+
+    def sample(self, number: int, generators: Generators) -> Array:
+        """Return the inputs of the first batch of an epoch, which is not lost to `epoch`."""
+        batches = self._read(number, generators)
+        first = next(batches, None)
+        if first is None:
+            raise ValueError("there must be at least one batch, got none")
+        self._open = number, chain([first], batches)
+        return first[0]
+
+    def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, from 1, without the first ``skip``."""
+        opened, self._open = self._open, None
+        batches = opened[1] if opened and opened[0] == number else self._read(number, generators)
+        yield from islice(batches, skip, None)
+
+    def _read(self, number: int, generators: Generators) -> Iterator[Batch]:
+        source = self.source(generators(number)) if callable(self.source) else self.source
+        return map(_checked, source)
+
+
+Batches = ArrayBatches | SequenceBatches | StreamBatches
+
+
+def as_batches(x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str) -> Batches:
+    """Return where the batches come from: arrays, or with ``y=None`` what yields batches."""
+    if y is not None:
+        return ArrayBatches(*pair(x, y, what), size, shuffle)
+    if isinstance(x, np.ndarray) or not (callable(x) or isinstance(x, Iterable)):
+        raise ValueError(f"{what}: give the targets too, or batches (x, y) instead of {type(x)}")
+    if hasattr(x, "__len__") and hasattr(x, "__getitem__") and not callable(x):
+        return SequenceBatches(x, shuffle)
+    return StreamBatches(x, epochs)
+
+
+def held_out(data: Any, size: int, epochs: int) -> Batches:
+    """Return the batches to measure: of a pair of arrays, or those that ``data`` yields."""
+    if isinstance(data, tuple) and len(data) == 2:
+        x, y = data
+        return ArrayBatches(*pair(x, y, "validation_data"), size, False)
+    return as_batches(data, None, size, False, epochs, "validation_data")
+
+
+def shuffled(
+    batches: Iterable[Any], buffer: int, rng: np.random.Generator
+) -> Iterator[Any]:
+    """Yield batches in another order, holding ``buffer`` of them: one at random, then the next."""
+    held: list[Any] = []
+    for batch in batches:
+        if len(held) < buffer:
+            held.append(batch)
+            continue
+        place = int(rng.integers(buffer))
+        yield held[place]
+        held[place] = batch
+    for place in rng.permutation(len(held)):
+        yield held[place]
+
+
+def _checked(batch: Any) -> Batch:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise ValueError(f"a batch must be a pair (x, y), got {type(batch).__name__}")
+    x, y = batch
+    return pair(x, y, "x and y of a batch")

@@ -1,0 +1,115 @@
+"""RateSchedule: dropout rates that change while a model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cydropout.layers._layer import Layer
+from cydropout.training.callbacks.base import Callback
+from cydropout.training.schedules import Schedule
+
+if TYPE_CHECKING:
+    from cydropout.training.trainer import Trainer
+
+
+class RateSchedule(Callback):
+    """Set the rate of dropout layers before every batch: ``layer.rate = schedule(step)``.
+
+    The rate depends on the step alone, so a resumed run needs nothing but the same schedule, and a
+    model whose rates are those that the run began with. The steps of another call of `Trainer.fit`
+    count from 0 again. When the run ends the layers keep the last rate.
+
+    Parameters
+    ----------
+    schedule : callable
+        Takes the step (the batches of all epochs, from 0) and returns the rate: one of
+        `cydropout.schedules`, or a function such as ``lambda step: min(0.5, step / 1000)``.
+    layers : sequence of Layer or str, optional
+        The layers, or their paths, as in ``["2.dropout"]``; of one that holds others, all inside.
+        By default every layer of the model whose rate can be set, is one number, and is not
+        learned. The noise that a layer runs by itself, as `Dense`, `LSTM`, `MultiHeadAttention` and
+        `Residual` do, counts where it begins with a rate above 0, or where a named layer has no
+        other; name its attribute, as in ``"0.lstm.zoneout"``, to have it alone.
+
+    Raises
+    ------
+    TypeError
+        If ``schedule`` cannot be called or ``layers`` holds anything else.
+    ValueError
+        If one of `cydropout.schedules` goes above 1; before a batch, if a function gives no rate;
+        when training begins, if a layer is not in the model or has no rate that can be set.
+    """
+
+    def __init__(
+        self,
+        schedule: Callable[[int], Any],
+        layers: Sequence[Layer | str] | Layer | str | None = None,
+    ) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of the step, got {schedule!r}")
+        if isinstance(schedule, Schedule) and schedule.highest > 1:
+            raise ValueError(
+                f"a rate of dropout must lie between 0 and 1, not at {schedule.highest:g}, which "
+                f"{schedule!r} comes to"
+            )
+        if isinstance(layers, (Layer, str)):
+            layers = [layers]
+        wrong = [layer for layer in layers or () if not isinstance(layer, (Layer, str))]
+        if wrong:
+            raise TypeError(f"layers must be layers or their paths, got {wrong[0]!r}")
+        self.schedule = schedule
+        self.layers = None if layers is None else list(layers)
+        self._scheduled: list[Any] = []
+
+    def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
+        """Find the layers."""
+        self._scheduled = rate_layers(trainer.model, self.layers)
+
+    def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
+        """Set the rate of step ``step``."""
+        rate = self.schedule(step)
+        for layer in self._scheduled:
+            layer.rate = rate
+
+
+def rate_layers(model: Layer, layers: Sequence[Layer | str] | None) -> list[Any]:
+    """Return the layers of ``model`` whose rate is to be set, as `RateSchedule` explains them."""
+    if layers is not None:
+        return list(dict.fromkeys(one for layer in layers for one in _named(model, layer)))
+    found = [
+        one for one in _in_use(model) if isinstance(one.rate, float) and not one.learns_rate
+    ]
+    if not found:
+        raise ValueError("found no layer with a rate that can be set")
+    return found
+
+
+def _named(model: Layer, layer: Layer | str) -> list[Any]:
+    if isinstance(layer, str):
+        paths = dict(model.named_layers())
+        for path, owner in [*paths.items()]:
+            paths |= {f"{path}.{name}": held for name, held in owner.held_noise().items()}
+        if layer not in paths:
+            raise ValueError(f"no layer has the path {layer!r}; there are {', '.join(paths)}")
+        layer = paths[layer]
+    elif not any(layer is one for one in model.walk()):
+        raise ValueError(f"{layer!r}, at {layer.path!r}, is no layer of this model")
+    found = _in_use(layer) or [one for one in layer.walk() if _can_set(one)]
+    if not found:
+        raise ValueError(f"layer {layer.path!r} has no rate that can be set")
+    return found
+
+
+def _in_use(layer: Layer) -> list[Any]:
+    """Return the layers with a rate, but none that another holds for its noise and has at 0."""
+    held = {one for owner in layer.walk() for one in owner.held_noise().values()}
+    found: list[Any] = [one for one in dict.fromkeys(layer.walk()) if _can_set(one)]
+    return [one for one in found if one not in held or np.any(np.asarray(one.rate) > 0)]
+
+
+def _can_set(layer: Layer) -> bool:
+    kind = getattr(type(layer), "rate", None)
+    return kind.fset is not None if isinstance(kind, property) else "rate" in vars(layer)

@@ -1,0 +1,164 @@
+"""Guard: end a run that goes wrong, with its last good state on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cydropout._rates import check_one_rate
+from cydropout._validate import positive
+from cydropout.layers._layer import Layer
+from cydropout.training.callbacks.base import Callback
+from cydropout.training.checkpoint import check_target, save_checkpoint
+from cydropout.training.nonfinite import NonFiniteLossError
+
+if TYPE_CHECKING:
+    from cydropout.training.trainer import Trainer
+
+
+class DroppedShareError(RuntimeError):
+    """A layer dropped more than its limit in one batch.
+
+    Attributes
+    ----------
+    layer : str
+        Its path.
+    share, limit : float
+        What it dropped and what it may.
+    epoch, step : int
+        Where: the epoch from 1, the batch of all epochs from 0.
+    """
+
+    def __init__(self, layer: str, share: float, limit: float, epoch: int, step: int) -> None:
+        self.layer, self.share, self.limit, self.epoch, self.step = layer, share, limit, epoch, step
+        super().__init__(
+            f"layer {layer!r} dropped {share:.2%} of its units in epoch {epoch}, step {step}; "
+            f"the limit is {limit:.2%}: check its rate and the schedule of it"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.layer, self.share, self.limit, self.epoch, self.step)
+
+
+class Guard(Callback):
+    """Stop when a layer drops more than it may, or the loss is no longer finite.
+
+    The share of a layer is counted in the masks of the batch: dropped elements over all, of units,
+    weights or tokens, whichever the layer drops. Noise without zeros drops nothing. The training
+    then ends with a `DroppedShareError` that names layer and share, or the `NonFiniteLossError`
+    that `Trainer` raises, and the last good state is saved: that before a batch in which
+    nothing was wrong. ``trainer.fit(..., checkpoint=path, resume=True)`` goes on from there.
+
+    Parameters
+    ----------
+    limit : float or mapping
+        Largest share, between 0 and 1; a mapping gives it for the layers whose paths it names, as
+        in ``{"1.dropout": 0.7}``. The share of a small batch scatters around the rate.
+    checkpoint : path-like, optional
+        File of the last good state, written when the run goes wrong.
+    every : int
+        Look at the masks, and copy the state, at every so many batches. A batch that is looked at
+        costs a count of its masks, and with ``checkpoint`` a copy of the parameters.
+
+    Attributes
+    ----------
+    shares : dict of str to float
+        The shares of the batch that was looked at last, by path.
+
+    Raises
+    ------
+    ValueError
+        If ``limit`` is no share, or when training begins names no layer, or the file cannot be
+        written.
+    """
+
+    def __init__(
+        self,
+        limit: float | Mapping[str, float] = 0.95,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int = 1,
+    ) -> None:
+        positive("every", every)
+        if isinstance(limit, Mapping):
+            limit = {path: check_one_rate(one, "limit") for path, one in limit.items()}
+        else:
+            limit = check_one_rate(limit, "limit")
+        self.limit = limit
+        self.checkpoint = None if checkpoint is None else check_target(checkpoint)
+        self.every = every
+        self._begin()
+
+    def _begin(self) -> None:
+        self.shares: dict[str, float] = {}
+        self.reads_masks = False
+        self._names: dict[Layer, str] = {}
+        self._tried: dict[str, Any] | None = None
+        self._good: dict[str, Any] | None = None
+
+    def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
+        """Find the paths of the layers."""
+        self._begin()
+        self._names = _paths(trainer.model)
+        if isinstance(self.limit, Mapping):
+            unknown = sorted(self.limit.keys() - set(self._names.values()))
+            if unknown:
+                raise ValueError(
+                    f"no layer has the path {unknown[0]!r}; there are "
+                    f"{', '.join(sorted(set(self._names.values())))}"
+                )
+
+    def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
+        """Copy the state, which is good if the batch is."""
+        self.reads_masks = step % self.every == 0
+        if self.checkpoint is not None and self.reads_masks:
+            self._tried = trainer.state()
+
+    def on_batch_end(
+        self, trainer: Trainer, epoch: int, step: int, record: Mapping[str, float]
+    ) -> None:
+        """Count what was dropped."""
+        if not self.reads_masks:
+            return
+        self.shares = {}
+        for masks in trainer.masks:
+            for layer, mask in masks.items():
+                path = self._names.get(layer, layer.path)
+                for share in dropped_shares(mask):
+                    self.shares[path] = max(share, self.shares.get(path, 0.0))
+        for path, share in self.shares.items():
+            limit = self.limit.get(path, 1.0) if isinstance(self.limit, Mapping) else self.limit
+            if share > limit:
+                raise DroppedShareError(path, share, limit, epoch, step)
+        self._good, self._tried = self._tried, None
+
+    def on_error(self, trainer: Trainer, error: BaseException) -> None:
+        """Save the last good state, if the error is one of those guarded against."""
+        guarded = isinstance(error, (DroppedShareError, NonFiniteLossError))
+        if guarded and self.checkpoint is not None and self._good is not None:
+            save_checkpoint(self.checkpoint, self._good)
+
+
+def dropped_shares(mask: Any) -> Iterator[float]:
+    """Yield the share of zeros of a mask, or of each mask of a layer that has several."""
+    if isinstance(mask, Mapping):
+        for one in mask.values():
+            yield from dropped_shares(one)
+    elif hasattr(mask, "keep"):
+        if mask.keep.size:
+            yield 1.0 - float(np.mean(mask.keep))
+    elif hasattr(mask, "indices"):
+        if mask.shape[1]:
+            yield 1.0 - mask.indices.shape[1] / mask.shape[1]
+    elif hasattr(mask, "values") and np.size(mask.values):
+        yield float(np.mean(np.asarray(mask.values) == 0))
+
+
+def _paths(model: Layer) -> dict[Layer, str]:
+    """Return the path of every layer, and of the dropouts that others hold."""
+    names: dict[Layer, str] = {}
+    for path, layer in [(model.path, model), *model.named_layers()]:
+        names |= dict.fromkeys(layer.walk(), path)
+    return names

@@ -1,0 +1,55 @@
+"""LearningRateSchedule: a learning rate that changes while a model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from cydropout.training.callbacks.base import Callback
+from cydropout.training.schedules import Schedule
+
+if TYPE_CHECKING:
+    from cydropout.training.trainer import Trainer
+
+
+class LearningRateSchedule(Callback):
+    """Set the optimizer's learning rate before every epoch, or before every batch.
+
+    The rate depends on the epoch or the step alone, so a resumed run needs nothing but the same
+    schedule.
+
+    Parameters
+    ----------
+    schedule : callable
+        Returns the learning rate. A function takes the epoch (from 1), as in
+        ``lambda epoch: 0.001 * 0.5 ** (epoch - 1)``; one of `cydropout.schedules` counts the epochs
+        from 0. With ``per="step"`` both take the step: the batches of all epochs, from 0.
+    per : {"epoch", "step"}
+        How often the rate is set.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``schedule`` cannot be called, or ``per`` is neither of the two.
+    """
+
+    def __init__(
+        self, schedule: Callable[[int], float], per: Literal["epoch", "step"] = "epoch"
+    ) -> None:
+        if not callable(schedule):
+            raise TypeError(f"schedule must be a function of the epoch, got {schedule!r}")
+        if per not in ("epoch", "step"):
+            raise ValueError(f"per must be 'epoch' or 'step', not {per!r}")
+        self.schedule = schedule
+        self.per = per
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Set the rate of epoch ``epoch``."""
+        if self.per == "epoch":
+            counted = epoch - 1 if isinstance(self.schedule, Schedule) else epoch
+            trainer.optimizer.learning_rate = self.schedule(counted)
+
+    def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
+        """Set the rate of step ``step``."""
+        if self.per == "step":
+            trainer.optimizer.learning_rate = self.schedule(step)

@@ -1,0 +1,62 @@
+"""Loss: what all losses share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cydropout.training.losses.targets import Array
+
+_WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
+
+
+class Loss:
+    """Base of the losses.
+
+    Calling one returns ``(value, gradient)``: the mean over the batch as a float, and its
+    derivative with the shape and dtype of the prediction. Every loss raises `TypeError` for a
+    dtype it cannot read and `ValueError` for shapes or targets that do not fit.
+
+    Attributes
+    ----------
+    passes : int
+        How often `Trainer` runs each batch, each time with masks of its own. The predictions come
+        below each other: the rows of the first pass, then those of the next.
+    """
+
+    passes: ClassVar[int] = 1
+
+    @property
+    def one_pass(self) -> Loss:
+        """The loss of a single pass, which is reported where nothing is dropped."""
+        return self
+
+    def __call__(self, prediction: Any, target: Any) -> tuple[float, Array]:
+        """Return the mean loss and its gradient with respect to ``prediction``."""
+        given = np.asarray(prediction)
+        if given.dtype not in _WIDE and given.dtype.name not in ("float16", "bfloat16"):
+            raise TypeError(f"predictions must be floats, got dtype {given.dtype}")
+        if given.size == 0:
+            raise ValueError(f"the batch is empty: predictions have shape {given.shape}")
+        wide = given.astype(np.float64 if given.dtype == np.float64 else np.float32, copy=False)
+        # NaN and Inf go through to the value, for the caller to act on.
+        with np.errstate(invalid="ignore", over="ignore"):
+            value, gradient = self._value_and_gradient(wide, np.asarray(target))
+        return float(value), gradient.astype(given.dtype, copy=False)
+
+    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        raise NotImplementedError
+
+    def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float | None]:
+        """Return value, gradient and `accuracy`, of which a loss may have the last by the way."""
+        value, gradient = self(prediction, target)
+        return value, gradient, self.accuracy(prediction, target)
+
+    def accuracy(self, prediction: Any, target: Any) -> float | None:
+        """Return the share of right predictions, or None where that means nothing."""
+        return None
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())
+        return f"{type(self).__name__}({settings})"

@@ -1,0 +1,121 @@
+"""Losses of predictions that choose one of several classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from cydropout import functional
+from cydropout.training.losses.base import Loss
+from cydropout.training.losses.targets import (
+    Array,
+    check_epsilon,
+    check_probabilities,
+    class_targets,
+    one_hot,
+)
+
+
+class ClassLoss(Loss):
+    """Base of these losses: the right class is the one of the largest prediction."""
+
+    def accuracy(self, prediction: Any, target: Any) -> float:
+        """Return the share of positions where the label's class has the largest prediction."""
+        rows, labels, soft = class_targets(np.asarray(prediction), np.asarray(target))
+        right = labels if soft is None else soft.argmax(axis=1)
+        return float((rows.argmax(axis=1) == right).mean())
+
+
+def log_softmax(z: Array) -> Array:
+    """Return ``z - log sum_c exp(z_c)`` along the last axis, stable for large ``|z|``."""
+    z = z - z.max(axis=-1, keepdims=True)
+    logarithms: Array = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+    return logarithms
+
+
+class SoftmaxCrossEntropy(ClassLoss):
+    """``-sum_c t_c log softmax(z)_c``, from logits ``z``; the gradient is ``softmax(z) - t``.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        ``t`` becomes ``(1 - s) t + s / C`` for ``C`` classes.
+
+    Notes
+    -----
+    Predictions are ``(n, ..., C)``. Targets are integer labels ``(n, ...)``, or one-hot or soft
+    labels ``(n, ..., C)`` that sum to 1. The mean runs over all positions.
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+        self.label_smoothing = float(label_smoothing)
+
+    def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float]:
+        """Return value, gradient and `accuracy`, of labels all in one pass."""
+        z, labels = np.asarray(prediction), np.asarray(target)
+        # A subclass may define the loss anew.
+        if type(self) is SoftmaxCrossEntropy and self._is_plain(z, labels):
+            return functional.softmax_cross_entropy(z, labels, num_threads=1)
+        return (*self(prediction, target), self.accuracy(prediction, target))
+
+    def _is_plain(self, z: Array, target: Array) -> bool:
+        """Whether one kernel does it: labels of logits of whole precision."""
+        return (
+            not self.label_smoothing and target.ndim > 0 and z.shape[:-1] == target.shape
+            and z.size > 0 and target.dtype.kind in "iu"
+            and z.dtype.char in "fd" and z.dtype.isnative
+        )
+
+    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        if self._is_plain(prediction, target):
+            return functional.softmax_cross_entropy(prediction, target, num_threads=1)[:2]
+        rows, labels, soft = class_targets(prediction, target)
+        count, classes = rows.shape
+        z = rows - rows.max(axis=1, keepdims=True)
+        gradient = np.exp(z)
+        total = gradient.sum(axis=1, keepdims=True)
+        gradient /= total
+        soft = one_hot(labels, rows) if soft is None else soft.astype(rows.dtype)
+        smooth = self.label_smoothing
+        soft = soft * (1 - smooth) + smooth / classes if smooth else soft
+        # A label of 0 counts for nothing, also where the logit is infinitely small.
+        losses = np.where(soft == 0, 0, soft * (np.log(total) - z)).sum(axis=1)
+        gradient -= soft
+        gradient /= count
+        return losses.mean(dtype="float64"), gradient.reshape(prediction.shape)
+
+
+class NegativeLogLikelihood(ClassLoss):
+    """``-sum_c t_c log p_c``, from probabilities ``p``; the gradient is ``-t / p``.
+
+    Parameters
+    ----------
+    epsilon : float
+        Probabilities below it are read as it, which keeps value and gradient finite.
+
+    Notes
+    -----
+    Shapes and targets are those of `SoftmaxCrossEntropy`, which is the better choice where
+    logits are at hand.
+    """
+
+    def __init__(self, epsilon: float = 1e-12) -> None:
+        self.epsilon = check_epsilon(epsilon)
+
+    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        rows, labels, soft = class_targets(prediction, target)
+        p = np.maximum(check_probabilities(rows), rows.dtype.type(self.epsilon))
+        if labels is None and soft is not None:
+            soft = soft.astype(rows.dtype)
+            losses = -(soft * np.log(p)).sum(axis=1)
+            gradient = -soft / p / len(rows)
+        else:
+            index = np.arange(len(rows))
+            picked = p[index, labels]
+            losses = -np.log(picked)
+            gradient = np.zeros_like(rows)
+            gradient[index, labels] = -1 / (picked * len(rows))
+        return losses.mean(dtype="float64"), gradient.reshape(prediction.shape)

@@ -1,0 +1,87 @@
+"""Where a NaN or an infinity came from."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+
+from cydropout.layers._layer import Context, Layer
+from cydropout.layers.residual import Residual
+from cydropout.layers.sequential import Sequential
+
+Array = np.ndarray[Any, Any]
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss of a training step is NaN or infinite.
+
+    The step changed no parameter, and the stream is back where it was before it. Where the last
+    step of an epoch spoils the parameters themselves, ``value`` is NaN, as the next loss would be.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Where it happened, both from 1; ``step`` counts the batches of the epoch.
+    layer : str
+        The path, as in "2.dense", of the first layer whose output is not finite; ``"input"`` when
+        the batch itself is not, or ``"loss"`` when every output is finite.
+    """
+
+    def __init__(self, value: float, epoch: int, step: int, layer: str) -> None:
+        self.value, self.epoch, self.step, self.layer = value, epoch, step, layer
+        cause = {
+            "input": "the batch itself holds NaN or Inf (input); clean the data",
+            "loss": "every layer's output is finite, so it is the loss itself; check the targets",
+        }.get(
+            layer,
+            f"layer {layer!r} is the first whose output is not finite; "
+            "lower the learning rate or check its parameters",
+        )
+        super().__init__(f"the loss is {value} at epoch {epoch}, step {step}: {cause}")
+
+    def __reduce__(self) -> tuple[type[NonFiniteLossError], tuple[float, int, int, str]]:
+        return type(self), (self.value, self.epoch, self.step, self.layer)
+
+
+def first_nonfinite(model: Layer, x: Array, ctx: Context) -> str:
+    """Replay a forward pass layer by layer and name the first one whose output is not finite.
+
+    The stream of ``ctx`` must stand where it stood before the pass; it is moved on by the replay.
+    Returns ``"input"`` or ``"loss"`` as `NonFiniteLossError` explains them.
+    """
+    if not _finite(x):
+        return "input"
+    with np.errstate(all="ignore"):
+        for name, _, y in outputs(model, x, ctx):
+            if not _finite(y):
+                return name
+    return "loss"
+
+
+def outputs(
+    layer: Layer, x: Array, ctx: Context, path: str | None = None
+) -> Generator[tuple[str, Layer, Array], None, Array]:
+    """Run a layer, and yield path, layer and output of it or of each one inside, in order."""
+    chain = layer.layer if isinstance(layer, Residual) else layer
+    if not isinstance(chain, Sequential):
+        y, _ = layer.forward(x, ctx)
+        yield path or layer.path, layer, y
+        return y
+    draw = ctx.stream.next_draw if ctx.stream else 0
+    y = chain.convert(x)
+    for inner in chain.layers:
+        place = f"{path}.{inner.path}" if path else inner.path
+        y = yield from outputs(inner, y, ctx, place)
+    if type(layer).forward is not Sequential.forward:
+        # More happens than in the layers inside: it is run as it is, with the draws they had.
+        if ctx.stream:
+            ctx.stream.next_draw = draw
+        y, _ = layer.forward(x, ctx)
+        yield path or layer.path, layer, y
+    return y
+
+
+def _finite(x: Array) -> bool:
+    return x.dtype.kind in "biu" or bool(np.isfinite(x).all())

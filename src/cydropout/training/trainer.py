@@ -1,0 +1,383 @@
+"""The training loop: shuffle, step, measure, save."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cydropout import functional
+from cydropout._validate import batches, check_samples, positive
+from cydropout.layers._layer import Context, Layer, Parameter
+from cydropout.layers._workspace import Workspace
+from cydropout.random import MaskStream, as_stream
+from cydropout.training import losses, optimizers
+from cydropout.training._batches import Batches, as_batches, held_out
+from cydropout.training.callbacks import Callback
+from cydropout.training.checkpoint import (
+    Run,
+    check_target,
+    load_checkpoint,
+    restore_run,
+    run_state,
+    save_checkpoint,
+)
+from cydropout.training.clipping import check_limit, clip_gradients
+from cydropout.training.history import History, Mean, Record
+from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
+from cydropout.training.progress import Progress
+
+__all__ = ["NonFiniteLossError", "Trainer"]
+
+Array = np.ndarray[Any, Any]
+# Independent generators from one key: NumPy's spawn keys keep them apart.
+_WEIGHTS, _SHUFFLE = 0, 1
+
+
+class Drawn(dict[Layer, Any]):
+    """The masks of a pass, written down and not given back: watched passes draw as others do."""
+
+    def get(self, key: Layer, default: Any = None) -> Any:
+        """Return ``default``."""
+        return default
+
+    def __contains__(self, key: object) -> bool:
+        return False
+
+
+class Trainer:
+    """Fit a model by minibatch gradient descent.
+
+    Every random number comes from one stream: the masks are its draws, the weights and the
+    order of the samples in epoch ``e`` are functions of its key (and ``e``) alone. So the same
+    ``rng``, data and settings give the same parameters to the bit, and the whole random state of a
+    run is two integers.
+
+    Parameters
+    ----------
+    model : Sequential
+        Built by the first `fit` when it is not yet, with weights drawn from the stream's key.
+    loss : Loss or str
+        For example ``"softmax_cross_entropy"``.
+    optimizer : Optimizer or str
+        For example ``"adam"``, with its default settings.
+    rng : None, int, SeedSequence, Generator or MaskStream
+        Where the randomness comes from.
+    clip_norm : float, optional
+        Largest norm of the gradients of all parameters together; longer ones are scaled to it.
+    clip_value : float, optional
+        Largest magnitude of an element of a gradient. It is clipped before the norm is.
+    num_threads : int, optional
+        Threads of the layers' and the optimizer's kernels. By default as many as the work is worth
+        where they share one pool with BLAS (`cydropout.functional.shared_threads`), and else 1:
+        two pools that took turns made a step 5 to 25 times slower.
+
+    Attributes
+    ----------
+    stream : MaskStream
+        The stream in use.
+    stop_training : bool
+        A callback sets it to end the run after the current epoch.
+    masks : list of dict
+        The masks of the last batch by layer, one dict for each pass of the loss, while a callback
+        has `Callback.reads_masks`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Any,
+        optimizer: Any,
+        *,
+        rng: Any = None,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        if num_threads is not None:
+            positive("num_threads", num_threads)
+        self.model = model
+        self.loss = losses.get(loss)
+        self.optimizer = optimizers.get(optimizer)
+        self.clip_norm = check_limit("clip_norm", clip_norm)
+        self.clip_value = check_limit("clip_value", clip_value)
+        self.num_threads = num_threads
+        self._threads: int | None = 1
+        self.stream: MaskStream = as_stream(rng)
+        self.stop_training = False
+        self.masks: list[dict[Layer, Any]] = []
+        self._run: Run | None = None
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        epochs: int,
+        batch_size: int = 32,
+        validation_data: Any = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool | str = True,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+        shuffle: bool = True,
+    ) -> History:
+        """Train for ``epochs`` epochs and return what was measured.
+
+        Parameters
+        ----------
+        x, y : array-like
+            Samples and targets along the first axis; the last, smaller batch is used too. A
+            `numpy.memmap` is read a batch at a time. Without ``y``, ``x`` brings the batches,
+            pairs ``(x, y)``: as a list or whatever else has a length and places, whose order is
+            shuffled; as an iterable, which is read once an epoch, in its own order; or as a
+            function that takes the NumPy generator of the epoch and returns an iterable. Such a
+            function can shuffle as it likes, as with `cydropout.training.data.shuffled`, and do it
+            again.
+        epochs : int
+            Epochs in all: a run resumed after epoch 3 with ``epochs=5`` does two more.
+        batch_size : int
+            Samples in a batch, where ``x`` and ``y`` are arrays.
+        validation_data : (x, y) or iterable of batches, optional
+            Measured at the end of every epoch, without dropout.
+        callbacks : sequence of Callback
+            Run in this order.
+        progress : bool or str
+            Show a bar; a string is its label.
+        checkpoint : path-like, optional
+            File to save everything to after every epoch. Being killed at any moment leaves the
+            last whole one.
+        checkpoint_every : int, optional
+            Save after every so many batches too, counted over all epochs.
+        resume : bool
+            Go on from ``checkpoint``, or start afresh when that file does not exist yet. The run
+            ends bit-identical to one that was never stopped, also from the middle of an epoch.
+            Build the same trainer, data and callbacks again; a difference that can be seen is a
+            `ValueError`. An iterable must bring the same batches again: those that were done are
+            read and left. Arrays and lists go to the place at once.
+        shuffle : bool
+            Take the samples, or the batches of a list, in a new order in each epoch. The order
+            depends on the key of ``rng`` and on the epoch alone.
+
+        Raises
+        ------
+        ValueError
+            For wrong lengths, counts or settings; nothing has been changed then.
+        ImportError
+            When the bar or the checkpoint needs a package that is not installed.
+        NonFiniteLossError
+            When the loss of a step is NaN or infinite, or the last step of an epoch leaves such
+            parameters; it names epoch, step and layer. The checkpoint keeps the last good state.
+        """
+        positive("epochs", epochs)
+        positive("batch_size", batch_size)
+        if checkpoint_every is not None:
+            positive("checkpoint_every", checkpoint_every)
+        if checkpoint is None and (resume or checkpoint_every):
+            name = "resume=True" if resume else "checkpoint_every"
+            raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
+        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y")
+        held = None if validation_data is None else held_out(validation_data, 1024, epochs)
+        target = None if checkpoint is None else check_target(checkpoint)
+        saved = load_checkpoint(target) if target and resume and target.exists() else None
+        metrics = ("loss", "accuracy") + (("val_loss", "val_accuracy") if held else ())
+        run = self._run = Run(dict(data.run), callbacks)
+        key = int(saved["stream"]["key"]) if saved else self.stream.key
+        self._build(data.sample(int(saved["epoch"]) + 1 if saved else 1, partial(_order, key)))
+
+        self.stop_training = False
+        for callback in callbacks:
+            callback.on_train_begin(self, metrics)
+        if saved:
+            restore_run(self, saved, run)
+        done = run.epoch * (data.samples or 0) + run.mean.count
+        bar = Progress(progress, samples=data.samples, epochs=max(epochs, run.epoch), done=done)
+        try:
+            with bar, self._one_pool():
+                while run.epoch < epochs and not self.stop_training:
+                    self._epoch(run, data, held, bar, target, checkpoint_every)
+        except BaseException as error:
+            for callback in callbacks:
+                callback.on_error(self, error)
+            raise
+        for callback in callbacks:
+            callback.on_train_end(self)
+        return run.history
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint of the run would hold now, for callbacks: `save_checkpoint` it.
+
+        Before a batch or after an epoch it is whole; during a batch its counts are those before.
+        """
+        if self._run is None:
+            raise RuntimeError("there is no run yet: call fit first")
+        return run_state(self, self._run)
+
+    def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 1024) -> dict[str, float]:
+        """Return the mean ``loss``, and ``accuracy`` where it has one, without dropout.
+
+        Without ``y``, ``x`` brings the batches, as in `fit`.
+        """
+        positive("batch_size", batch_size)
+        return self._measure(as_batches(x, y, batch_size, False, 1, "x and y"))
+
+    def _measure(self, data: Batches) -> dict[str, float]:
+        orders = partial(_order, self.stream.key)
+        self._build(data.sample(1, orders))
+        loss, mean = self.loss.one_pass, Mean()
+        with self._one_pool():
+            for x, target in data.epoch(1, orders):
+                value, _, accuracy = loss.measured(self._infer(x), target)
+                mean.add(len(target), value, accuracy)
+        return mean.result()
+
+    def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
+        """Return the model's output for every sample, without dropout."""
+        x = check_samples(x)
+        positive("batch_size", batch_size)
+        self._build(x)
+        with self._one_pool():
+            parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]
+        return np.concatenate(parts)
+
+    @contextmanager
+    def _one_pool(self) -> Iterator[None]:
+        """Have BLAS and the kernels run on one pool of threads, or the kernels on one thread."""
+        with functional.shared_threads() as shared:
+            before = self._threads
+            self._threads = self.num_threads or (None if shared else 1)
+            try:
+                yield
+            finally:
+                self._threads = before
+
+    def _infer(self, x: Array) -> Array:
+        ctx = Context(training=False, num_threads=self._threads)
+        y: Array = self.model.forward(self._cast(x), ctx)[0]
+        return y
+
+    def _epoch(
+        self, run: Run, data: Batches, held: Batches | None, bar: Progress, target: Path | None,
+        checkpoint_every: int | None,
+    ) -> None:
+        """Do one epoch, or what is left of it."""
+        epoch, started = run.epoch + 1, time.perf_counter() - run.seconds
+        bar.begin(epoch)
+        for callback in run.callbacks:
+            callback.on_epoch_begin(self, epoch)
+        workspace = Workspace()
+        ctx = Context(
+            True, self.stream, self._threads, input_gradient=False, workspace=workspace)
+        parameters = self.model.parameters()
+        last: tuple[Array, int] | None = None
+        for x, y in data.epoch(epoch, partial(_order, self.stream.key), run.step):
+            batch = self._cast(x)
+            last = batch, self.stream.next_draw
+            for callback in run.callbacks:
+                callback.on_batch_begin(self, epoch, run.steps)
+            watched = any(callback.reads_masks for callback in run.callbacks)
+            workspace.release()
+            record = self._step(parameters, batch, y, epoch, run.step + 1, ctx, watched)
+            for callback in run.callbacks:
+                callback.on_batch_end(self, epoch, run.steps, record)
+            run.step, run.steps = run.step + 1, run.steps + 1
+            run.mean.add(len(y), record["loss"], record.get("accuracy"))
+            run.seconds = time.perf_counter() - started
+            bar.step(len(y), *run.mean.current())
+            if target and checkpoint_every and run.steps % checkpoint_every == 0:
+                self._check_parameters(epoch, run.step, ctx, last)
+                save_checkpoint(target, run_state(self, run))
+        if not run.mean.count:
+            raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
+        self._check_parameters(epoch, run.step, ctx, last)
+        measured: Record = {"epoch": epoch} | run.mean.result()
+        if held:
+            measured |= {f"val_{k}": v for k, v in self._measure(held).items()}
+        measured["seconds"] = time.perf_counter() - started
+        run.history.append(measured)
+        run.epoch, run.step, run.mean, run.seconds = epoch, 0, Mean(), 0.0
+        bar.end(measured)
+        for callback in run.callbacks:
+            callback.on_epoch_end(self, epoch, measured)
+        if target:
+            save_checkpoint(target, run_state(self, run))
+
+    def _step(
+        self, parameters: list[Parameter], batch: Array, target: Array, epoch: int, step: int,
+        ctx: Context, watched: bool,
+    ) -> Record:
+        draw = self.stream.next_draw
+        prediction, backward = self._forward(batch, ctx, watched)
+        value, gradient, accuracy = self.loss.measured(prediction, target)
+        if not math.isfinite(value):
+            raise self._nonfinite(value, epoch, step, batch, ctx, draw)
+        for parameter in parameters:
+            parameter.zero_grad()
+        backward(gradient)
+        value += self.model.penalty()
+        clip_gradients(parameters, norm=self.clip_norm, value=self.clip_value)
+        self.optimizer.step(parameters, num_threads=self._threads)
+        record: Record = {"loss": value}
+        return record if accuracy is None else record | {"accuracy": accuracy}
+
+    def _check_parameters(
+        self, epoch: int, step: int, ctx: Context, last: tuple[Array, int] | None
+    ) -> None:
+        """Raise if the last batch spoilt the parameters: the next loss, after the checkpoint."""
+        if last and not all(np.isfinite(p.value).all() for p in self.model.parameters()):
+            raise self._nonfinite(math.nan, epoch, step, last[0], ctx, last[1])
+
+    def _forward(
+        self, batch: Array, ctx: Context, watched: bool
+    ) -> tuple[Array, Callable[[Array], object]]:
+        """Return the predictions of all passes, below each other, and their way back."""
+        # One pass over the batch repeated would be up to a fifth faster, but there a mask that
+        # the whole batch shares would be the same in both halves.
+        self.masks = [Drawn() for _ in range(self.loss.passes if watched else 0)]
+        contexts = [replace(ctx, masks=masks) for masks in self.masks] or [ctx] * self.loss.passes
+        passes = [self.model.forward(batch, context) for context in contexts]
+        predictions: tuple[Array, ...]
+        predictions, backwards = zip(*passes, strict=True)
+        if len(passes) == 1:
+            return predictions[0], backwards[0]
+
+        def backward(gradient: Array) -> None:
+            for back, part in zip(backwards, np.split(gradient, len(backwards)), strict=True):
+                back(part)
+
+        return np.concatenate(predictions), backward
+
+    def _nonfinite(
+        self, value: float, epoch: int, step: int, batch: Array, ctx: Context, draw: int
+    ) -> NonFiniteLossError:
+        """Find the layer, and leave the stream where it was before the step."""
+        self.stream.next_draw = draw
+        layers = (first_nonfinite(self.model, batch, ctx) for _ in range(self.loss.passes))
+        layer = next((layer for layer in layers if layer != "loss"), "loss")
+        self.stream.next_draw = draw
+        return NonFiniteLossError(value, epoch, step, layer)
+
+    def _build(self, x: Array) -> None:
+        self.model.build(x.shape[1:], _generator(self.stream.key, _WEIGHTS))
+
+    def _cast(self, x: Array) -> Array:
+        """Bring floats to the model's dtype: a value too large for it is then the input's fault."""
+        dtype = getattr(self.model, "dtype", np.float32)
+        return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x
+
+
+def _generator(key: int, *spawn_key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key, spawn_key=spawn_key))
+
+
+def _order(key: int, epoch: int) -> np.random.Generator:
+    return _generator(key, _SHUFFLE, epoch)
