@@ -1,4 +1,4 @@
-"""The contract every layer keeps. A new layer is one row in ``ROWS``."""
+"""The contract every layer keeps. A layer is a row in ``ROWS``, a dropout one in its own table."""
 
 from __future__ import annotations
 
@@ -6,67 +6,44 @@ import copy
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from cydropout import MaskStream
+from cydropout import MaskStream, layers
 from cydropout.layers import (
     GELU,
     GRU,
     LSTM,
     SELU,
-    AlphaDropout,
     AveragePool2D,
     BatchNorm,
     BatchwiseDropout,
-    ConcreteDropout,
     Context,
     Conv2D,
-    CutoutDropout,
     Dense,
-    DropBlock1D,
-    DropBlock2D,
-    DropBlock3D,
-    DropConnect,
-    DropHead,
     Dropout,
-    DropWalk2D,
-    EmbeddingDropout,
-    FeatureAlphaDropout,
-    FeatureDropout,
     Flatten,
-    GaussianDropout,
     GlobalAveragePool2D,
     Layer,
-    LayerDrop,
     LayerNorm,
-    LockedDropout,
     MaxPool2D,
     MultiHeadAttention,
-    PatchDropout,
     PositionalEmbedding,
-    RecurrentDropout,
     ReLU,
     Residual,
     Sequential,
     Sigmoid,
     SimpleRNN,
-    SoftmaxDropout,
     Softplus,
-    SpatialDropout1D,
-    SpatialDropout2D,
-    SpatialDropout3D,
-    Standout,
-    StochasticDepth,
     Tanh,
     TransformerBlock,
-    VariationalGaussianDropout,
     WeightDropout,
-    Zoneout,
 )
 from cydropout.layers._layer import in_order
 from cydropout.layers._workspace import Workspace
+from cydropout.layers.dropout import _variants
 
 
 @dataclass(frozen=True)
@@ -93,128 +70,6 @@ ROWS = {
         lambda: Dense(6, activation="gelu", rate=0.25), (3, 2, 5), False, True, False
     ),
     "Dense-dropout": Row(lambda: Dense(6, rate=0.5, bias=False), (4, 5), True, True, False),
-    "Dropout": Row(lambda: Dropout(0.5), (6, 7), True, True),
-    "Dropout-0": Row(lambda: Dropout(0.0), (6, 7), True),
-    "Dropout-1": Row(lambda: Dropout(1.0), (6, 7), True),
-    "Dropout-classic": Row(lambda: Dropout(0.25, scaling="classic"), (6, 7), True, True),
-    "Dropout-sqrt": Row(lambda: Dropout(0.25, scaling="sqrt"), (6, 7), True, True),
-    "Dropout-shared": Row(lambda: Dropout(0.5, shared_axes=(1,)), (3, 4, 5), True, True),
-    "Dropout-rates": Row(lambda: Dropout([0.0, 0.3, 0.9, 1.0]), (8, 4), True, True),
-    "Dropout-seed": Row(lambda: Dropout(0.5, storage="seed"), (6, 7), True, True),
-    "GaussianDropout": Row(lambda: GaussianDropout(0.4), (6, 7), True, True),
-    "GaussianDropout-0": Row(lambda: GaussianDropout(0.0), (6, 7), True),
-    "GaussianDropout-1": Row(lambda: GaussianDropout(1.0), (6, 7), True),
-    "GaussianDropout-rates": Row(lambda: GaussianDropout([0.1, 0.5, 0.0]), (6, 3), True, True),
-    "AlphaDropout": Row(lambda: AlphaDropout(0.4), (6, 7), False, True),
-    "AlphaDropout-0": Row(lambda: AlphaDropout(0.0), (6, 7), True),
-    "AlphaDropout-1": Row(lambda: AlphaDropout(1.0), (6, 7), True),
-    "FeatureAlphaDropout": Row(lambda: FeatureAlphaDropout(0.4), (6, 7, 3, 3), False, True),
-    "DropBlock1D": Row(lambda: DropBlock1D(0.4, 3), (4, 3, 9), True, True),
-    "DropBlock2D": Row(lambda: DropBlock2D(0.4, 2), (4, 3, 5, 6), True, True),
-    "DropBlock2D-last": Row(
-        lambda: DropBlock2D(0.4, 2, data_format="channels_last", gamma="paper", scaling="batch"),
-        (4, 5, 6, 3), True, True,
-    ),
-    "DropBlock2D-0": Row(lambda: DropBlock2D(0.0), (4, 3, 5, 6), True),
-    "DropBlock2D-1": Row(lambda: DropBlock2D(1.0), (4, 3, 5, 6), True),
-    "DropBlock3D": Row(
-        lambda: DropBlock3D(0.4, 2, scaling="inverted"), (3, 2, 3, 4, 3), True, True
-    ),
-    "DropWalk2D": Row(lambda: DropWalk2D(0.4), (4, 3, 5, 6), True, True),
-    "DropWalk2D-last": Row(
-        lambda: DropWalk2D(0.4, walks=2, data_format="channels_last", shared_channels=True),
-        (4, 5, 6, 3), True, True,
-    ),
-    "CutoutDropout": Row(lambda: CutoutDropout(0.3), (4, 3, 5, 6), True, True),
-    "CutoutDropout-size": Row(
-        lambda: CutoutDropout(size=3, data_format="channels_last", scaling="inverted"),
-        (4, 5, 6, 3), True, True,
-    ),
-    "SpatialDropout1D": Row(lambda: SpatialDropout1D(0.4), (6, 7, 5), True, True),
-    "SpatialDropout2D": Row(lambda: SpatialDropout2D(0.4), (6, 7, 3, 3), True, True),
-    "SpatialDropout2D-last": Row(
-        lambda: SpatialDropout2D(0.4, data_format="channels_last"), (6, 3, 3, 7), True, True
-    ),
-    "SpatialDropout3D": Row(
-        lambda: SpatialDropout3D(0.4, storage="seed"), (6, 7, 2, 3, 2), True, True
-    ),
-    "StochasticDepth": Row(lambda: StochasticDepth(0.4), (9, 2, 3), True, True),
-    "StochasticDepth-batch": Row(lambda: StochasticDepth(0.5, per="batch"), (3, 4), True, True),
-    "ConcreteDropout": Row(
-        lambda: ConcreteDropout(Dense(3, activation="tanh"), 0.3), (4, 5), False, True, False
-    ),
-    "ConcreteDropout-alone": Row(lambda: ConcreteDropout(None, 0.3), (4, 5), True, True),
-    "ConcreteDropout-units": Row(
-        lambda: ConcreteDropout(None, 0.6, per_unit=True, temperature=0.5), (2, 3, 5), True, True
-    ),
-    "VariationalGaussianDropout": Row(lambda: VariationalGaussianDropout(), (6, 7), True, True),
-    "VariationalGaussianDropout-units": Row(
-        lambda: VariationalGaussianDropout(0.3, per_unit=True, kl="kingma"), (2, 3, 5), True, True
-    ),
-    "Standout-linear": Row(
-        lambda: Standout(40, activation="linear", alpha=0.0, beta=0.4), (4, 5), False, True, False
-    ),
-    "Standout": Row(
-        lambda: Standout(6, alpha=0.7, beta=0.2), (4, 5), False, True, False, exact=False
-    ),
-    "Standout-untied": Row(
-        lambda: Standout(6, activation="tanh", tied=False), (2, 3, 5), False, True, False, False
-    ),
-    "DropConnect": Row(lambda: DropConnect(3, 0.5), (4, 5), False, True, False),
-    "DropConnect-0": Row(lambda: DropConnect(3, 0.0), (4, 5), keeps_dtype=False),
-    "DropConnect-1": Row(lambda: DropConnect(3, 1.0), (4, 5), keeps_dtype=False),
-    "DropConnect-no-bias": Row(
-        lambda: DropConnect(3, 0.5, bias=False, per="sample"), (4, 5), True, True, False
-    ),
-    "DropConnect-bias": Row(
-        lambda: DropConnect(3, 0.4, drop_bias=True, storage="bits"), (4, 5), False, True, False
-    ),
-    "DropConnect-sample": Row(
-        lambda: DropConnect(3, 0.5, per="sample", activation="tanh"), (4, 5), False, True, False
-    ),
-    "DropConnect-sample-bias": Row(
-        lambda: DropConnect(33, 0.4, per="sample", drop_bias=True, storage="bits"),
-        (2, 3, 2), False, True, False,
-    ),
-    "DropConnect-gaussian-relu": Row(
-        lambda: DropConnect(6, 0.5, activation="relu", inference="gaussian", drop_bias=True),
-        (4, 5), False, True, False,
-    ),
-    "DropConnect-gaussian-gelu": Row(
-        lambda: DropConnect(3, 0.5, activation="gelu", inference="gaussian"),
-        (2, 3, 5), False, True, False,
-    ),
-    "DropConnect-gaussian-samples": Row(
-        lambda: DropConnect(3, 0.5, activation="sigmoid", inference="gaussian", samples=7),
-        (4, 5), False, True, False,
-    ),
-    "WeightDropout": Row(lambda: WeightDropout(Dense(3), 0.5), (4, 5), False, True, False),
-    "WeightDropout-0": Row(lambda: WeightDropout(Dense(3), 0.0), (4, 5), keeps_dtype=False),
-    "WeightDropout-1": Row(
-        lambda: WeightDropout(Dense(3), 1.0, ["weight", "bias"]), (4, 5), keeps_dtype=False
-    ),
-    "WeightDropout-nested": Row(
-        lambda: WeightDropout(
-            Sequential([Dense(6), Tanh(), Dense(3, rate=0.5)], dtype="float64"), 0.4,
-            ["0.dense.weight", "2.dense.bias"], storage="seed",
-        ),
-        (4, 5), False, True, False,
-    ),
-    "DropHead": Row(lambda: DropHead(0.4), (5, 4, 3, 2), True, True),
-    "DropHead-axis": Row(lambda: DropHead(0.4, axis=-2), (5, 2, 4, 3), True, True),
-    "DropHead-inverted": Row(lambda: DropHead(0.4, scaling="inverted"), (5, 4, 3), True, True),
-    "DropHead-0": Row(lambda: DropHead(0.0), (5, 4, 3), True),
-    "DropHead-1": Row(lambda: DropHead(1.0), (5, 4, 3), True),
-    "LayerDrop": Row(lambda: LayerDrop(Dense(5, bias=False), 0.5), (4, 5), True, True, False),
-    "LayerDrop-0": Row(lambda: LayerDrop(Dense(5), 0.0), (4, 5), keeps_dtype=False),
-    "LayerDrop-1": Row(lambda: LayerDrop(Tanh(), 1.0), (4, 5)),
-    "LayerDrop-dropout": Row(lambda: LayerDrop(Dropout(0.5), 0.25), (4, 5), True, True),
-    "SoftmaxDropout": Row(lambda: SoftmaxDropout(0.3), (2, 3, 4, 5), False, True),
-    "SoftmaxDropout-0": Row(lambda: SoftmaxDropout(0.0), (3, 19)),
-    "SoftmaxDropout-1": Row(lambda: SoftmaxDropout(1.0), (3, 5)),
-    "SoftmaxDropout-causal": Row(
-        lambda: SoftmaxDropout(0.3, causal=True, scale=-0.7), (2, 6, 5), False, True
-    ),
     "LayerNorm": Row(lambda: LayerNorm(), (4, 5), keeps_dtype=False),
     "LayerNorm-sequence": Row(lambda: LayerNorm(epsilon=0.1), (2, 3, 33), keeps_dtype=False),
     "MultiHeadAttention": Row(
@@ -251,34 +106,12 @@ ROWS = {
     "TransformerBlock-0": Row(
         lambda: TransformerBlock(4, 1, 3, activation="tanh"), (3, 2, 4), keeps_dtype=False
     ),
-    "BatchwiseDropout": Row(lambda: BatchwiseDropout(0.4), (6, 7), True, True),
-    "BatchwiseDropout-block": Row(lambda: BatchwiseDropout(0.4, block=2), (6, 7), True, True),
-    "BatchwiseDropout-slice": Row(
-        lambda: BatchwiseDropout(0.4, layout="slice"), (6, 7), True, True
-    ),
     "Sequential-batchwise": Row(
         lambda: Sequential(
             [BatchwiseDropout(0.3), Dense(8, activation="tanh"), BatchwiseDropout(0.5), Dense(3)],
             dtype="float64",
         ),
         (6, 7), False, True, False,
-    ),
-    "EmbeddingDropout": Row(lambda: EmbeddingDropout(0.4), (9, 3), True, True),
-    "FeatureDropout": Row(lambda: FeatureDropout(0.4), (6, 7), True, True),
-    "FeatureDropout-classic": Row(
-        lambda: FeatureDropout(0.4, per="sample", scaling="classic"), (6, 7), True, True
-    ),
-    "FeatureDropout-log2": Row(lambda: FeatureDropout(features="log2"), (6, 7), True, True),
-    "LockedDropout": Row(lambda: LockedDropout(0.4), (3, 4, 5), True, True),
-    "LockedDropout-time-first": Row(lambda: LockedDropout(0.4, axis=0), (4, 3, 5), True, True),
-    "PatchDropout": Row(lambda: PatchDropout(0.4), (3, 7, 2), True, True, shortens=True),
-    "PatchDropout-0": Row(lambda: PatchDropout(0.0), (3, 7, 2), True),
-    "PatchDropout-prefix": Row(
-        lambda: PatchDropout(0.5, prefix=1), (3, 7, 2), True, True, shortens=True
-    ),
-    "RecurrentDropout": Row(lambda: RecurrentDropout(0.4), (6, 7), True, True),
-    "RecurrentDropout-sequence": Row(
-        lambda: RecurrentDropout(0.4, per="sequence"), (3, 4, 5), True, True
     ),
     "SimpleRNN": Row(lambda: SimpleRNN(5), (2, 4, 3), keeps_dtype=False),
     "SimpleRNN-relu-dropout": Row(
@@ -309,9 +142,6 @@ ROWS = {
         lambda: GRU(5, dropout=0.4, recurrent_dropout=0.4, recurrent_mode="semeniuta"),
         (2, 4, 3), False, True, False,
     ),
-    "Zoneout": Row(lambda: Zoneout(0.4), (6, 7), True, True),
-    "Zoneout-0": Row(lambda: Zoneout(0.0), (6, 7), True),
-    "Zoneout-1": Row(lambda: Zoneout(1.0), (6, 7), True),
     "Conv2D": Row(lambda: Conv2D(4, 3), (2, 3, 5, 6), keeps_dtype=False),
     "Conv2D-strides": Row(
         lambda: Conv2D(4, (3, 2), strides=(2, 1), padding=(1, 0), bias=False), (2, 3, 6, 4),
@@ -357,6 +187,12 @@ ROWS = {
         random=True,
         keeps_dtype=False,
     ),
+}
+CLAIMS = ("linear", "random", "keeps_dtype", "exact", "shortens")
+ROWS |= {
+    name: Row(partial(_variants.make, layers, variant, case), case.shape,
+              **{claim: getattr(case, claim) for claim in CLAIMS})
+    for name, (variant, case) in _variants.cases("contract").items()
 }
 
 

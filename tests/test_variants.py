@@ -1,130 +1,40 @@
 """The edge cases of the design hold for every variant of dropout: one row each."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 import reference
 
-from cydropout import MaskStream
+from cydropout import MaskStream, layers
 from cydropout.layers import (
     AlphaDropout,
-    BatchwiseDropout,
-    ConcreteDropout,
     Context,
-    CutoutDropout,
-    DropBlock1D,
-    DropBlock2D,
-    DropBlock3D,
-    DropHead,
-    Dropout,
-    DropWalk2D,
-    EmbeddingDropout,
-    FeatureAlphaDropout,
-    FeatureDropout,
-    GaussianDropout,
-    Layer,
-    LockedDropout,
-    RecurrentDropout,
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
     StochasticDepth,
-    VariationalGaussianDropout,
-    Zoneout,
     depth_rates,
 )
+from cydropout.layers.dropout import _variants
 
 
-@dataclass(frozen=True)
 class Variant:
-    """A layer by its rate, an input's shape, and the axes that share a decision."""
+    """A layer by its rate, and what the table says of it."""
 
-    make: Callable[[float], Layer]
-    shape: tuple[int, ...]
-    shared_axes: tuple[int, ...] = ()
-    drops: bool = True  # to 0: a plain mask, whose map is scale * keep * x
-    brings_bools: bool = True
-    learned: bool = False  # a rate that is trained, and is neither 0 nor 1
-    scaling: str = "inverted"
+    def __init__(self, name, case):
+        self.name, self.case = name, case
+        self.scaling = "classic" if case.classic else "inverted"
 
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
+    def __getattr__(self, name):
+        return getattr(self.case, name)
 
-
-def learned(layer: Layer) -> Layer:
-    """Return a layer over 30 units, built."""
-    layer.build((30,), 0)
-    return layer
+    def make(self, rate):
+        layer = _variants.make(layers, self.name, self.case, rate)
+        if self.learned:
+            layer.build(self.shape[1:], 0)
+        return layer
 
 
-VARIANTS = {
-    "Dropout": Variant(Dropout, (40, 30)),
-    "GaussianDropout": Variant(GaussianDropout, (40, 30), drops=False, brings_bools=False),
-    "AlphaDropout": Variant(AlphaDropout, (40, 30), drops=False),
-    "FeatureAlphaDropout": Variant(FeatureAlphaDropout, (9, 8, 5, 5), (2, 3), drops=False),
-    "ConcreteDropout": Variant(
-        lambda rate: learned(ConcreteDropout(None, rate)), (40, 30), (), False, False, True
-    ),
-    "VariationalGaussianDropout": Variant(
-        lambda rate: learned(VariationalGaussianDropout(rate)), (40, 30), (), False, False, True
-    ),
-    "DropBlock1D": Variant(lambda rate: DropBlock1D(rate, 4), (9, 8, 25), drops=False),
-    "DropBlock2D": Variant(lambda rate: DropBlock2D(rate, 3), (9, 4, 11, 7), drops=False),
-    "DropBlock2D-last": Variant(
-        lambda rate: DropBlock2D(rate, (2, 3), data_format="channels_last"), (9, 11, 7, 4),
-        drops=False,
-    ),
-    "DropBlock2D-paper": Variant(
-        lambda rate: DropBlock2D(rate, 3, gamma="paper", scaling="batch", shared_channels=True),
-        (9, 4, 11, 7), (1,), drops=False,
-    ),
-    "DropBlock3D": Variant(lambda rate: DropBlock3D(rate, 2), (5, 4, 3, 5, 7), drops=False),
-    "DropWalk2D": Variant(DropWalk2D, (9, 4, 11, 7), drops=False),
-    "DropWalk2D-last": Variant(
-        lambda rate: DropWalk2D(rate, walks=3, data_format="channels_last"), (9, 11, 7, 4),
-        drops=False,
-    ),
-    "CutoutDropout": Variant(CutoutDropout, (9, 4, 11, 7), (1,), drops=False),
-    "CutoutDropout-last": Variant(
-        lambda rate: CutoutDropout(rate, data_format="channels_last", holes=2), (9, 11, 7, 4),
-        (3,), drops=False,
-    ),
-    "SpatialDropout1D": Variant(SpatialDropout1D, (9, 8, 25), (2,)),
-    "SpatialDropout2D": Variant(SpatialDropout2D, (9, 8, 5, 5), (2, 3)),
-    "SpatialDropout2D-last": Variant(
-        lambda rate: SpatialDropout2D(rate, data_format="channels_last"), (9, 5, 5, 8), (1, 2)
-    ),
-    "SpatialDropout3D": Variant(SpatialDropout3D, (9, 8, 2, 3, 4), (2, 3, 4)),
-    "StochasticDepth": Variant(StochasticDepth, (40, 6, 5), (1, 2)),
-    "StochasticDepth-batch": Variant(
-        lambda rate: StochasticDepth(rate, per="batch"), (4, 6, 5), (0, 1, 2)
-    ),
-    "DropHead": Variant(DropHead, (9, 8, 5, 4), (2, 3), drops=False),
-    "DropHead-inverted": Variant(
-        lambda rate: DropHead(rate, axis=2, scaling="inverted"), (9, 5, 8, 4), (1, 3)
-    ),
-    "BatchwiseDropout": Variant(BatchwiseDropout, (9, 40, 30), (0,)),
-    "BatchwiseDropout-block": Variant(
-        lambda rate: BatchwiseDropout(rate, block=4), (9, 40, 30), (0,), drops=False
-    ),
-    "BatchwiseDropout-slice": Variant(
-        lambda rate: BatchwiseDropout(rate, layout="slice"), (9, 40, 30), (0, 1), drops=False
-    ),
-    "EmbeddingDropout": Variant(EmbeddingDropout, (400, 9), (1,)),
-    "FeatureDropout": Variant(FeatureDropout, (40, 30), (0,), drops=False),
-    "FeatureDropout-sample": Variant(
-        lambda rate: FeatureDropout(rate, per="sample"), (40, 30), drops=False
-    ),
-    "LockedDropout": Variant(LockedDropout, (9, 25, 8), (1,)),
-    "RecurrentDropout": Variant(RecurrentDropout, (40, 30)),
-    "RecurrentDropout-sequence": Variant(
-        lambda rate: RecurrentDropout(rate, per="sequence"), (9, 25, 8), (1,)
-    ),
-    "Zoneout": Variant(Zoneout, (40, 30), scaling="classic"),
-}
+VARIANTS = {name: Variant(*row) for name, row in _variants.cases("edges").items()}
 
 
 @pytest.fixture(params=VARIANTS, name="variant")
@@ -182,7 +92,7 @@ def test_a_mask_is_the_formula_of_its_bits(variant, dtype):
     dtype = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     x = values(variant, dtype)
     y, backward = variant.make(0.3).forward(x, training())
-    kept = reference.keep(MaskStream(5).key, 0, x.shape, 0.3, 0, variant.shared_axes)
+    kept = reference.keep(MaskStream(5).key, 0, x.shape, 0.3, 0, variant.shared)
     expected = reference.dropout(x, kept, reference.scale(0.3, variant.scaling))
     assert y.dtype == x.dtype and y.tobytes() == expected.tobytes()
     assert backward(x).tobytes() == expected.tobytes()
@@ -217,7 +127,7 @@ def test_a_mask_of_another_shape_is_refused(variant):
     layer, x = variant.make(0.4), values(variant)
     mask = layer.mask((*variant.shape[:-1], variant.shape[-1] + 1), training())
     longer = variant.shape[-1] + 1
-    if variant.ndim - 1 in variant.shared_axes:
+    if len(variant.shape) - 1 in variant.shared:
         assert layer.forward(x, training(), mask=mask)[0].shape == x.shape
     else:
         with pytest.raises(ValueError, match=str(longer)):
@@ -226,7 +136,7 @@ def test_a_mask_of_another_shape_is_refused(variant):
 
 def test_what_is_kept_can_be_brought_as_bools(variant):
     layer, x = variant.make(0.4), values(variant)
-    if not variant.brings_bools:
+    if not variant.takes_bools:
         pytest.skip("its mask is not made of bools")
     masks = {}
     y, backward = layer.forward(x, Context(training=True, stream=MaskStream(5), masks=masks))
@@ -251,13 +161,13 @@ def test_bad_rates_are_named(variant, rate):
 
 
 def test_the_realised_rate(variant):
-    sizes = [1 if a in variant.shared_axes else n for a, n in enumerate(variant.shape)]
+    sizes = [1 if a in variant.shared else n for a, n in enumerate(variant.shape)]
     if not variant.drops or np.prod(sizes) == 1:
         pytest.skip("nothing to count")
     stream, dropped, draws = MaskStream(7), 0, 60
     for _ in range(draws):
         y = variant.make(0.3).forward(np.ones(variant.shape), training(stream))[0]
-        first = tuple(slice(0, 1) if a in variant.shared_axes else slice(None)
+        first = tuple(slice(0, 1) if a in variant.shared else slice(None)
                       for a in range(y.ndim))
         dropped += (y[first] == 0).sum()
     count = draws * int(np.prod(sizes))
@@ -295,3 +205,22 @@ def test_one_rate_only(make):
 
 def test_depth_rates_rise_linearly():
     np.testing.assert_allclose(depth_rates(4, 0.2), [0.05, 0.1, 0.15, 0.2])
+
+
+def test_every_dropout_has_a_row():
+    """A layer that drops is exported by `layers.dropout`, or has Drop in its name."""
+    public = {name for name in layers.__all__ if "Drop" in name}
+    public |= {name for name in layers.dropout.__all__ if isinstance(getattr(layers, name), type)}
+    assert len(public) > 25
+    rows = {name.split()[0] for name, row in _variants.VARIANTS.items() if row.kind != "training"}
+    assert rows == public
+
+
+@pytest.mark.parametrize("what", ["contract", "edges"])
+def test_a_plain_row_is_that_of_an_elementwise_layer(what, monkeypatch):
+    row = _variants.Variant("element", "y = m x", "nobody", (8, 8))
+    monkeypatch.setitem(_variants.VARIANTS, "Dropout", row)
+    variant, case = _variants.cases(what)["Dropout"]
+    assert case.linear if what == "contract" else case.drops
+    layer = _variants.make(layers, variant, case, 0.25)
+    assert isinstance(layer, layers.Dropout) and layer.rate == 0.25
