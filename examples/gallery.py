@@ -7,6 +7,7 @@ import numpy as np
 
 from cydropout import MaskStream, layers
 from cydropout.layers import Context
+from cydropout.layers.dropout._variants import VARIANTS
 
 SIDE = 32
 ROWS = np.ones((SIDE, SIDE), np.float32)  # samples by units, or steps by units
@@ -96,14 +97,13 @@ def standout():
     """Return units that are kept the more often the larger their input is."""
     layer = layers.Standout(SIDE, activation="linear", alpha=6.0, beta=-3.0)
     built(layer, value=np.eye(SIDE))
-    rising = np.broadcast_to(np.linspace(0.02, 1, SIDE, dtype=np.float32), (SIDE, SIDE))
-    return passed(layer, rising) > 0
+    ramp = np.broadcast_to(np.linspace(0.02, 1, SIDE, dtype=np.float32), (SIDE, SIDE))
+    return passed(layer, ramp) > 0
 
 
-PICTURES = {
-    "Dropout": lambda: passed(layers.Dropout(0.4), ROWS),
+#: How a variant is drawn that needs more than a rate, or another input than `ROWS`.
+RECIPES = {
     "GaussianDropout": lambda: passed(layers.GaussianDropout(0.3), ROWS),
-    "AlphaDropout": lambda: passed(layers.AlphaDropout(0.4), ROWS),
     "FeatureAlphaDropout": lambda: channels(layers.FeatureAlphaDropout(0.4), CHANNELS),
     "Standout": standout,
     "ConcreteDropout": lambda: passed(
@@ -120,8 +120,6 @@ PICTURES = {
         layers.DropBlock3D(0.3, 7), np.ones((1, 1, 16, SIDE, SIDE), np.float32))[0, 0, ::4]),
     "DropWalk2D": lambda: channels(layers.DropWalk2D(0.2)),
     "CutoutDropout": lambda: samples(layers.CutoutDropout(0.2)),
-    "FeatureDropout": lambda: passed(layers.FeatureDropout(0.4), ROWS),
-    "BatchwiseDropout": lambda: passed(layers.BatchwiseDropout(0.4), ROWS),
     "DropConnect": lambda: weights(layers.DropConnect(SIDE, 0.4, bias=False)),
     "DropConnect per sample": lambda: weights(
         layers.DropConnect(SIDE, 0.4, per="sample", bias=False)),
@@ -140,19 +138,25 @@ PICTURES = {
 }
 
 
+def pictures():
+    """Return how each variant of the table is drawn, by name, in the table's order."""
+    return {name: RECIPES.get(name, lambda name=name: passed(getattr(layers, name)(0.4), ROWS))
+            for name, variant in VARIANTS.items() if variant.kind != "training"}
+
+
 def draw(path):
     """Draw all of them into one file."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    columns = 6
-    rows = -(-len(PICTURES) // columns)
+    columns, shown = 6, pictures()
+    rows = -(-len(shown) // columns)
     figure = Figure(figsize=(1.7 * columns, 1.85 * rows), layout="constrained")
     axes = figure.subplots(rows, columns)
     colors = colormaps["magma"].with_extremes(bad="white")
     for place in axes.flat:
         place.set_axis_off()
-    for place, (name, picture) in zip(axes.flat, PICTURES.items(), strict=False):
+    for place, (name, picture) in zip(axes.flat, shown.items(), strict=False):
         values = np.asarray(picture(), float)
         least = min(0, np.nanmin(values))
         place.imshow(values, cmap=colors, interpolation="nearest", vmin=least)

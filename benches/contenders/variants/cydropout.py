@@ -64,23 +64,13 @@ def _passed(make):
     return variant
 
 
-Dropout = _masked(lambda case: layers.Dropout(case.rate))
-GaussianDropout = _masked(lambda case: layers.GaussianDropout(case.rate))
-AlphaDropout = _masked(lambda case: layers.AlphaDropout(case.rate))
-FeatureAlphaDropout = _masked(lambda case: layers.FeatureAlphaDropout(case.rate))
-SpatialDropout1D = _masked(lambda case: layers.SpatialDropout1D(case.rate))
-SpatialDropout2D = _masked(lambda case: layers.SpatialDropout2D(case.rate))
-SpatialDropout3D = _masked(lambda case: layers.SpatialDropout3D(case.rate))
-DropBlock1D = _masked(lambda case: layers.DropBlock1D(case.rate, 7))
-DropBlock2D = _masked(lambda case: layers.DropBlock2D(case.rate, 7))
-DropBlock3D = _masked(lambda case: layers.DropBlock3D(case.rate, 7))
-DropWalk2D = _masked(lambda case: layers.DropWalk2D(case.rate))
-CutoutDropout = _masked(lambda case: layers.CutoutDropout(case.rate))
-FeatureDropout = _masked(lambda case: layers.FeatureDropout(case.rate))
-BatchwiseDropout = _masked(lambda case: layers.BatchwiseDropout(case.rate))
-LockedDropout = _masked(lambda case: layers.LockedDropout(case.rate))
-StochasticDepth = _masked(lambda case: layers.StochasticDepth(case.rate))
-DropHead = _masked(lambda case: layers.DropHead(case.rate))
+def __getattr__(name):
+    """Return the variant of a layer that has no entry here: its rate says all."""
+    if name not in layers.__all__:
+        raise AttributeError(f"{name} is no layer")
+    return _masked(lambda case: getattr(layers, name)(case.rate))
+
+
 PatchDropout = _passed(lambda case: layers.PatchDropout(case.rate))
 SoftmaxDropout = _passed(lambda case: layers.SoftmaxDropout(case.rate))
 ConcreteDropout = _built(lambda case: layers.ConcreteDropout(None, case.rate))

@@ -91,14 +91,14 @@ class Variant:
 
 def cases(what: str) -> dict[str, tuple[str, Any]]:
     """Return all cases of ``"contract"`` or ``"edges"`` by name, with the name of the variant."""
-    plain = {"contract": {"": Contract(6, 7)}, "edges": {"": Edge(40, 30)}}[what]
-    return {
-        f"{name}-{suffix}".rstrip("-"): (name, case)
-        for name, variant in VARIANTS.items()
-        if variant.kind != "training"
-        for suffix, case in (plain if getattr(variant, what) is None
-                             else getattr(variant, what)).items()
-    }
+    plain: dict[str, Any] = {"contract": {"": Contract(6, 7)}, "edges": {"": Edge(40, 30)}}
+    found = {}
+    for name, variant in VARIANTS.items():
+        if variant.kind != "training":
+            own = getattr(variant, what)
+            for suffix, case in (plain[what] if own is None else own).items():
+                found[f"{name}-{suffix}".rstrip("-")] = name, case
+    return found
 
 
 def make(layers: Any, name: str, case: Case, rate: float | None = None) -> Any:
@@ -112,15 +112,15 @@ def make(layers: Any, name: str, case: Case, rate: float | None = None) -> Any:
     return getattr(layers, name.split()[0])(rate=rate, **case.options)
 
 
-def _ends(*shape: int, rate: float = 0.4, **claims: bool) -> dict[str, Contract]:
+def _ends(*shape: int, rate: float = 0.4, **claims: Any) -> dict[str, Contract]:
     """Return a case, and those at the ends of the rate, where nothing is drawn."""
     return {"": Contract(*shape, rate=rate, **claims),
             "0": Contract(*shape, rate=0.0, random=False),
             "1": Contract(*shape, rate=1.0, random=False)}
 
 
-_LAST = {"data_format": "channels_last"}
-_PER = {"per": "sample"}
+_LAST: dict[str, Any] = {"data_format": "channels_last"}
+_PER: dict[str, Any] = {"per": "sample"}
 _SRIVASTAVA, _GAL, _GHIASI = "Srivastava et al. 2014", "Gal & Ghahramani 2016", "Ghiasi et al. 2018"
 _TOMPSON, _WAN = "Tompson et al. 2015", "Wan et al. 2013"
 _ROWS, _MAPS, _VOLUMES = (1024, 1024), (32, 64, 28, 28), (8, 16, 16, 28, 28)
