@@ -221,7 +221,7 @@ def test_a_mask_comes_with_the_context_also_at_rate_0(make):
     layer.build((7,), 0, "float64")
     x = x if isinstance(layer, Embedding) else x.astype("f8")
     shape = (9, 1) if isinstance(layer, Embedding) else (3, 1)
-    ctx = training().bringing({layer.dropout: np.zeros(shape, bool)})
+    ctx = training().supplying({layer.dropout: np.zeros(shape, bool)})
     y, _ = layer.forward(x, ctx)
     np.testing.assert_array_equal(y, np.zeros((3, 7, 7)) if isinstance(layer, Embedding) else x)
 

@@ -32,9 +32,7 @@ class Recurrent(Layer):
 
     def forward(self, x, ctx):
         taken, kept = (p.value for p in self.parameters())
-        mask = self.state.used_mask((len(x), 4), ctx)
-        if ctx.masks is not None:
-            ctx.masks[self] = mask
+        mask = ctx.record(self, ctx.mask_for(self.state, (len(x), 4)))
         states = [np.zeros((len(x), 4))]
         for t in range(x.shape[1]):
             states.append(np.tanh(x[:, t] @ taken + mask.apply(states[-1]) @ kept))

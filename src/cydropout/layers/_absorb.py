@@ -39,8 +39,8 @@ def finish(
     z: Array, bias: Array | None, activation: str, a: float, dropout: Dropout, ctx: Context
 ) -> tuple[Array, Callable[[Array], tuple[Array, Array | None]]]:
     """Return ``y = mask(act(z + bias))``, in the place of z, and the way to ``(dz, dbias)``."""
-    silent = is_silent(dropout) and not ctx.trades_masks
-    mask = dropout.used_mask(z.shape, ctx) if ctx.training and not silent else None
+    at_work = ctx.training and not ctx.is_idle(dropout)
+    mask = ctx.mask_for(dropout, z.shape) if at_work else None
     y, back = bias_activation_dropout(z, bias, activation, mask, ctx, a=a, owned=True)
     if ctx.training or dropout.scaling == "inverted":
         return y, back

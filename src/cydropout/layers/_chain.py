@@ -41,11 +41,11 @@ class Kept(NamedTuple):
     def drawn(cls, noise: BatchwiseDropout, shape: Shape, ctx: Context) -> Kept:
         """Return what a dropout over (batch, units) keeps in all samples of a pass."""
         lazy = noise.lazy
-        if not ctx.trades_masks and isinstance(noise.rate, float):
+        if ctx.masks is None and isinstance(noise.rate, float):
             keep, scale = noise.decisions(shape, ctx)
             keep = keep[0]
         else:
-            mask = noise.used_mask(shape, ctx).over((1, shape[1]))
+            mask = ctx.mask_for(noise, shape).over((1, shape[1]))
             keep, scale = mask.keep[0], float(mask.scale)
         units = np.flatnonzero(keep).astype(np.int64, copy=False)
         if units.size == keep.size:
@@ -216,7 +216,7 @@ def chain(layers: Sequence[Layer]) -> Absorbed | None:
 def _shares(noise: BatchwiseDropout | None, shape: Shape, ctx: Context) -> bool:
     if noise is None:
         return True
-    mask: Any = noise.held_mask(shape, ctx)
+    mask: Any = ctx.supplied(noise, shape)
     if mask is None:
         return isinstance(noise.rate, float)
     return (

@@ -1,22 +1,18 @@
-"""What every layer shares: `Context`, `Layer`, and the checks on their arrays."""
+"""What every layer shares: `Layer`, and the checks on arrays."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from cydropout._rates import Scaling
+from cydropout.layers._context import Context as Context
 from cydropout.layers._parameter import Parameter as Parameter
 from cydropout.layers._state import Entries, Entry, check_names, write_all
-from cydropout.layers._workspace import Workspace
-from cydropout.masks import Mask, inference_mask
-from cydropout.random import MaskStream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,117 +26,6 @@ FLOATS = ("float32", "float64", "float16", "bfloat16")
 _NATIVE = frozenset(map(np.dtype, ("float32", "float64")))
 NO_GRADIENT: Array = np.empty(0, "float32")
 """What a backward pass returns where the context said that nobody needs the input's gradient."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What one pass through a model needs to know.
-
-    Parameters
-    ----------
-    training : bool
-        Whether noise is drawn.
-    stream : MaskStream, optional
-        Where masks are drawn from; needed when `training`.
-    num_threads : int, optional
-        Threads of the elementwise kernels; None takes what `cydropout.get_num_threads` says. The
-        default is 1, since the products in between run on the threads of BLAS: two pools that
-        take turns within a step wait for each other much longer than they work.
-    input_gradient : bool
-        False lets a model skip the gradient with respect to its own input, which a training step
-        never reads; its backward pass then returns an empty array.
-    batch_statistics : bool
-        Whether a training pass normalises with the statistics of its batch, where a layer does
-        so; False has it use the running averages, as at inference.
-    masks : dict, optional
-        The masks of a training pass by layer. A layer that finds its mask there uses it; one that
-        does not draws a mask and puts it there. So a dict that starts empty tells which masks were
-        used, passed again it has them used again, and cleared it ends that.
-    brought : dict, optional
-        Masks that a training pass uses before all others, by layer; see `bringing`.
-    backward : bool
-        False where nobody goes back, as in Monte Carlo dropout: noise then holds nothing for it.
-    workspace : Workspace, optional
-        Where layers take the arrays of their results from, all of which are then those of this
-        step alone; without one they allocate them.
-    states : dict, optional
-        The states of recurrent layers by layer. A layer that finds its state there starts from it,
-        and leaves the last one there: so a long sequence can go by in parts.
-    """
-
-    training: bool = False
-    stream: MaskStream | None = None
-    num_threads: int | None = 1
-    input_gradient: bool = True
-    masks: dict[Layer, Any] | None = None
-    backward: bool = True
-    workspace: Workspace | None = None
-    states: dict[Layer, tuple[Array, ...]] | None = None
-    batch_statistics: bool = True
-    brought: Mapping[Layer, Any] = field(default_factory=dict)
-    _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
-
-    def room(self, shape: Shape, dtype: Any) -> Array | None:
-        """Return where a result may go, as ``out=``: an array of the workspace, or None."""
-        return None if self.workspace is None else self.workspace.empty(shape, dtype)
-
-    @property
-    def inside(self) -> Context:
-        """The context of layers within a model, all of which need the gradient of their input."""
-        if self.input_gradient:
-            return self
-        if self._inside is None:
-            object.__setattr__(self, "_inside", replace(self, input_gradient=True))
-        assert self._inside is not None
-        return self._inside
-
-    def bringing(self, masks: Mapping[Layer, Any]) -> Context:
-        """Return a context that brings these masks to their layers, those that are not None."""
-        brought = {layer: mask for layer, mask in masks.items() if mask is not None}
-        return replace(self, brought={**self.brought, **brought}) if brought else self
-
-    @property
-    def trades_masks(self) -> bool:
-        """Whether masks come in with the context or go out with it, also those of a rate of 0."""
-        return self.masks is not None or bool(self.brought)
-
-    def held(self, layer: Layer) -> Any:
-        """Return the mask that a training pass brings to a layer, or holds for it, or None."""
-        if not self.training:
-            return None
-        if layer in self.brought:
-            return self.brought[layer]
-        return None if self.masks is None else self.masks.get(layer)
-
-    def draw(
-        self,
-        shape: Shape,
-        rate: Any,
-        *,
-        scaling: Scaling = "inverted",
-        shared_axes: Sequence[int] = (),
-        storage: Literal["bits", "seed"] = "bits",
-    ) -> Mask:
-        """Draw the next mask of the stream, or at inference the map that stands for its mean."""
-        shared = tuple(shared_axes)
-        if not self.training:
-            return inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
-        stream = self.training_stream()
-        return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
-
-    def draw_as(self, kind: Callable[..., Any], shape: Shape, *args: Any, **options: Any) -> Any:
-        """Return ``kind(stream, shape, ...)``, or at inference the identity."""
-        if not self.training:
-            return inference_mask(shape, 0.0)
-        if "storage" in options and not self.backward:
-            options["storage"] = "seed"
-        return kind(self.training_stream(), shape, *args, **options)
-
-    def training_stream(self) -> MaskStream:
-        """Return the stream, or raise if there is none."""
-        if self.stream is None:
-            raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
-        return self.stream
 
 
 class Absorbed(NamedTuple):
@@ -165,6 +50,7 @@ class Layer:
     noises: ClassVar[tuple[str, ...]] = ()
     #: Whether the rate is a parameter, which schedules then leave alone.
     learns_rate: bool = False
+    _origin: Layer | None = None
 
     def __init__(self, *, name: str | None = None) -> None:
         if name is not None and (not name or "." in name):
@@ -179,6 +65,11 @@ class Layer:
     def kind(cls) -> str:
         """Return the layer's published name in lower case."""
         return cls.__name__.lower()
+
+    @property
+    def origin(self) -> Layer:
+        """Whose masks and states this layer's are: the layer's, of which it may be a copy."""
+        return self._origin or self
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters for inputs of ``input_shape``; a second call changes nothing."""
@@ -227,6 +118,7 @@ class Layer:
                 f"{self.path} cannot replace the parameters {unknown}; it can {[*self._parameters]}"
             )
         twin = copy.copy(self)
+        twin._origin = self.origin
         twin._parameters = {**self._parameters, **parameters}
         return twin
 

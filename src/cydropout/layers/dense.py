@@ -91,7 +91,7 @@ class Dense(Affine):
         mask : mask or array of bool, optional
             Of the output, used in training instead of one that is drawn at ``rate``.
         """
-        ctx = ctx.bringing({self.dropout: mask})
+        ctx = ctx if mask is None else ctx.supplying({self.dropout: mask})
         return self._run(x, ctx, self.activation, 1.0, self.dropout)
 
     def absorb(self, following: Sequence[Layer]) -> Absorbed:
@@ -122,7 +122,8 @@ class Dense(Affine):
 
     def drops(self, ctx: Context) -> bool:
         """Whether it drops in this pass: it draws, or is given a mask."""
-        return self.draws or ctx.held(self.dropout) is not None
+        masks = ctx.masks if ctx.training else None
+        return self.draws or (masks is not None and masks.find(self.dropout) is not None)
 
     def _joint(
         self, x: Array, ctx: Context, taken: Sequence[Layer], activation: str, a: float,

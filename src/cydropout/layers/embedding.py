@@ -8,7 +8,6 @@ import numpy as np
 
 from cydropout import functional
 from cydropout._validate import positive
-from cydropout.layers._absorb import is_silent
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -131,10 +130,9 @@ class Embedding(Layer):
                 raise ValueError(
                     f"{self.path} has a vocabulary of {self.vocabulary}, but token {token} came"
                 )
-        silent = is_silent(self.dropout) and not ctx.trades_masks and mask is None
         used = None
-        if ctx.training and not silent:
-            used = self.dropout.used_mask(weight.value.shape, ctx, mask)
+        if ctx.training and (mask is not None or not ctx.is_idle(self.dropout)):
+            used = ctx.mask_for(self.dropout, weight.value.shape, mask)
         y = functional.gather(weight.value, tokens, used, num_threads=threads)
 
         def backward(dy: Array) -> Array:

@@ -89,7 +89,7 @@ class Residual(Wrapper):
         self.output_shape(x.shape[1:])
         branch, back = self.layer.forward(x, ctx)
         drop_back: Backward | None = None
-        if mask is not None or (ctx.training and (self.dropout.rate or ctx.trades_masks)):
+        if mask is not None or (ctx.training and not ctx.is_idle(self.dropout)):
             branch, drop_back = self.dropout.forward(branch, ctx, mask)
         y = np.add(x, branch)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from cydropout import functional
 from cydropout._validate import batches, check_samples, positive
+from cydropout.layers._context import Masks
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
@@ -40,17 +41,6 @@ __all__ = ["NonFiniteLossError", "Trainer"]
 Array = np.ndarray[Any, Any]
 # Independent generators from one key: NumPy's spawn keys keep them apart.
 _WEIGHTS, _SHUFFLE = 0, 1
-
-
-class Drawn(dict[Layer, Any]):
-    """The masks of a pass, written down and not given back: watched passes draw as others do."""
-
-    def get(self, key: Layer, default: Any = None) -> Any:
-        """Return ``default``."""
-        return default
-
-    def __contains__(self, key: object) -> bool:
-        return False
 
 
 class Trainer:
@@ -342,8 +332,9 @@ class Trainer:
         """Return the predictions of all passes, below each other, and their way back."""
         # One pass over the batch repeated would be up to a fifth faster, but there a mask that
         # the whole batch shares would be the same in both halves.
-        self.masks = [Drawn() for _ in range(self.loss.passes if watched else 0)]
-        contexts = [replace(ctx, masks=masks) for masks in self.masks] or [ctx] * self.loss.passes
+        self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
+        recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
+        contexts = recorded or [ctx] * self.loss.passes
         passes = [self.model.forward(batch, context) for context in contexts]
         predictions: tuple[Array, ...]
         predictions, backwards = zip(*passes, strict=True)

@@ -102,7 +102,7 @@ class LearnedNoise(NoisyLayer):
         """
         x = as_float(x, self.path)
         parameter = self.parameter
-        used = self.used_mask(x.shape, ctx, mask)
+        used = ctx.mask_for(self, x.shape, mask)
         y = used.apply(x, num_threads=ctx.num_threads)
 
         def backward(dy: Array) -> Array:

@@ -14,7 +14,7 @@ from cydropout.random import MaskStream
 
 
 class NoisyLayer(Layer):
-    """A layer that draws one mask in a pass, or is brought it; `Context.masks` holds what was used.
+    """A layer that uses one mask in a pass, which `Context.mask_for` gives.
 
     A subclass says in `mask` what is drawn, and in `given` what an array stands for.
     """
@@ -27,34 +27,17 @@ class NoisyLayer(Layer):
         """Return the mask that ``array`` stands for."""
         raise NotImplementedError(f"{type(self).__name__} takes no array for a mask")
 
-    def fitted(self, mask: Any, shape: Shape) -> Any:
-        """Return a mask that was brought, or that an array describes, for inputs of ``shape``."""
+    def fitted(self, mask: Any, shape: Shape, ctx: Context) -> Any:
+        """Return a mask that is supplied, or that an array describes, for inputs of ``shape``."""
         if isinstance(mask, (np.ndarray, list)):
             return self.given(mask, shape)
         return masks.as_shape(mask, shape)
 
-    def held_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
-        """Return the mask brought, or the one that ``ctx`` holds, for ``shape``; else None."""
-        if mask is None:
-            mask = ctx.held(self)
-        return None if mask is None else self.fitted(mask, shape)
-
-    def hold(self, ctx: Context, mask: Any) -> Any:
-        """Have ``ctx`` hold the mask of a training pass, if it holds any; return it."""
-        if ctx.training and ctx.masks is not None:
-            ctx.masks[self] = mask
-        return mask
-
-    def used_mask(self, shape: Shape, ctx: Context, mask: Any = None) -> Any:
-        """Return the mask of a pass: the one brought, the one that ``ctx`` holds, or a new one."""
-        used = self.held_mask(shape, ctx, mask)
-        return self.hold(ctx, self.mask(shape, ctx) if used is None else used)
-
 
 class MaskedLayer(NoisyLayer):
-    """y = mask(x), with a mask that is drawn, or that the caller brings, and can be had back.
+    """y = mask(x), with a mask that is drawn, or that the caller supplies, and can be had back.
 
-    A subclass says in `mask` what is drawn. `Context.masks` holds what was used.
+    A subclass says in `mask` what is drawn.
 
     Parameters
     ----------
@@ -90,7 +73,7 @@ class MaskedLayer(NoisyLayer):
         return self.mask(shape, Context(training=True, stream=MaskStream.from_state(0, 0)))
 
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
-        """Return ``mask(x)`` and the mask's way back.
+        """Return ``mask(x)`` and the mask's backward.
 
         Parameters
         ----------
@@ -103,7 +86,7 @@ class MaskedLayer(NoisyLayer):
             rate and scale.
         """
         x = as_float(x, self.path)
-        used = self.used_mask(x.shape, ctx, mask)
+        used = ctx.mask_for(self, x.shape, mask)
         if ctx.workspace is None or not ctx.training or not self.keeps_shape:
             y = used.apply(x, num_threads=ctx.num_threads)
             return y, partial(used.backward, num_threads=ctx.num_threads)

@@ -28,35 +28,27 @@ class WeightNoise(Layer):
     def rate(self, rate: Any) -> None:
         self.noise.rate = check_one_rate(rate, type(self).__name__)
 
-    def used_masks(
-        self, shapes: Mapping[str, Shape], ctx: Context, brought: Any = None
-    ) -> dict[str, Any]:
-        """Return a mask for each name: one brought, one that ``ctx`` holds, or a new one.
+    def mask(self, shape: Mapping[str, Shape], ctx: Context) -> dict[str, Any]:
+        """Draw a mask for each name."""
+        return {name: self.noise.mask(one, ctx) for name, one in shape.items()}
 
-        What is brought is a mapping by name, or where there is one name its mask alone.
+    def fitted(self, mask: Any, shape: Mapping[str, Shape], ctx: Context) -> dict[str, Any]:
+        """Return a mask for each name: the one supplied, or a new one.
+
+        What is supplied is a mapping by name, or where there is one name its mask alone.
 
         Raises
         ------
         ValueError
-            If one is brought for another name, or does not fit; no draw is taken then.
+            If one is supplied for another name, or does not fit; no draw is taken then.
         """
-        held = ctx.masks if ctx.training else None
-        if brought is None:
-            brought = held.get(self, {}) if held is not None else {}
-        if not isinstance(brought, Mapping):
-            if len(shapes) > 1:
-                raise ValueError(f"{self.path} drops {[*shapes]}: bring their masks in a dict")
-            brought = dict.fromkeys(shapes, brought)
-        unknown = sorted(brought.keys() - shapes.keys())
+        if not isinstance(mask, Mapping):
+            if len(shape) > 1:
+                raise ValueError(f"{self.path} drops {[*shape]}: supply their masks in a dict")
+            mask = dict.fromkeys(shape, mask)
+        unknown = sorted(mask.keys() - shape.keys())
         if unknown:
-            raise ValueError(
-                f"{self.path} got masks for {unknown}; those it drops are {[*shapes]}"
-            )
-        ready = {name: self.noise.fitted(mask, shapes[name]) for name, mask in brought.items()}
-        used = {
-            name: ready[name] if name in ready else self.noise.mask(shape, ctx)
-            for name, shape in shapes.items()
-        }
-        if held is not None:
-            held[self] = used
-        return used
+            raise ValueError(f"{self.path} got masks for {unknown}; those it drops are {[*shape]}")
+        ready = {name: self.noise.fitted(one, shape[name], ctx) for name, one in mask.items()}
+        drawn = self.mask({name: shape[name] for name in shape if name not in ready}, ctx)
+        return {name: {**drawn, **ready}[name] for name in shape}

@@ -123,7 +123,7 @@ class DropConnect(WeightNoise, Affine):
         if not ctx.training and self.inference == "gaussian" and self.activation != "linear":
             return self._matched(found, ctx)
         weight, bias, rows, shape = found
-        used = self.used_masks(self._mask_shapes(found, ctx), ctx, mask)
+        used = ctx.mask_for(self, self._mask_shapes(found, ctx), mask)
         threads = ctx.num_threads
         z = functional.dropconnect(rows, weight.value, used["weight"], num_threads=threads)
         noise, shift = used.get("bias"), None if bias is None else bias.value

@@ -80,7 +80,7 @@ class LayerDrop(MaskedLayer, Wrapper):
         self.output_shape(x.shape[1:])
         if not ctx.training and mask is None:
             return self.layer.forward(x, ctx)
-        if self.used_mask((1,), ctx, mask).keep[0]:
+        if ctx.mask_for(self, (1,), mask).keep[0]:
             return self.layer.forward(x, ctx)
 
         def backward(dy: Array) -> Array:

@@ -87,7 +87,7 @@ class RecurrentDropout(SharedDropout):
         (previous, forget, gate, candidate), _ = check_gated(
             None, previous=previous, forget=forget, gate=gate, candidate=candidate
         )
-        used = self.used_mask(candidate.shape, ctx, mask)
+        used = ctx.mask_for(self, candidate.shape, mask)
         options = {
             "previous": previous, "forget": forget, "gate": gate, "candidate": candidate,
             "mask": used, "num_threads": ctx.num_threads,

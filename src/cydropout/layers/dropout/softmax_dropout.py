@@ -70,7 +70,7 @@ class SoftmaxDropout(MaskedLayer):
             raise ValueError(f"{self.path} needs {least} axes or more, got shape {x.shape}")
         if attention_mask is not None:
             attention_mask = functional.AttentionMask(attention_mask, x.shape)
-        used = self.used_mask(x.shape, ctx, mask) if ctx.training or mask is not None else None
+        used = ctx.mask_for(self, x.shape, mask) if ctx.training or mask is not None else None
         options: dict[str, Any] = {
             "attention_mask": attention_mask,
             "causal": self.causal,

@@ -109,13 +109,13 @@ class Standout(NoisyLayer, Affine):
         ]
         z, *rates = (path.reshape(shape) for path, _ in paths)
         r = rates[0] if rates else None
-        used = self.held_mask(shape, ctx, mask) if ctx.training else None
+        used = ctx.supplied(self, shape, mask) if ctx.training else None
         y, used = functional.standout(
             z, r, self.activation, alpha=self.alpha, beta=self.beta,
             rng=ctx.training_stream() if ctx.training and used is None else None,
             mask=used, training=ctx.training, num_threads=ctx.num_threads,
         )
-        self.hold(ctx, used)
+        ctx.record(self, used)
 
         def backward(dy: Array) -> Array:
             dy = np.ascontiguousarray(dy, z.dtype)

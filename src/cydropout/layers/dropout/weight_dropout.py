@@ -83,11 +83,11 @@ class WeightDropout(WeightNoise, Wrapper):
         # What the layer refuses, it refuses before a draw is taken.
         twin = self.layer.with_parameters(thinned)
         self.layer.output_shape(np.shape(x)[1:])
-        used = self.used_masks({name: p.value.shape for name, p in real.items()}, ctx, mask)
+        used = ctx.mask_for(self, {name: p.value.shape for name, p in real.items()}, mask)
         threads = ctx.num_threads
         for name, parameter in thinned.items():
             parameter.value = used[name].apply(parameter.value, num_threads=threads)
-        y, back = self._run(twin, x, ctx)
+        y, back = twin.forward(x, ctx)
 
         def backward(dy: Array) -> Array:
             for parameter in thinned.values():
@@ -109,20 +109,6 @@ class WeightDropout(WeightNoise, Wrapper):
                 f"{self.layer.path} has no parameters {missing}; it has {[*found]}{hint}"
             )
         return {name: found[name] for name in self.dropped}
-
-    def _run(self, twin: Layer, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Run ``twin``; what it finds and leaves in ``ctx.masks`` is that of the layer itself."""
-        held = {} if ctx.masks is None else ctx.masks
-        twins = [
-            (layer, other)
-            for layer, other in zip(self.layer.walk(), twin.walk(), strict=True)
-            if layer is not other
-        ]
-        held.update({other: held[layer] for layer, other in twins if layer in held})
-        try:
-            return twin.forward(x, ctx)
-        finally:
-            held.update({layer: held.pop(other) for layer, other in twins if other in held})
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

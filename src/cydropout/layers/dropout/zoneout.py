@@ -66,6 +66,6 @@ class Zoneout(MaskedLayer):
         if previous is None:
             return super().forward(x, ctx, mask)
         alike(x=x, previous=previous)
-        used = self.used_mask(x.shape, ctx, mask)
+        used = ctx.mask_for(self, x.shape, mask)
         y = functional.zoneout(x, previous, used, num_threads=ctx.num_threads)
         return y, partial(functional.zoneout_backward, mask=used, num_threads=ctx.num_threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from cydropout._validate import one_of
@@ -32,8 +33,8 @@ class Gated(Recurrent):
         if recurrent_mode == "semeniuta":
             self.recurrent_dropout = RecurrentDropout(recurrent_dropout, per=recurrent_per)
 
-    def _masks(self, shape: Shape, ctx: Context) -> dict[str, Any]:
-        found = super()._masks(shape, ctx)
+    def _masks(self, shape: Shape, ctx: Context, masks: Mapping[str, Any]) -> dict[str, Any]:
+        found = super()._masks(shape, ctx, masks)
         if self.recurrent_mode == "semeniuta":
             found["update"] = found.pop("hidden")
         return found

@@ -67,8 +67,6 @@ class Recurrent(Layer):
         self.dropout = self._dropout(dropout, dropout_per)
         self.recurrent_dropout = self._dropout(recurrent_dropout, recurrent_per)
         self.zoneout = Zoneout(zoneout)
-        # Whose states these are, also where a copy runs with other parameters.
-        self._origin = self
 
     @staticmethod
     def _dropout(rate: float, per: Span) -> Dropout:
@@ -104,7 +102,7 @@ class Recurrent(Layer):
     def _states(self, count: int, state: Any, ctx: Context) -> dict[str, Array]:
         """Return the state to start from, by the name of each part."""
         if state is None and ctx.states is not None:
-            state = ctx.states.get(self._origin)
+            state = ctx.states.get(self.origin)
         if state is None:
             return {}
         names, shape = ("h0", "c0") if self.cell == "lstm" else ("h0",), (count, self.units)
@@ -118,18 +116,24 @@ class Recurrent(Layer):
             name: np.asarray(part, dtype) for name, part in zip(names, state, strict=True)
         }
 
-    def _brought(self, mask: Mapping[str, Any]) -> dict[Layer, Any]:
-        unknown = sorted(mask.keys() - set(self.noises))
+    def _check_masks(self, masks: Mapping[str, Any]) -> None:
+        unknown = sorted(masks.keys() - set(self.noises))
         if unknown:
             raise ValueError(f"{self.path} got masks for {unknown}; it takes {[*self.noises]}")
-        return {getattr(self, name): brought for name, brought in mask.items()}
 
-    def _masks(self, shape: Shape, ctx: Context) -> dict[str, Any]:
+    def _masks(self, shape: Shape, ctx: Context, masks: Mapping[str, Any]) -> dict[str, Any]:
         """Return the masks of the cell, each by its name in `functional.recurrence`."""
         return {
-            "hidden": used_mask(self.recurrent_dropout, shape, ctx),
-            "zoneout_h": used_mask(self.zoneout, shape, ctx),
+            "hidden": self._mask("recurrent_dropout", shape, ctx, masks),
+            "zoneout_h": self._mask("zoneout", shape, ctx, masks),
         }
+
+    def _mask(self, name: str, shape: Shape, ctx: Context, masks: Mapping[str, Any]) -> Any:
+        """Return the mask of a layer of noise in this pass, or None where it changes nothing."""
+        noise = getattr(self, name)
+        mask = ctx.supplied(noise, shape, masks.get(name)) if ctx.training else None
+        changes = noise.rate and (ctx.training or isinstance(noise, Zoneout))
+        return ctx.mask_for(noise, shape, mask) if mask is not None or changes else None
 
     def forward(
         self,
@@ -152,13 +156,14 @@ class Recurrent(Layer):
             Masks, or arrays of bool, by "dropout", "recurrent_dropout", "zoneout", and of an LSTM
             "zoneout_cell", used in training instead of those that are drawn.
         """
-        ctx = ctx.bringing(self._brought(mask or {}))
+        supplied = mask or {}
+        self._check_masks(supplied)
         x = self._sequence(x)
         values = {name: parameter.value for name, parameter in self._parameters.items()}
         shape = (*x.shape[:2], self.units)
         start = self._states(len(x), state, ctx)
-        entering = used_mask(self.dropout, x.shape, ctx)
-        masks = self._masks(shape, ctx)
+        entering = self._mask("dropout", x.shape, ctx, supplied)
+        masks = self._masks(shape, ctx, supplied)
         if entering is not None:
             x = entering.apply(x, num_threads=ctx.num_threads)
         rows = x.reshape(len(x) * x.shape[1], x.shape[2])
@@ -174,7 +179,7 @@ class Recurrent(Layer):
             if part is not None
         ]
         if ctx.states is not None:
-            ctx.states[self._origin] = tuple(last)
+            ctx.states[self.origin] = tuple(last)
         y = done.h if self.return_sequences else last[0].copy()
 
         def backward(dy: Array) -> Array:
@@ -230,11 +235,3 @@ class Recurrent(Layer):
             "init": self.init,
             "bias": self.bias,
         }
-
-
-def used_mask(layer: Any, shape: Shape, ctx: Context) -> Any:
-    """Return the mask of a layer of noise in this pass, or None where it changes nothing."""
-    at_work = ctx.training or isinstance(layer, Zoneout)
-    if ctx.held(layer) is None and (layer.rate == 0 or not at_work):
-        return None
-    return layer.used_mask(shape, ctx)

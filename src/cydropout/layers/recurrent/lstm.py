@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout.zoneout import Zoneout
 from cydropout.layers.recurrent._gated import Gated
-from cydropout.layers.recurrent._rnn import used_mask
 
 
 class LSTM(Gated):
@@ -76,10 +76,9 @@ class LSTM(Gated):
         if fresh and self.bias:
             self._parameters["bias"].value[self.units : 2 * self.units] = 1
 
-    def _masks(self, shape: Shape, ctx: Context) -> dict[str, Any]:
-        return {
-            **super()._masks(shape, ctx), "zoneout_c": used_mask(self.zoneout_cell, shape, ctx)
-        }
+    def _masks(self, shape: Shape, ctx: Context, masks: Mapping[str, Any]) -> dict[str, Any]:
+        found = super()._masks(shape, ctx, masks)
+        return {**found, "zoneout_c": self._mask("zoneout_cell", shape, ctx, masks)}
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -1,0 +1,214 @@
+"""What a pass knows: `Context`, and `Masks`, which says what masks it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from cydropout._rates import Scaling
+from cydropout._validate import one_of
+from cydropout.layers._workspace import Workspace
+from cydropout.masks import Mask, inference_mask
+from cydropout.random import MaskStream
+
+MODES = ("replay", "record", "override")
+
+
+class Masks:
+    """The masks that passes use, by layer: recorded, replayed or overridden.
+
+    Parameters
+    ----------
+    masks : dict
+        By layer; of a layer with several masks a dict of them by name.
+    mode : {"replay", "record", "override"}
+        "replay" has a mask that stands here used again, and records all that are used. "record"
+        gives nothing back, so that passes draw as they would without it. "override" gives, and
+        records nothing.
+    behind : Masks, optional
+        What is asked next, and records too.
+
+    Examples
+    --------
+    >>> from cydropout import MaskStream
+    >>> from cydropout.layers import Context, Dropout
+    >>> layer, masks = Dropout(0.5), {}
+    >>> ctx = Context(training=True, stream=MaskStream(0), masks=masks)
+    >>> ctx.mask_for(layer, (4, 4)) is masks[layer]
+    True
+    """
+
+    __slots__ = ("behind", "masks", "mode")
+
+    def __init__(
+        self,
+        masks: dict[Any, Any],
+        mode: Literal["replay", "record", "override"] = "replay",
+        behind: Masks | None = None,
+    ) -> None:
+        one_of("mode", mode, MODES)
+        self.masks, self.mode, self.behind = masks, mode, behind
+
+    def __getitem__(self, layer: Any) -> Any:
+        return self.masks[layer.origin]
+
+    def find(self, layer: Any) -> Any:
+        """Return the mask that a layer has to use, or None."""
+        found = None if self.mode == "record" else self.masks.get(layer.origin)
+        return self.behind.find(layer) if found is None and self.behind is not None else found
+
+    def record(self, layer: Any, mask: Any) -> None:
+        """Write down which mask a layer used."""
+        if self.mode != "override":
+            self.masks[layer.origin] = mask
+        if self.behind is not None:
+            self.behind.record(layer, mask)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one pass through a model needs to know.
+
+    Parameters
+    ----------
+    training : bool
+        Whether noise is drawn.
+    stream : MaskStream, optional
+        Where masks are drawn from; needed when `training`.
+    num_threads : int, optional
+        Threads of the elementwise kernels; None takes what `cydropout.get_num_threads` says. The
+        default is 1, since the products in between run on the threads of BLAS: two pools that
+        take turns within a step wait for each other much longer than they work.
+    input_gradient : bool
+        False lets a model skip the gradient with respect to its own input, which a training step
+        never reads; its backward pass then returns an empty array.
+    masks : dict or Masks, optional
+        The masks of a training pass by layer. A layer that finds its mask there uses it; one that
+        does not draws a mask and puts it there. So a dict that starts empty tells which masks were
+        used, passed again it has them used again, and cleared it ends that.
+    backward : bool
+        False where nobody asks for gradients, as in Monte Carlo dropout: noise then holds nothing
+        for them.
+    workspace : Workspace, optional
+        Where layers take the arrays of their results from, all of which are then those of this
+        step alone; without one they allocate them.
+    states : dict, optional
+        The states of recurrent layers by layer. A layer that finds its state there starts from it,
+        and leaves the last one there: so a long sequence can go by in parts.
+    batch_statistics : bool
+        Whether a training pass normalises with the statistics of its batch, where a layer does
+        so; False has it use the running averages, as at inference.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream
+    >>> from cydropout.layers import Context, Dropout
+    >>> y, backward = Dropout(0.5).forward(np.ones(8), Context(True, MaskStream(0)))
+    >>> bool((backward(np.ones(8)) == y).all())
+    True
+    """
+
+    training: bool = False
+    stream: MaskStream | None = None
+    num_threads: int | None = 1
+    input_gradient: bool = True
+    masks: Any = None
+    backward: bool = True
+    workspace: Workspace | None = None
+    states: dict[Any, Any] | None = None
+    batch_statistics: bool = True
+    _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.masks, dict):
+            object.__setattr__(self, "masks", Masks(self.masks))
+        elif self.masks is not None and not isinstance(self.masks, Masks):
+            raise TypeError(f"masks must be a dict by layer, or None, not {self.masks!r}")
+
+    def room(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any] | None:
+        """Return where a result may go, as ``out=``: an array of the workspace, or None."""
+        return None if self.workspace is None else self.workspace.empty(shape, dtype)
+
+    @property
+    def inside(self) -> Context:
+        """The context of layers within a model, all of which need the gradient of their input."""
+        if self.input_gradient:
+            return self
+        if self._inside is None:
+            object.__setattr__(self, "_inside", replace(self, input_gradient=True))
+        assert self._inside is not None
+        return self._inside
+
+    def supplying(self, masks: Mapping[Any, Any]) -> Context:
+        """Return a context in which layers use these masks before all others."""
+        return replace(self, masks=Masks(dict(masks), "override", self.masks))
+
+    def supplied(self, layer: Any, shape: Any, mask: Any = None) -> Any:
+        """Return the mask of a layer that somebody brings, for ``shape``, or None.
+
+        That is ``mask`` itself, or in training one that `masks` overrides or replays.
+        """
+        if mask is None and self.training and self.masks is not None:
+            mask = self.masks.find(layer)
+        return None if mask is None else layer.fitted(mask, shape, self)
+
+    def mask_for(self, layer: Any, shape: Any, mask: Any = None) -> Any:
+        """Return the mask that a layer uses in this pass: one supplied, or a new one.
+
+        Parameters
+        ----------
+        layer : Layer
+            One with noise: its `mask` draws, and its `fitted` takes what is supplied.
+        shape : tuple of int, or mapping
+            Of what is masked; of a layer with several masks their shapes by name.
+        mask : mask or array, or mapping, optional
+            Used before all others.
+        """
+        used = self.supplied(layer, shape, mask)
+        return self.record(layer, layer.mask(shape, self) if used is None else used)
+
+    def record(self, layer: Any, mask: Any) -> Any:
+        """Write down the mask of a training pass, if somebody asks for it; return it."""
+        if self.training and self.masks is not None:
+            self.masks.record(layer, mask)
+        return mask
+
+    def is_idle(self, layer: Any) -> bool:
+        """Whether a layer's rate is 0, and nobody supplies its mask or asks for it."""
+        return self.masks is None and isinstance(layer.rate, float) and layer.rate == 0
+
+    def draw(
+        self,
+        shape: tuple[int, ...],
+        rate: Any,
+        *,
+        scaling: Scaling = "inverted",
+        shared_axes: Sequence[int] = (),
+        storage: Literal["bits", "seed"] = "bits",
+    ) -> Mask:
+        """Draw the next mask of the stream, or at inference the map that stands for its mean."""
+        shared = tuple(shared_axes)
+        if not self.training:
+            return inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
+        stream = self.training_stream()
+        return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
+
+    def draw_as(
+        self, kind: Callable[..., Any], shape: tuple[int, ...], *args: Any, **options: Any
+    ) -> Any:
+        """Return ``kind(stream, shape, ...)``, or at inference the identity."""
+        if not self.training:
+            return inference_mask(shape, 0.0)
+        if "storage" in options and not self.backward:
+            options["storage"] = "seed"
+        return kind(self.training_stream(), shape, *args, **options)
+
+    def training_stream(self) -> MaskStream:
+        """Return the stream, or raise if there is none."""
+        if self.stream is None:
+            raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
+        return self.stream
