@@ -34,7 +34,7 @@ def train(x, y):
     value, gradient = loss(logits, y)
     for parameter in parameters:
         parameter.zero_grad()
-    # The mask is its own adjoint: the way back is the same call.
+    # The mask is its own adjoint: backward is the same call.
     hidden_backward(mask.apply(output_backward(gradient)))
     optimizer.step(parameters)
     return value

@@ -111,9 +111,9 @@ def test_the_check_of_each_variant_tells_right_from_wrong(load):
         tested = small(load, name)
         arrays = check.inputs(tested)
         run = getattr(contender, tested.operation)(tested, *arrays)
-        y, *slopes = (np.array(part) for part in run())
-        check.check(tested, arrays, (y, *slopes))
-        for wrong in ((1.5 * y, *slopes), (y, -1.5 * slopes[0], *slopes[1:])):
+        y, *gradients = (np.array(part) for part in run())
+        check.check(tested, arrays, (y, *gradients))
+        for wrong in ((1.5 * y, *gradients), (y, -1.5 * gradients[0], *gradients[1:])):
             with pytest.raises(check.WrongResult):
                 check.check(tested, arrays, wrong)
 

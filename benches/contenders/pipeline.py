@@ -110,10 +110,10 @@ def training_loop(case, x, labels, draw):
             p = np.exp(logits - logits.max(axis=1, keepdims=True))
             p /= p.sum(axis=1, keepdims=True)
             losses.append(-np.log(np.maximum((p * t).sum(axis=1), 1e-30)).mean())
-            slope = (p - t) / np.float32(len(rows))
-            dh = backward(slope @ w2.T)
+            gradient = (p - t) / np.float32(len(rows))
+            dh = backward(gradient @ w2.T)
             dh *= h > 0
-            w2[...] -= np.float32(0.1) * (y.T @ slope)
+            w2[...] -= np.float32(0.1) * (y.T @ gradient)
             w1[...] -= np.float32(0.1) * (xb.T @ dh)
         return float(np.mean(losses))
 

@@ -110,8 +110,8 @@ def _affine(case, x, dy, y, dx):
 def _standout(case, z, dy, y, dz):
     kept = y != 0
     k = 1 / (1 + np.exp(-z))
-    slope = kept + np.maximum(z, 0) * k * (1 - k)
-    _close(dz, dy * slope, "the gradient is not straight through the decision", 1e-3)
+    gradient = kept + np.maximum(z, 0) * k * (1 - k)
+    _close(dz, dy * gradient, "the gradient is not straight through the decision", 1e-3)
     _close(y[kept], z[kept], "a kept element is not relu(z)")
     expected = (z > 0) / (1 + np.exp(-z))
     expect(abs(kept.mean() - expected.mean()) < 0.01, "the rate is not that of the input")
@@ -190,15 +190,16 @@ def agreement(logits, labels):
     p -= np.log(np.exp(p).sum(axis=1, keepdims=True))
     a, b = np.split(p, 2)
     rows = np.arange(len(labels))
-    apart = ((np.exp(a) - np.exp(b)) * (a - b)).sum(axis=1) / 2
-    return (apart - a[rows, labels] - b[rows, labels]).mean()
+    divergence = ((np.exp(a) - np.exp(b)) * (a - b)).sum(axis=1) / 2
+    return (divergence - a[rows, labels] - b[rows, labels]).mean()
 
 
-def _agreement(case, logits, labels, dy, y, slope):
+def _agreement(case, logits, labels, dy, y, gradient):
     _close(y, agreement(logits, labels), "the loss is another")
-    way = np.random.default_rng(8).standard_normal(logits.shape)
-    rise = agreement(logits + 1e-5 * way, labels) - agreement(logits - 1e-5 * way, labels)
-    expect(abs(rise / 2e-5 - (way * slope).sum()) < 1e-3, "its gradient is wrong")
+    direction = np.random.default_rng(8).standard_normal(logits.shape)
+    above, below = (agreement(logits + h * direction, labels) for h in (1e-5, -1e-5))
+    expected = (above - below) / 2e-5
+    expect(abs(expected - (direction * gradient).sum()) < 1e-3, "its gradient is wrong")
 
 
 def _monte_carlo(case, x, mean, std):

@@ -64,7 +64,7 @@ def products(case, x, labels):
         rng.standard_normal((m, n), "f4") / np.float32(m) for m, n in itertools.pairwise(sizes)]
     states = [[np.zeros_like(w) for _ in range(3)] for w in weights]
     units = [np.ones((case.batch, n), "f4") for n in sizes]
-    slopes = [np.ones_like(u) for u in units]
+    gradients = [np.ones_like(u) for u in units]
     settings = {"lr": 1e-9, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "step": 1}
 
     def run():
@@ -73,9 +73,9 @@ def products(case, x, labels):
             for i, w in enumerate(weights):
                 np.matmul(units[i], w, out=units[i + 1])
             for i in range(len(weights) - 1, -1, -1):
-                np.matmul(units[i].T, slopes[i + 1], out=states[i][0])
+                np.matmul(units[i].T, gradients[i + 1], out=states[i][0])
                 if i:
-                    np.matmul(slopes[i + 1], weights[i].T, out=slopes[i])
+                    np.matmul(gradients[i + 1], weights[i].T, out=gradients[i])
             for w, state in zip(weights, states, strict=True):
                 adam_step(w, *state, **settings)
         return 0.0

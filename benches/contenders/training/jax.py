@@ -29,13 +29,13 @@ def epoch(case, key, x, labels):
         return -jnp.take_along_axis(logits, target[:, None], 1).mean()
 
     def step(weights, first, second, count, batch, target):
-        loss, slopes = jax.value_and_grad(loss_of)(
+        loss, gradients = jax.value_and_grad(loss_of)(
             weights, jax.random.fold_in(key, count), batch, target)
         count = count + 1
         lr = jnp.float32(0.001) * jnp.sqrt(1 - jnp.float32(b2) ** count) / (
             1 - jnp.float32(b1) ** count)
-        first = jax.tree.map(lambda m, g: b1 * m + np.float32(1 - b1) * g, first, slopes)
-        second = jax.tree.map(lambda v, g: b2 * v + np.float32(1 - b2) * g * g, second, slopes)
+        first = jax.tree.map(lambda m, g: b1 * m + np.float32(1 - b1) * g, first, gradients)
+        second = jax.tree.map(lambda v, g: b2 * v + np.float32(1 - b2) * g * g, second, gradients)
         weights = jax.tree.map(
             lambda w, m, v: w - lr * m / (jnp.sqrt(v) + np.float32(1e-8)), weights, first, second)
         return weights, first, second, loss

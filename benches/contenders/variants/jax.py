@@ -182,8 +182,8 @@ def DropHead(case):
 def RDropLoss(case):
     def loss(key, logits, labels):
         a, b = jnp.split(jax.nn.log_softmax(logits), 2)
-        apart = ((jnp.exp(a) - jnp.exp(b)) * (a - b)).sum(axis=1) / 2
+        divergence = ((jnp.exp(a) - jnp.exp(b)) * (a - b)).sum(axis=1) / 2
         right = jnp.take_along_axis(a + b, labels[:, None], 1)[:, 0]
-        return (apart - right).mean()
+        return (divergence - right).mean()
 
     return loss

@@ -198,8 +198,8 @@ def DropHead(case):
 def RDropLoss(case):
     def loss(logits, labels):
         a, b = torch.log_softmax(logits, dim=1).chunk(2)
-        apart = F.kl_div(a, b, reduction="batchmean", log_target=True)
-        apart = apart + F.kl_div(b, a, reduction="batchmean", log_target=True)
-        return F.nll_loss(a, labels) + F.nll_loss(b, labels) + apart / 2
+        divergence = F.kl_div(a, b, reduction="batchmean", log_target=True)
+        divergence = divergence + F.kl_div(b, a, reduction="batchmean", log_target=True)
+        return F.nll_loss(a, labels) + F.nll_loss(b, labels) + divergence / 2
 
     return loss
