@@ -1,16 +1,248 @@
-"""Checks of arguments that several modules share, and samples cut into batches."""
+"""Checks of arguments: each names the argument and the value, and says what would be right.
+
+Bounds are written as intervals, ``"[0, 1)"`` or ``"(0, inf)"``; an infinite end is never reached.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import math
+import operator
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 
-def pair(x: Any, y: Any, what: str) -> tuple[Array, Array]:
+class ArgumentTypeError(TypeError, ValueError):
+    """An argument of the wrong type; both errors, as NumPy's ``AxisError`` is two."""
+
+
+class _Interval:
+    """The numbers between two ends, each open or closed."""
+
+    def __init__(self, text: str) -> None:
+        low, high = (end.strip() for end in text[1:-1].split(","))
+        self.low, self.high = _end(low), _end(high)
+        self.above, self.below = text[0] == "(", text[-1] == ")"
+        least = f"above {low}" if self.above else f"at least {low}"
+        most = f"below {high}" if self.below else f"at most {high}"
+        self.wanted = f"{least} and {most}"
+        if self.high == math.inf:
+            self.wanted = "finite" if self.low == -math.inf else f"finite and {least}"
+        elif not (self.above or self.below):
+            self.wanted = f"between {low} and {high}"
+
+    def holds(self, x: Any) -> Any:
+        """Whether a number, or each of an array, lies inside; NaN never does."""
+        least = x > self.low if self.above else x >= self.low
+        return least & (x < self.high if self.below else x <= self.high)
+
+
+def _end(text: str) -> float:
+    base, _, power = text.partition("**")
+    return math.pow(float(base), float(power or 1))
+
+
+_interval = lru_cache(_Interval)
+
+
+def _shown(value: Any) -> str:
+    """Return the value with its type, short where it is an array of many."""
+    if isinstance(value, np.ndarray) and value.size > 8:
+        return f"an array of shape {value.shape}"
+    return "None" if value is None else f"the {type(value).__name__} {value!r}"
+
+
+def _is_real(array: Any) -> bool:
+    return array.dtype.kind in "fiu" or array.dtype.name == "bfloat16"
+
+
+def optional(check: Callable[..., T], name: str, value: Any, *rest: Any) -> T | None:
+    """Return None for None, and else what ``check(name, value, *rest)`` does."""
+    return None if value is None else check(name, value, *rest)
+
+
+def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
+    """Return ``value`` as a float; raise if it is not one real number of the interval.
+
+    Examples
+    --------
+    >>> check_number("momentum", 0.9, "[0, 1)")
+    0.9
+    >>> check_number("momentum", 1, "[0, 1)")
+    Traceback (most recent call last):
+    ValueError: momentum must be a number, at least 0 and below 1, not 1
+    """
+    wanted = _interval(interval).wanted
+    real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+        real = _is_real(value)
+    if not real:
+        raise ArgumentTypeError(f"{name} must be one number, {wanted}, not {_shown(value)}")
+    if not _interval(interval).holds(value):
+        raise ValueError(f"{name} must be a number, {wanted}, not {value}")
+    return float(value)
+
+
+def check_integer(name: str, value: Any, interval: str) -> int:
+    """Return ``value`` as an int; raise if it is not one integer of the interval.
+
+    Examples
+    --------
+    >>> check_integer("seed", 3, "[0, inf)")
+    3
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    wanted = _interval(interval).wanted.removeprefix("finite and ")
+    if number is None or isinstance(value, bool):
+        raise ArgumentTypeError(f"{name} must be an integer, {wanted}, not {_shown(value)}")
+    if not _interval(interval).holds(number):
+        raise ValueError(f"{name} must be an integer, {wanted}, not {number}")
+    return number
+
+
+def check_count(name: str, value: Any) -> int:
+    """Return ``value`` as an int of at least 1."""
+    return check_integer(name, value, "[1, inf)")
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool; raise if it is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ArgumentTypeError(f"{name} must be True or False, not {_shown(value)}")
+    return bool(value)
+
+
+def check_choice(name: str, value: Any, known: Iterable[str]) -> Any:
+    """Return ``value`` if it is one of the names known."""
+    known = tuple(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} {value!r} is unknown; use one of {', '.join(known)}")
+    return value
+
+
+def check_numbers(name: str, value: ArrayLike, interval: str = "(-inf, inf)") -> float | Array:
+    """Return ``value`` as a float or a float64 array, all of it in the interval."""
+    try:
+        values = np.asarray(value)
+        if not _is_real(values):
+            raise TypeError
+        values = values.astype(np.float64)
+    except (TypeError, ValueError):
+        raise ArgumentTypeError(
+            f"{name} must be a number or an array of numbers, not {_shown(value)}"
+        ) from None
+    wrong = values[~_interval(interval).holds(values)]
+    if wrong.size:
+        raise ValueError(f"{name} must be {_interval(interval).wanted}, not {wrong.flat[0]}")
+    return float(values) if values.ndim == 0 else values
+
+
+def check_rate(rate: ArrayLike) -> float | Array:
+    """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
+    if type(rate) is float and 0.0 <= rate <= 1.0:
+        return rate
+    return check_numbers("rate", rate, "[0, 1]")
+
+
+def check_one_rate(rate: Any, owner: str) -> float:
+    """Return ``rate`` as a float; raise if it is no probability, or one for each of several."""
+    checked = check_rate(rate)
+    if not isinstance(checked, float):
+        raise ArgumentTypeError(f"{owner} takes one rate, not {rate!r}")
+    return checked
+
+
+def check_max_norm(max_norm: Any, shape: tuple[int, ...] | None = None) -> float | None:
+    """Return None or the bound as a float; raise if it is no bound, or ``shape`` has no columns."""
+    bound = optional(check_number, "max_norm", max_norm, "(0, inf)")
+    if bound is not None and shape is not None and len(shape) < 2:
+        raise ValueError(f"max_norm={bound:g} needs a parameter with columns, not of shape {shape}")
+    return bound
+
+
+def check_features(features: Any) -> int | str | None:
+    """Return ``features`` if it is None, "sqrt", "log2", or an integer from 0 on."""
+    if isinstance(features, str) and features in ("sqrt", "log2"):
+        return features
+    try:
+        return optional(check_integer, "features", features, "[0, inf)")
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"features must be None, 'sqrt', 'log2' or an integer of at least 0, not {features!r}"
+        ) from None
+
+
+def check_scaling(scaling: str) -> str:
+    """Return ``scaling`` if there is one of that name."""
+    found: str = check_choice("scaling", scaling, ("inverted", "classic", "sqrt"))
+    return found
+
+
+def _indices(name: str, value: Any, ndim: int = 1) -> tuple[int, ...]:
+    """Return the integers of a tuple or list, or of one integer ``ndim`` times."""
+    each = value if isinstance(value, (tuple, list)) else (value,) * ndim
+    try:
+        if bool in map(type, each):
+            raise TypeError
+        return tuple(map(operator.index, each))
+    except TypeError:
+        raise ArgumentTypeError(
+            f"{name} must be an int or a tuple of ints, not {value!r}"
+        ) from None
+
+
+def check_shape(shape: Any) -> tuple[int, ...]:
+    """Return ``shape`` as a tuple of lengths."""
+    lengths = _indices("shape", shape)
+    if lengths and min(lengths) < 0:
+        raise ValueError(f"shape must not have a negative length, not {lengths}")
+    return lengths
+
+
+def check_lengths(name: str, lengths: Any, ndim: int) -> tuple[int, ...]:
+    """Return ``ndim`` lengths of at least 1, from one or from as many."""
+    checked = _indices(name, lengths, ndim)
+    if len(checked) != ndim:
+        raise ValueError(f"{name} must be one length or one for each of {ndim} axes, not {lengths}")
+    if min(checked) < 1:
+        raise ValueError(f"{name} must be at least 1, not {lengths}")
+    return checked
+
+
+def check_axes(shared_axes: Any, ndim: int) -> tuple[int, ...]:
+    """Return ``shared_axes`` as sorted non-negative axes."""
+    if type(shared_axes) is tuple and not shared_axes:
+        return ()
+    iterable = np.iterable(shared_axes) and not isinstance(shared_axes, str)
+    axes = _indices("shared_axes", [*shared_axes] if iterable else shared_axes)
+    for axis in axes:
+        if not -ndim <= axis < ndim:
+            raise ValueError(f"shared_axes names axis {axis}, but the shape has {ndim} axes")
+    return tuple(sorted({axis % ndim for axis in axes}))
+
+
+def check_offset(offset: Any, size: int) -> int:
+    """Return ``offset`` as an int, if a draw has ``size`` elements from there on."""
+    (first,) = _indices("offset", (offset,))
+    if size >= 2**63:
+        raise ValueError(f"a mask of {size} elements is too large; at most 2**63 - 1 fit")
+    if not 0 <= first <= 2**64 - max(size, 1):
+        raise ValueError(
+            f"offset must be at least 0, and offset + size at most 2**64, not {first} + {size}"
+        )
+    return first
+
+
+def check_pair(x: Any, y: Any, what: str) -> tuple[Array, Array]:
     """Return samples and targets as arrays that are equally long and not empty."""
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim == 0 or y.ndim == 0:
@@ -28,23 +260,3 @@ def check_samples(x: Any) -> Array:
     if array.ndim == 0 or len(array) == 0:
         raise ValueError(f"x must hold at least one sample, got shape {array.shape}")
     return array
-
-
-def batches(count: int, size: int, order: Array | None = None, skip: int = 0) -> Iterator[Any]:
-    """Yield where each batch from ``skip`` on has its samples: a slice, or a part of ``order``."""
-    for start in range(skip * size, count, size):
-        rows = slice(start, min(start + size, count))
-        yield rows if order is None else order[rows]
-
-
-def one_of(name: str, value: Any, known: Iterable[str]) -> None:
-    """Refuse a value that is not among those known."""
-    known = tuple(known)
-    if value not in known:
-        raise ValueError(f"{name} {value!r} is unknown; use one of {', '.join(known)}")
-
-
-def positive(name: str, value: int) -> None:
-    """Refuse anything but an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")

@@ -1,6 +1,5 @@
 """Where masks are drawn from: a stream is a key and the number of its next draw."""
 
-import operator
 import os
 import threading
 from functools import lru_cache
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cydropout._validate import check_integer
+
 if TYPE_CHECKING:
     from cydropout.masks import Mask
 
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 RNG: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | MaskStream | None"
 
 _WORD = 2**64
-
-
-def _word(value: Any, name: str) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r}") from None
-    if not 0 <= number < _WORD:
-        raise ValueError(f"{name} must be at least 0 and below 2**64, not {number}")
-    return number
 
 
 @lru_cache(maxsize=256)
@@ -38,20 +29,15 @@ def _key(seed: Any) -> int:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
     if isinstance(seed, np.random.SeedSequence):
         return int(seed.generate_state(1, np.uint64)[0])
-    if isinstance(seed, bool):
-        raise TypeError(f"a seed must be an integer, not the bool {seed!r}")
     if isinstance(seed, MaskStream):
         raise TypeError("a MaskStream is no seed; use it as it is, or copy it with copy.copy")
     try:
-        number = operator.index(seed)
+        return _key_of_seed(check_integer("a seed", seed, "[0, inf)"))
     except TypeError:
         raise TypeError(
             "rng must be None, an int, a SeedSequence, a numpy.random.Generator or a MaskStream, "
-            f"not {type(seed).__name__} {seed!r}"
+            f"not the {type(seed).__name__} {seed!r}"
         ) from None
-    if number < 0:
-        raise ValueError(f"a seed must not be negative, not {number}")
-    return _key_of_seed(number)
 
 
 class MaskStream:
@@ -87,7 +73,8 @@ class MaskStream:
     @classmethod
     def from_state(cls, key: int, next_draw: int) -> "MaskStream":
         """Return the stream with this ``key`` whose next draw is number ``next_draw``."""
-        key, next_draw = _word(key, "key"), _word(next_draw, "next_draw")
+        key = check_integer("key", key, "[0, 2**64)")
+        next_draw = check_integer("next_draw", next_draw, "[0, 2**64)")
         stream = cls.__new__(cls)
         stream.__setstate__((key, next_draw))
         return stream
@@ -109,7 +96,7 @@ class MaskStream:
 
     @next_draw.setter
     def next_draw(self, value: int) -> None:
-        self._next_draw = _word(value, "next_draw")
+        self._next_draw = check_integer("next_draw", value, "[0, 2**64)")
 
     def take(self) -> int:
         """Hand out the number of the next draw, and count on."""

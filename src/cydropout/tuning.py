@@ -19,8 +19,7 @@ import numpy as np
 
 from cydropout import _sklearn
 from cydropout._optional import blas_threads
-from cydropout._rates import check_one_rate
-from cydropout._validate import Array, pair, positive
+from cydropout._validate import Array, check_count, check_one_rate, check_pair
 from cydropout.functional import available_cores
 from cydropout.training import losses, optimizers
 from cydropout.training.callbacks.dropout_rate import rate_layers
@@ -178,15 +177,15 @@ def tune_rate(
     ImportError
         Without the packages of ``cydropout[train]``.
     """
-    x, y = pair(x, y, "x and y")
+    x, y = check_pair(x, y, "x and y")
     for name, count in (("epochs", epochs), ("batch_size", batch_size)):
-        positive(name, count)
+        check_count(name, count)
     if isinstance(folds, bool) or not 2 <= folds <= len(x):
         raise ValueError(f"folds must lie between 2 and the {len(x)} samples, got {folds!r}")
     if metric not in ("accuracy", "loss"):
         raise ValueError(f"metric must be 'accuracy' or 'loss', not {metric!r}")
     if workers is not None:
-        positive("workers", workers)
+        check_count("workers", workers)
     seeds = [int(seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different, and at least one, got {seeds}")

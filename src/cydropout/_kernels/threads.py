@@ -1,11 +1,11 @@
 """How many threads: the one place that decides."""
 
-import operator
 import os
 from math import ceil
 from pathlib import Path
 
 from cydropout._kernels import api
+from cydropout._validate import check_integer, optional
 
 #: More is an error: a team this large only takes memory, or the process down.
 MAX_THREADS = 1024
@@ -56,19 +56,7 @@ def _decide() -> tuple[int, str]:
 
 def check_num_threads(num_threads: object) -> int:
     """Return ``num_threads`` as an int, or 0 for None; raise if it is not a positive integer."""
-    if num_threads is None:
-        return 0
-    try:
-        count = operator.index(num_threads)  # type: ignore[arg-type]
-    except TypeError:
-        raise TypeError(
-            f"num_threads must be a positive integer or None, not {num_threads!r}"
-        ) from None
-    if count < 1:
-        raise ValueError(f"num_threads must be at least 1, not {count}; None lets cydropout decide")
-    if count > MAX_THREADS:
-        raise ValueError(f"num_threads must be at most {MAX_THREADS}, not {count}")
-    return count
+    return optional(check_integer, "num_threads", num_threads, f"[1, {MAX_THREADS}]") or 0
 
 
 def set_num_threads(num_threads: int | None) -> None:

@@ -8,7 +8,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.masks import BitMask, InferenceMask, KeepMask
 
 #: How many gates each cell has.
@@ -123,7 +123,7 @@ def recurrence(
     TypeError, ValueError
         If a dtype or a shape does not fit.
     """
-    one_of("cell", cell, GATES)
+    check_choice("cell", cell, GATES)
     z, code = _arrays.as_float_array(z, "z")
     if code < 2:
         raise TypeError(f"z has dtype {z.dtype}; a cell needs float32 or float64")

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_number
 from cydropout.masks._sums import chunks_for
 
 
@@ -99,9 +100,7 @@ def layer_norm_backward(
 
 def check_epsilon(epsilon: float) -> float:
     """Return ``epsilon`` as a float, or raise naming the value that cannot be one."""
-    if not 0 < epsilon < float("inf"):
-        raise ValueError(f"epsilon must be positive and finite, not {epsilon}")
-    return float(epsilon)
+    return check_number("epsilon", epsilon, "(0, inf)")
 
 
 def _check_rows(x: ArrayLike, what: str) -> tuple[np.ndarray, int]:

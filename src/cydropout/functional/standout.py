@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._rates import check_number
+from cydropout._validate import check_number
 from cydropout.functional.fused import ACTIVATIONS
 from cydropout.masks import BitMask, KeepMask
 from cydropout.masks.bits import packed
@@ -24,8 +24,8 @@ def _checked(
         raise TypeError(f"z has dtype {z.dtype}; standout needs float32 or float64")
     if activation not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
-    check_number(alpha, "alpha")
-    check_number(beta, "beta")
+    check_number("alpha", alpha)
+    check_number("beta", beta)
     ready = _arrays.contiguous(z)
     if r is None:
         return ready, ready, code, ACTIVATIONS[activation]

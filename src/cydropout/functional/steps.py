@@ -19,7 +19,7 @@ import numpy as np
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._rates import check_max_norm
+from cydropout._validate import check_max_norm
 from cydropout.functional.submatrix import Settings, Submatrix
 from cydropout.masks._sums import totals_for
 

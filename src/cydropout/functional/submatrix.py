@@ -7,7 +7,7 @@ import numpy as np
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._rates import check_shape
+from cydropout._validate import check_shape
 
 #: Rows, columns, how many of both there are, and the length of a row of the matrix.
 Settings: TypeAlias = tuple[np.ndarray | None, np.ndarray | None, int, int, int]

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cydropout._rates import check_max_norm
-from cydropout._validate import positive
+from cydropout._validate import check_count, check_max_norm
 from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
@@ -54,7 +53,7 @@ class Affine(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        positive("units", units)
+        check_count("units", units)
         activation = check_activation(activation)
         check_init(init)
         self.units = int(units)

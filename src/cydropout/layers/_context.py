@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cydropout._rates import Scaling
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers._workspace import Workspace
 from cydropout.masks import Mask, inference_mask
 from cydropout.random import MaskStream
@@ -49,7 +49,7 @@ class Masks:
         mode: Literal["replay", "record", "override"] = "replay",
         behind: Masks | None = None,
     ) -> None:
-        one_of("mode", mode, MODES)
+        check_choice("mode", mode, MODES)
         self.masks, self.mode, self.behind = masks, mode, behind
 
     def __getitem__(self, layer: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers._layer import Array, Context
 from cydropout.masks import BitMask
 
@@ -17,7 +17,7 @@ ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softplus", "selu", "gelu")
 def check_activation(activation: str | None) -> str:
     """Return the name of an activation, "linear" for None; raise if there is none of that name."""
     activation = "linear" if activation is None else activation
-    one_of("activation", activation, ACTIVATIONS)
+    check_choice("activation", activation, ACTIVATIONS)
     return activation
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers._layer import Array
 
 ALIASES = {"glorot": "glorot_uniform", "he": "he_normal", "lecun": "lecun_normal"}
@@ -15,7 +15,7 @@ NAMES = tuple(
 
 def check_init(init: str) -> str:
     """Return the full name of ``init``, or raise `ValueError` naming those that exist."""
-    one_of("init", init, (*ALIASES, *NAMES))
+    check_choice("init", init, (*ALIASES, *NAMES))
     return ALIASES.get(init, init)
 
 

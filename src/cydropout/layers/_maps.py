@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers._layer import Shape
 
 DataFormat: TypeAlias = Literal["channels_first", "channels_last"]
@@ -13,8 +13,7 @@ DATA_FORMATS = ("channels_first", "channels_last")
 
 def check_data_format(data_format: Any) -> DataFormat:
     """Return ``data_format`` if there is one of that name."""
-    one_of("data_format", data_format, DATA_FORMATS)
-    found: DataFormat = data_format
+    found: DataFormat = check_choice("data_format", data_format, DATA_FORMATS)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._rates import check_number
+from cydropout._validate import check_number
 from cydropout.layers._layer import Parameter
 
 #: A strength for the weight alone, or one for each of the parameters that it names.
@@ -17,11 +17,11 @@ Strength = float | Mapping[str, float]
 def check_strength(name: str, strength: Any, parameters: Sequence[str]) -> Strength:
     """Return a strength, or one for each of ``parameters``; raise if one is negative or unknown."""
     if not isinstance(strength, Mapping):
-        return check_number(strength, name, 0)
+        return check_number(name, strength, "[0, inf)")
     unknown = sorted(strength.keys() - set(parameters))
     if unknown:
         raise ValueError(f"{name} names the parameters {unknown}; there are {[*parameters]}")
-    return {key: check_number(one, f"{name} of {key!r}", 0) for key, one in strength.items()}
+    return {k: check_number(f"{name} of {k!r}", one, "[0, inf)") for k, one in strength.items()}
 
 
 def penalty(parameters: Mapping[str, Parameter], l1: Strength, l2: Strength) -> float:

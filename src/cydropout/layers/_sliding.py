@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from cydropout._rates import check_lengths
+from cydropout._validate import check_lengths
 from cydropout.functional import Windows
 from cydropout.layers._layer import Array, Layer, Shape
 from cydropout.layers._maps import DataFormat, channel_axis, check_data_format, check_maps
@@ -43,8 +43,8 @@ class Sliding(Layer):
         self, size: Any, strides: Any, padding: Padding, data_format: DataFormat, name: str | None
     ) -> None:
         super().__init__(name=name)
-        self.size = check_lengths(size, 2, "size of a window")
-        self.strides = check_lengths(strides, 2, "strides")
+        self.size = check_lengths("size of a window", size, 2)
+        self.strides = check_lengths("strides", strides, 2)
         self.padding = check_padding(padding)
         self.data_format = check_data_format(data_format)
         self.unit_axis = channel_axis(self.data_format, 2)

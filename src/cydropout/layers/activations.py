@@ -6,15 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cydropout._validate import check_number
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import Array, Backward, Context, Layer, as_float
 
 
 def check_sharpness(a: float) -> float:
     """Return softplus's ``a`` as a float, or raise naming the value that is no sharpness."""
-    if not 0 < a < float("inf"):
-        raise ValueError(f"sharpness a must be positive and finite, got {a}")
-    return float(a)
+    return check_number("sharpness a", a, "(0, inf)")
 
 
 class Activation(Layer):

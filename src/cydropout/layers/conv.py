@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import positive
+from cydropout._validate import check_count
 from cydropout.layers._absorb import finish, taken_in
 from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import check_init, initial
@@ -87,8 +87,8 @@ class Conv2D(Sliding):
         name: str | None = None,
     ) -> None:
         super().__init__(kernel_size, strides, padding, data_format, name)
-        positive("filters", filters)
-        positive("groups", groups)
+        check_count("filters", filters)
+        check_count("groups", groups)
         if filters % groups:
             raise ValueError(f"filters must be a multiple of groups, not {filters} for {groups}")
         activation = check_activation(activation)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import positive
+from cydropout._validate import check_count
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -92,8 +92,8 @@ class Embedding(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        positive("vocabulary", vocabulary)
-        positive("units", units)
+        check_count("vocabulary", vocabulary)
+        check_count("units", units)
         check_init(init)
         self.vocabulary, self.units = int(vocabulary), int(units)
         self.init = init

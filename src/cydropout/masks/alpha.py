@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout._kernels import api
-from cydropout._rates import ONE, check_one_rate
+from cydropout._rates import ONE
+from cydropout._validate import check_one_rate
 from cydropout.masks._applied import applied
 from cydropout.masks.bernoulli import Mask
 from cydropout.random import MaskStream

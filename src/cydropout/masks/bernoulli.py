@@ -12,16 +12,13 @@ from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import (
     ONE,
     Scaling,
-    check_axes,
-    check_offset,
-    check_rate,
-    check_shape,
     inference_scale,
     periodic,
     size_of,
     threshold,
     training_scale,
 )
+from cydropout._validate import check_axes, check_offset, check_rate, check_shape
 from cydropout.masks.bits import BitMask, compacted
 from cydropout.random import MaskStream
 

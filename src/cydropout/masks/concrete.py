@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cydropout._rates import check_finite, check_number, periodic
+from cydropout._rates import periodic
+from cydropout._validate import check_number, check_numbers
 from cydropout.masks.noise import NoiseMask, Storage
 from cydropout.random import MaskStream
 
@@ -54,7 +55,7 @@ class ConcreteMask(NoiseMask):
         offset: int = 0,
     ) -> None:
         super().__init__(stream, shape, offset, storage)
-        self.logit = check_finite(logit, "logit")
+        self.logit = check_numbers("logit", logit)
         self.temperature = check_temperature(temperature)
         self._sharpness = 1 / self.temperature
         self._take(stream)
@@ -76,7 +77,4 @@ class ConcreteMask(NoiseMask):
 
 def check_temperature(temperature: float) -> float:
     """Return ``temperature`` as a float; raise if it is not positive and finite."""
-    checked = check_number(temperature, "temperature")
-    if checked <= 0:
-        raise ValueError(f"temperature must be above 0, not {temperature!r}")
-    return checked
+    return check_number("temperature", temperature, "(0, inf)")

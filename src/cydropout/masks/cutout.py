@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 
 from cydropout._kernels import api
-from cydropout._rates import check_axes, check_count, check_lengths, check_one_rate, check_shape
+from cydropout._validate import (
+    check_axes,
+    check_integer,
+    check_lengths,
+    check_one_rate,
+    check_shape,
+)
 from cydropout.masks.drop_block import coverage
 from cydropout.masks.regions import RegionMask, Rescale
 from cydropout.random import MaskStream
@@ -60,7 +66,7 @@ class CutoutMask(RegionMask):
         if (rate is None) == (size is None):
             raise ValueError(f"give either a rate or a size, not {rate=} and {size=}")
         self._wanted = None if rate is None else check_one_rate(rate, "Cutout")
-        self.size = None if size is None else check_lengths(size, 2, "size")
+        self.size = None if size is None else check_lengths("size", size, 2)
         self.holes = check_holes(holes)
         shape = check_shape(shape)
         space = check_axes(axes, len(shape))
@@ -97,10 +103,7 @@ class CutoutMask(RegionMask):
 
 def check_holes(holes: Any) -> int:
     """Return the number of holes of a sample."""
-    number = check_count(holes, "holes")
-    if number > _MOST:
-        raise ValueError(f"holes must be at most {_MOST}, not {number}")
-    return number
+    return check_integer("holes", holes, f"[1, {_MOST}]")
 
 
 @lru_cache(maxsize=256)

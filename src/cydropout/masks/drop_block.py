@@ -7,7 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from cydropout._kernels import api
-from cydropout._rates import ONE, check_lengths, check_one_rate, size_of, threshold
+from cydropout._rates import ONE, size_of, threshold
+from cydropout._validate import check_choice, check_lengths, check_one_rate
 from cydropout.masks.regions import RegionMask, Rescale
 from cydropout.random import MaskStream
 
@@ -80,7 +81,7 @@ class BlockMask(RegionMask):
     def _expected(self, sizes: tuple[int, ...]) -> float:
         if len(sizes) > 3:
             raise ValueError(f"blocks have one to three axes, not {len(sizes)}")
-        each = check_lengths(self.block_size, len(sizes), "block_size")
+        each = check_lengths("block_size", self.block_size, len(sizes))
         self._block = tuple(min(b, s) for b, s in zip(each, sizes, strict=True))
         self._q, expected = _threshold(self._wanted, sizes, self._block, self._is_exact)
         return expected
@@ -96,9 +97,7 @@ class BlockMask(RegionMask):
 
 def check_gamma(gamma: Any) -> Gamma:
     """Return ``gamma`` if there is a rule of that name."""
-    if gamma not in ("exact", "paper"):
-        raise ValueError(f"gamma must be 'exact' or 'paper', not {gamma!r}")
-    found: Gamma = gamma
+    found: Gamma = check_choice("gamma", gamma, ("exact", "paper"))
     return found
 
 

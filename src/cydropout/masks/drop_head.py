@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cydropout._rates import check_one_rate, check_shape
+from cydropout._validate import check_one_rate, check_shape
 from cydropout.masks.bernoulli import Mask
 from cydropout.masks.bits import as_bools
 from cydropout.masks.given import KeepMask

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from cydropout._kernels import api
-from cydropout._rates import ONE, check_count, check_one_rate
+from cydropout._rates import ONE
+from cydropout._validate import check_integer, check_one_rate
 from cydropout.masks.regions import RegionMask, Rescale
 from cydropout.random import MaskStream
 
@@ -77,7 +78,4 @@ class WalkMask(RegionMask):
 
 def check_walks(walks: Any) -> int:
     """Return the number of walkers on a map."""
-    number = check_count(walks, "walks")
-    if number > api.WALKERS:
-        raise ValueError(f"walks must be at most {api.WALKERS}, not {number}")
-    return number
+    return check_integer("walks", walks, f"[1, {api.WALKERS}]")

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cydropout._rates import check_rate, check_sigma, periodic
+from cydropout._rates import periodic
+from cydropout._validate import check_numbers, check_rate
 from cydropout.masks.noise import NoiseMask, Storage
 from cydropout.random import MaskStream
 
@@ -61,7 +62,7 @@ class GaussianMask(NoiseMask):
             self._dropped = p == 1.0 if isinstance(p, float) else (p == 1).any() and p == 1
             q = np.where(np.asarray(p) == 1, 1.0, 1.0 - np.asarray(p))
             sigma = np.sqrt(np.where(np.asarray(p) == 1, 0.0, p) / q)
-        self.sigma = check_sigma(sigma)
+        self.sigma = check_numbers("sigma", sigma, "[0, inf)")
         if np.any(periodic(self.sigma, self.shape)):
             self._take(stream)
 

@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 
 from cydropout import _arrays
 from cydropout._kernels import api
-from cydropout._rates import ONE, check_shape, size_of
+from cydropout._rates import ONE, size_of
+from cydropout._validate import check_shape
 from cydropout.masks._applied import applied
 from cydropout.masks.bits import BitMask, packed
 

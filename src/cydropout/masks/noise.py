@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._rates import check_offset, check_shape, size_of
+from cydropout._rates import size_of
+from cydropout._validate import check_choice, check_offset, check_shape
 from cydropout.masks._applied import applied
 from cydropout.masks._sums import spread_axes, summed_to, totals_for
 from cydropout.random import MaskStream
@@ -173,6 +174,5 @@ class NoiseMask:
 
 def check_storage(storage: Storage) -> Storage:
     """Return ``storage``; raise if noise knows no such one."""
-    if storage not in ("values", "seed"):
-        raise ValueError(f"storage must be 'values' or 'seed', not {storage!r}")
-    return storage
+    found: Storage = check_choice("storage", storage, ("values", "seed"))
+    return found

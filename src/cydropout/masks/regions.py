@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._rates import check_axes, check_shape, size_of
-from cydropout._validate import one_of
+from cydropout._rates import size_of
+from cydropout._validate import check_axes, check_choice, check_shape
 from cydropout.masks.bits import compacted
 from cydropout.masks.given import KeepMask
 from cydropout.random import MaskStream
@@ -22,8 +22,7 @@ RESCALES = ("sample", "batch", "inverted", "none")
 
 def check_rescale(scaling: Any) -> Rescale:
     """Return ``scaling`` if there is one of that name."""
-    one_of("scaling", scaling, RESCALES)
-    found: Rescale = scaling
+    found: Rescale = check_choice("scaling", scaling, RESCALES)
     return found
 
 

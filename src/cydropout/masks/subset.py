@@ -6,7 +6,8 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._rates import check_offset, check_shape, size_of
+from cydropout._rates import size_of
+from cydropout._validate import check_offset, check_shape
 from cydropout.masks.given import KeepMask
 from cydropout.random import MaskStream
 

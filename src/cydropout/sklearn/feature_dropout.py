@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cydropout import _sklearn
-from cydropout._rates import check_features, check_one_rate, feature_count
-from cydropout._validate import one_of
+from cydropout._rates import feature_count
+from cydropout._validate import check_choice, check_features, check_one_rate
 from cydropout.masks import subset
 from cydropout.random import MaskStream
 
@@ -79,7 +79,7 @@ class FeatureDropoutTransformer(
     def fit(self, X: Any, y: Any = None) -> "Self":
         """Draw the columns that stay; of ``X`` only their number and names matter."""
         rate, features = check_one_rate(self.rate, "rate"), check_features(self.features)
-        one_of("drop", self.drop, DROPS)
+        check_choice("drop", self.drop, DROPS)
         X = self._checked(X, reset=True)
         kept = feature_count(features, rate, X.shape[1])
         seed = _utils.check_random_state(self.random_state).randint(2**31 - 1)

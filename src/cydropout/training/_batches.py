@@ -8,11 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import Array, batches, pair
+from cydropout._validate import Array, check_pair
 
 Batch = tuple[Array, Array]
 #: Makes the generator of an epoch, from 1: the order of the batches depends on nothing else.
 Generators = Callable[[int], np.random.Generator]
+
+
+def batches(count: int, size: int, order: Array | None = None, skip: int = 0) -> Iterator[Any]:
+    """Yield where each batch from ``skip`` on has its samples: a slice, or a part of ``order``."""
+    for start in range(skip * size, count, size):
+        rows = slice(start, min(start + size, count))
+        yield rows if order is None else order[rows]
 
 
 class ArrayBatches:
@@ -108,7 +115,7 @@ Batches = ArrayBatches | SequenceBatches | StreamBatches
 def as_batches(x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str) -> Batches:
     """Return where the batches come from: arrays, or with ``y=None`` what yields batches."""
     if y is not None:
-        return ArrayBatches(*pair(x, y, what), size, shuffle)
+        return ArrayBatches(*check_pair(x, y, what), size, shuffle)
     if isinstance(x, np.ndarray) or not (callable(x) or isinstance(x, Iterable)):
         raise ValueError(f"{what}: give the targets too, or batches (x, y) instead of {type(x)}")
     if hasattr(x, "__len__") and hasattr(x, "__getitem__") and not callable(x):
@@ -120,7 +127,7 @@ def held_out(data: Any, size: int, epochs: int) -> Batches:
     """Return the batches to measure: of a pair of arrays, or those that ``data`` yields."""
     if isinstance(data, tuple) and len(data) == 2:
         x, y = data
-        return ArrayBatches(*pair(x, y, "validation_data"), size, False)
+        return ArrayBatches(*check_pair(x, y, "validation_data"), size, False)
     return as_batches(data, None, size, False, epochs, "validation_data")
 
 
@@ -144,4 +151,4 @@ def _checked(batch: Any) -> Batch:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
         raise ValueError(f"a batch must be a pair (x, y), got {type(batch).__name__}")
     x, y = batch
-    return pair(x, y, "x and y of a batch")
+    return check_pair(x, y, "x and y of a batch")

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cydropout._rates import check_number
+from cydropout._validate import check_number
 from cydropout.layers._layer import Parameter
 
 
 def check_limit(name: str, limit: float | None) -> float | None:
     """Return a limit as a float, or None; raise if it is not finite and above 0."""
-    checked = None if limit is None else check_number(limit, name, 0)
+    checked = None if limit is None else check_number(name, limit, "[0, inf)")
     if checked == 0:
         raise ValueError(f"{name} must be above 0, not {limit!r}")
     return checked

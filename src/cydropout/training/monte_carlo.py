@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cydropout._validate import batches, check_samples, positive
+from cydropout._validate import check_count, check_samples
 from cydropout.layers._layer import Context, Layer
 from cydropout.layers.sequential import plan
 from cydropout.random import RNG, MaskStream, as_stream
+from cydropout.training._batches import batches
 from cydropout.training.losses.classes import log_softmax
 
 Array = npt.NDArray[Any]
@@ -105,7 +106,7 @@ def predict_mc(
     deep learning".
     """
     x = _checked(x, batch_size, outputs, num_threads)
-    positive("samples", samples)
+    check_count("samples", samples)
     source = as_stream(rng)
     draw = source.take()
     seeds = [np.random.SeedSequence([source.key, draw], spawn_key=(s,)) for s in range(samples)]
@@ -148,9 +149,9 @@ def _checked(x: Any, batch_size: int, outputs: str, num_threads: int | None) -> 
         raise ValueError(
             f"outputs must be 'values', 'logits' or 'probabilities', not {outputs!r}"
         )
-    positive("batch_size", batch_size)
+    check_count("batch_size", batch_size)
     if num_threads is not None:
-        positive("num_threads", num_threads)
+        check_count("num_threads", num_threads)
     return check_samples(x)
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cydropout import functional
-from cydropout._rates import check_max_norm
-from cydropout._validate import one_of
+from cydropout._validate import check_choice, check_max_norm
 from cydropout.layers._layer import Parameter
 
 Array = npt.NDArray[Any]
@@ -320,7 +319,7 @@ def get(optimizer: Optimizer | str, learning_rate: float | None = None) -> Optim
         return optimizer
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer must be an Optimizer or a name, got {optimizer!r}")
-    one_of("optimizer", optimizer, NAMES)
+    check_choice("optimizer", optimizer, NAMES)
     made: Optimizer = NAMES[optimizer]()
     if learning_rate is not None:
         made.learning_rate = learning_rate

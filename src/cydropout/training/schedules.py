@@ -10,8 +10,7 @@ import math
 from dataclasses import InitVar, dataclass
 from typing import ClassVar
 
-from cydropout._rates import check_number, check_one_rate
-from cydropout._validate import positive
+from cydropout._validate import check_count, check_number, check_one_rate
 
 
 class Schedule:
@@ -42,7 +41,7 @@ class Schedule:
 
     def _check(self) -> None:
         for name in self._rates:
-            check_number(getattr(self, name), f"{name} of {type(self).__name__}", least=0.0)
+            check_number(f"{name} of {type(self).__name__}", getattr(self, name), "[0, inf)")
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Linear(Schedule):
 
     def __post_init__(self) -> None:
         self._check()
-        positive("steps", self.steps)
+        check_count("steps", self.steps)
 
     def _rate(self, step: float) -> float:
         return _between(self.start, self.end, min(step / self.steps, 1.0))
@@ -110,7 +109,7 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         self._check()
-        positive("steps", self.steps)
+        check_count("steps", self.steps)
 
     def _rate(self, step: float) -> float:
         return _cosine(self.start, self.end, min(step / self.steps, 1.0))
@@ -148,7 +147,7 @@ class Curriculum(Schedule):
         if (self.gamma is None) == (steps is None):
             raise ValueError(f"give gamma or steps, one of them; got {self.gamma} and {steps}")
         if steps is not None:
-            positive("steps", steps)
+            check_count("steps", steps)
             object.__setattr__(self, "gamma", 10.0 / steps)
         elif self.gamma is not None and not 0 < self.gamma < math.inf:
             raise ValueError(f"gamma must be positive and finite, not {self.gamma!r}")
@@ -181,7 +180,7 @@ class Step(Schedule):
         self._check()
         if not 0 < self.factor <= 1:
             raise ValueError(f"factor must be above 0 and at most 1, not {self.factor!r}")
-        positive("every", self.every)
+        check_count("every", self.every)
 
     def _rate(self, step: float) -> float:
         return float(self.rate * self.factor ** (step // self.every))
@@ -212,7 +211,7 @@ class WarmUp(Schedule):
     _rates = ("start",)
 
     def __post_init__(self) -> None:
-        positive("steps", self.steps)
+        check_count("steps", self.steps)
         if not isinstance(self.after, Schedule):
             raise TypeError(f"after must be a schedule, not {self.after!r}")
         self._check()
@@ -262,7 +261,7 @@ class OneCycle(Schedule):
     def __post_init__(self) -> None:
         self._check()
         check_one_rate(self.warm_up, "warm_up")
-        positive("steps", self.steps)
+        check_count("steps", self.steps)
         for name in ("divisor", "final_divisor"):
             if not 1 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite, at least 1, not {getattr(self, name)!r}")

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import batches, check_samples, positive
+from cydropout._validate import check_count, check_samples
 from cydropout.layers._context import Masks
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
-from cydropout.training._batches import Batches, as_batches, held_out
+from cydropout.training._batches import Batches, as_batches, batches, held_out
 from cydropout.training.callbacks import Callback
 from cydropout.training.checkpoint import (
     Run,
@@ -93,7 +93,7 @@ class Trainer:
         num_threads: int | None = None,
     ) -> None:
         if num_threads is not None:
-            positive("num_threads", num_threads)
+            check_count("num_threads", num_threads)
         self.model = model
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
@@ -168,10 +168,10 @@ class Trainer:
             When the loss of a step is NaN or infinite, or the last step of an epoch leaves such
             parameters; it names epoch, step and layer. The checkpoint keeps the last good state.
         """
-        positive("epochs", epochs)
-        positive("batch_size", batch_size)
+        check_count("epochs", epochs)
+        check_count("batch_size", batch_size)
         if checkpoint_every is not None:
-            positive("checkpoint_every", checkpoint_every)
+            check_count("checkpoint_every", checkpoint_every)
         if checkpoint is None and (resume or checkpoint_every):
             name = "resume=True" if resume else "checkpoint_every"
             raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
@@ -217,7 +217,7 @@ class Trainer:
 
         Without ``y``, ``x`` brings the batches, as in `fit`.
         """
-        positive("batch_size", batch_size)
+        check_count("batch_size", batch_size)
         return self._measure(as_batches(x, y, batch_size, False, 1, "x and y"))
 
     def _measure(self, data: Batches) -> dict[str, float]:
@@ -233,7 +233,7 @@ class Trainer:
     def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
         """Return the model's output for every sample, without dropout."""
         x = check_samples(x)
-        positive("batch_size", batch_size)
+        check_count("batch_size", batch_size)
         self._build(x)
         with self._one_pool():
             parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import positive
+from cydropout._validate import check_count
 from cydropout.layers._affine import product
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
@@ -76,7 +76,7 @@ class MultiHeadAttention(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        positive("heads", heads)
+        check_count("heads", heads)
         check_init(init)
         self.heads, self.init, self.bias = int(heads), init, bool(bias)
         self.dropout = SoftmaxDropout(rate, causal=causal)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cydropout._validate import one_of, positive
+from cydropout._validate import check_choice, check_count
 from cydropout.layers._layer import (
     Array,
     Backward,
@@ -57,8 +57,8 @@ class PositionalEmbedding(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        positive("length", length)
-        one_of("encoding", encoding, ENCODINGS)
+        check_count("length", length)
+        check_choice("encoding", encoding, ENCODINGS)
         self.length, self.encoding = int(length), encoding
         self._vectors: Array | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from cydropout._validate import positive
+from cydropout._validate import check_count
 from cydropout.layers._layer import Layer
 from cydropout.layers._state import Entries, joined
 from cydropout.layers.attention.multi_head_attention import MultiHeadAttention
@@ -68,7 +68,7 @@ class TransformerBlock(Sequential):
         dtype: Any = "float32",
         name: str | None = None,
     ) -> None:
-        positive("units", units)
+        check_count("units", units)
         self._config = {
             "units": units, "heads": heads, "ff_units": ff_units, "rate": rate,
             "depth_rate": depth_rate, "head_rate": head_rate, "causal": causal,

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout._rates import check_one_rate
+from cydropout._validate import check_one_rate
 from cydropout.layers._layer import (
     Array,
     Backward,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cydropout import masks
-from cydropout._rates import check_one_rate, check_rate
+from cydropout._validate import check_one_rate, check_rate
 from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
 from cydropout.random import MaskStream
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cydropout._rates import check_one_rate
+from cydropout._validate import check_one_rate
 from cydropout.layers._layer import Context, Layer, Shape
 from cydropout.layers.dropout.dropout import Dropout
 

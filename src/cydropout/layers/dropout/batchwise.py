@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cydropout._rates import Scaling, check_rate, kept_count, share_scale
-from cydropout._validate import one_of, positive
+from cydropout._rates import Scaling, kept_count, share_scale
+from cydropout._validate import check_choice, check_count, check_rate
 from cydropout.layers._layer import Array, Context, Shape
 from cydropout.layers.dropout._shared import SharedDropout
 from cydropout.masks import KeepMask, Mask, inference_mask, subset
@@ -70,8 +70,8 @@ class BatchwiseDropout(SharedDropout):
         storage: Literal["bits", "seed"] = "bits",
         name: str | None = None,
     ) -> None:
-        positive("block", block)
-        one_of("layout", layout, LAYOUTS)
+        check_count("block", block)
+        check_choice("layout", layout, LAYOUTS)
         self.block = int(block)
         self.layout: Literal["scattered", "slice"] = layout
         self.lazy = bool(lazy)

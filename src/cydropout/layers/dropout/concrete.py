@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._rates import check_number
+from cydropout._validate import check_number
 from cydropout.layers._layer import Array, Backward, Context, Layer, Shape
 from cydropout.layers._wrapper import Identity, Wrapper
 from cydropout.layers.dropout._learned import LearnedNoise
@@ -78,8 +78,10 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         Wrapper.__init__(self, Identity() if layer is None else layer, name=name)
         self.rate, self.per_unit = rate, bool(per_unit)
         self.temperature = check_temperature(temperature)
-        self.weight_regularizer = check_number(weight_regularizer, "weight_regularizer", 0)
-        self.dropout_regularizer = check_number(dropout_regularizer, "dropout_regularizer", 0)
+        self.weight_regularizer = check_number("weight_regularizer", weight_regularizer, "[0, inf)")
+        self.dropout_regularizer = check_number(
+            "dropout_regularizer", dropout_regularizer, "[0, inf)"
+        )
         self.storage = check_storage(storage)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:

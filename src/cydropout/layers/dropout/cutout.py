@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cydropout._rates import check_lengths, check_one_rate
+from cydropout._validate import check_lengths, check_one_rate
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers._maps import DataFormat
 from cydropout.layers.dropout._region import RegionLayer
@@ -54,7 +54,7 @@ class CutoutDropout(RegionLayer):
         scaling: Rescale = "none",
         name: str | None = None,
     ) -> None:
-        self.size = None if size is None else check_lengths(size, 2, "size")
+        self.size = None if size is None else check_lengths("size", size, 2)
         self.holes = check_holes(holes)
         super().__init__(rate, data_format=data_format, scaling=scaling, name=name)
 

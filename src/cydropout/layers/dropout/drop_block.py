@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cydropout._rates import check_lengths
+from cydropout._validate import check_lengths
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers._maps import DataFormat
 from cydropout.layers.dropout._region import RegionLayer
@@ -32,7 +32,7 @@ class _DropBlock(RegionLayer):
             rate, data_format=data_format, scaling=scaling, shared_channels=shared_channels,
             name=name,
         )
-        self.block_size = check_lengths(block_size, self.spatial, "block_size")
+        self.block_size = check_lengths("block_size", block_size, self.spatial)
         self.gamma = check_gamma(gamma)
 
     def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:

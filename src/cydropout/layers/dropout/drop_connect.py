@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from cydropout import functional
-from cydropout._rates import ONE, check_one_rate, threshold
-from cydropout._validate import one_of
+from cydropout._rates import ONE, threshold
+from cydropout._validate import check_choice, check_count, check_integer, check_one_rate, optional
 from cydropout.layers._affine import Affine, Operands
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Shape
@@ -16,7 +16,6 @@ from cydropout.layers._moments import Nodes, matched, quadrature, sampled
 from cydropout.layers._penalties import Strength
 from cydropout.layers.dropout._weight_noise import WeightNoise
 from cydropout.layers.dropout.dropout import Dropout
-from cydropout.random import MaskStream
 
 SPANS = ("batch", "sample")
 INFERENCES = ("mean", "gaussian")
@@ -90,19 +89,13 @@ class DropConnect(WeightNoise, Affine):
             units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
             name=name,
         )
-        one_of("per", per, SPANS)
-        one_of("inference", inference, INFERENCES)
-        whole = isinstance(samples, (int, np.integer)) and not isinstance(samples, bool)
-        if samples is not None and not (whole and samples > 0):
-            raise ValueError(f"samples must be None or a positive integer, got {samples!r}")
-        if not isinstance(rng, (int, np.integer)):
-            raise TypeError(f"rng must be an int, got {rng!r}")
-        MaskStream(rng)
+        check_choice("per", per, SPANS)
+        check_choice("inference", inference, INFERENCES)
+        self.samples = optional(check_count, "samples", samples)
+        self.rng = check_integer("rng", rng, "[0, inf)")
         storage = storage or ("bits" if per == "batch" else "seed")
         self.noise = Dropout(check_one_rate(rate, type(self).__name__), storage=storage)
         self.per, self.inference = per, inference
-        self.samples = samples if samples is None else int(samples)
-        self.rng = int(rng)
         self.drop_bias = bool(drop_bias)
 
     def forward(

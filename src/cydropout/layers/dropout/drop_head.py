@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any, Literal
 
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import HeadMask, head_axis, inside_heads
@@ -47,7 +47,7 @@ class DropHead(MaskedLayer):
         name: str | None = None,
     ) -> None:
         super().__init__(rate, name=name)
-        one_of("scaling", scaling, SCALINGS)
+        check_choice("scaling", scaling, SCALINGS)
         self.axis = operator.index(axis)
         if self.axis == 0:
             raise ValueError("axis 0 is that of the samples; the heads lie along another one")

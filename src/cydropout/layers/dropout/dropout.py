@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from cydropout._rates import Scaling
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
@@ -51,8 +51,8 @@ class Dropout(MaskedLayer):
         name: str | None = None,
     ) -> None:
         super().__init__(rate, name=name)
-        one_of("scaling", scaling, SCALINGS)
-        one_of("storage", storage, STORAGES)
+        check_choice("scaling", scaling, SCALINGS)
+        check_choice("storage", storage, STORAGES)
         self.shared_axes = tuple(int(axis) for axis in shared_axes)
         self.scaling: Scaling = scaling
         self.storage: Literal["bits", "seed"] = storage

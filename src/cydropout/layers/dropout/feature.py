@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cydropout._rates import Scaling, check_features, check_one_rate, feature_count, share_scale
-from cydropout._validate import one_of
+from cydropout._rates import Scaling, feature_count, share_scale
+from cydropout._validate import check_choice, check_features, check_one_rate
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.layers.dropout.dropout import SCALINGS
@@ -60,8 +60,8 @@ class FeatureDropout(MaskedLayer):
             raise ValueError(f"give either a rate or features, not {rate=} and {features=}")
         self.features = check_features(features)
         super().__init__(rate, name=name)
-        one_of("per", per, SPANS)
-        one_of("scaling", scaling, SCALINGS)
+        check_choice("per", per, SPANS)
+        check_choice("scaling", scaling, SCALINGS)
         self.per = per
         self.scaling: Scaling = scaling
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from cydropout import functional
 from cydropout._rates import Scaling
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.functional.recurrent import check_gated
 from cydropout.layers._layer import Array, Context, Shape
 from cydropout.layers.dropout._shared import SharedDropout
@@ -48,7 +48,7 @@ class RecurrentDropout(SharedDropout):
         name: str | None = None,
     ) -> None:
         super().__init__(rate, scaling=scaling, storage=storage, name=name)
-        one_of("per", per, SPANS)
+        check_choice("per", per, SPANS)
         self.per = per
 
     def along(self, shape: Shape) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._rates import check_number
+from cydropout._validate import check_number
 from cydropout.layers._affine import Affine, product
 from cydropout.layers._initializers import initial
 from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Parameter, Shape
@@ -68,8 +68,8 @@ class Standout(NoisyLayer, Affine):
             units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
             name=name,
         )
-        self.alpha = check_number(alpha, "alpha")
-        self.beta = check_number(beta, "beta")
+        self.alpha = check_number("alpha", alpha)
+        self.beta = check_number("beta", beta)
         self.tied = bool(tied)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cydropout._rates import check_one_rate
-from cydropout._validate import one_of
+from cydropout._validate import check_choice, check_one_rate
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
@@ -43,7 +42,7 @@ class StochasticDepth(MaskedLayer):
         self, rate: float, *, per: Literal["sample", "batch"] = "sample", name: str | None = None
     ) -> None:
         super().__init__(rate, name=name)
-        one_of("per", per, SPANS)
+        check_choice("per", per, SPANS)
         self.per = per
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cydropout._rates import check_number
-from cydropout._validate import one_of
+from cydropout._validate import check_choice, check_number
 from cydropout.layers._layer import Array, Context, Shape
 from cydropout.layers.dropout._learned import LearnedNoise
 from cydropout.masks import GaussianMask
@@ -88,9 +87,9 @@ class VariationalGaussianDropout(LearnedNoise):
     ) -> None:
         super().__init__(name=name)
         self.rate, self.per_unit = rate, bool(per_unit)
-        one_of("kl", kl, DIVERGENCES)
+        check_choice("kl", kl, DIVERGENCES)
         self.kl = kl
-        self.kl_weight = check_number(kl_weight, "kl_weight", 0)
+        self.kl_weight = check_number("kl_weight", kl_weight, "[0, inf)")
         self.storage = check_storage(storage)
 
     @property

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cydropout._rates import check_one_rate
+from cydropout._validate import check_one_rate
 from cydropout.layers._layer import Array, Backward, Context, Layer, Parameter
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout._weight_noise import WeightNoise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout.recurrent_dropout import RecurrentDropout
 from cydropout.layers.recurrent._rnn import Recurrent, Span
@@ -28,7 +28,7 @@ class Gated(Recurrent):
         super().__init__(
             units, recurrent_dropout=recurrent_dropout, recurrent_per=recurrent_per, **options
         )
-        one_of("recurrent_mode", recurrent_mode, MODES)
+        check_choice("recurrent_mode", recurrent_mode, MODES)
         self.recurrent_mode = recurrent_mode
         if recurrent_mode == "semeniuta":
             self.recurrent_dropout = RecurrentDropout(recurrent_dropout, per=recurrent_per)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import one_of, positive
+from cydropout._validate import check_choice, check_count
 from cydropout.layers._initializers import check_init, initial, orthogonal
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -57,10 +57,10 @@ class Recurrent(Layer):
         name: str | None = None,
     ) -> None:
         super().__init__(name=name)
-        positive("units", units)
+        check_count("units", units)
         check_init(init)
-        one_of("dropout_per", dropout_per, SPANS)
-        one_of("recurrent_per", recurrent_per, SPANS)
+        check_choice("dropout_per", dropout_per, SPANS)
+        check_choice("recurrent_per", recurrent_per, SPANS)
         self.units, self.init, self.bias = int(units), init, bool(bias)
         self.return_sequences = bool(return_sequences)
         self.dropout_per, self.recurrent_per = dropout_per, recurrent_per

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.layers.recurrent._rnn import Recurrent
 
 
@@ -35,7 +35,7 @@ class SimpleRNN(Recurrent):
         self, units: int, *, activation: Literal["tanh", "relu"] = "tanh", **options: Any
     ) -> None:
         super().__init__(units, **options)
-        one_of("activation", activation, ("tanh", "relu"))
+        check_choice("activation", activation, ("tanh", "relu"))
         self.activation = self.cell = activation
 
     def get_config(self) -> dict[str, Any]:

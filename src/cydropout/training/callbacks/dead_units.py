@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cydropout._validate import batches, check_samples, positive
+from cydropout._validate import check_count, check_samples
 from cydropout.layers._affine import Affine
 from cydropout.layers._layer import Array, Context, Layer
 from cydropout.layers.activations import Activation
 from cydropout.layers.conv import Conv2D
+from cydropout.training._batches import batches
 from cydropout.training.callbacks.base import Callback
 from cydropout.training.nonfinite import outputs
 
@@ -39,7 +40,7 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
         Samples at a time.
     """
     x = check_samples(x)
-    positive("batch_size", batch_size)
+    check_count("batch_size", batch_size)
     ends: dict[str, tuple[Array, Array]] = {}
     for rows in batches(len(x), batch_size):
         axis, ndim = -1, x.ndim
@@ -78,7 +79,7 @@ class DeadUnits(Callback):
     """
 
     def __init__(self, x: Any, every: int = 1) -> None:
-        positive("every", every)
+        check_count("every", every)
         self.x = check_samples(x)
         self.every = every
         self._begin()

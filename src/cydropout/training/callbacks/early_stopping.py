@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cydropout._validate import positive
+from cydropout._validate import check_count
 from cydropout.training.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        positive("patience", patience)
+        check_count("patience", patience)
         if not 0.0 <= min_delta < math.inf:
             raise ValueError(f"min_delta must be a finite number of at least 0, got {min_delta!r}")
         self.monitor = monitor

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cydropout._rates import check_one_rate
-from cydropout._validate import positive
+from cydropout._validate import check_count, check_one_rate
 from cydropout.layers._layer import Layer
 from cydropout.training.callbacks.base import Callback
 from cydropout.training.checkpoint import check_target, save_checkpoint
@@ -81,7 +80,7 @@ class Guard(Callback):
         checkpoint: str | os.PathLike[str] | None = None,
         every: int = 1,
     ) -> None:
-        positive("every", every)
+        check_count("every", every)
         if isinstance(limit, Mapping):
             limit = {path: check_one_rate(one, "limit") for path, one in limit.items()}
         else:

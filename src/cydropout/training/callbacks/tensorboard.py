@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cydropout._optional import require
-from cydropout._validate import positive
+from cydropout._validate import check_count
 from cydropout.training.callbacks.base import Callback
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class TensorBoard(Callback):
 
     def __init__(self, directory: str | os.PathLike[str], every: int | None = None) -> None:
         if every is not None:
-            positive("every", every)
+            check_count("every", every)
         self._writer_class = require("tensorboardX", "tensorboard").SummaryWriter
         self.directory = os.fspath(directory)
         self.every = every

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cydropout._validate import one_of
+from cydropout._validate import check_choice
 from cydropout.training.losses.base import Loss
 from cydropout.training.losses.classes import NegativeLogLikelihood, SoftmaxCrossEntropy
 from cydropout.training.losses.elements import BinaryCrossEntropy, MeanSquaredError
@@ -26,7 +26,7 @@ def get(loss: Loss | str) -> Loss:
         return loss
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a Loss or a name, got {loss!r}")
-    one_of("loss", loss, NAMES)
+    check_choice("loss", loss, NAMES)
     return NAMES[loss]()
 
 
