@@ -24,6 +24,15 @@ cdef extern from "team.h":
     void cyd_run_team(kernel_fn kernel, const void *x, void *y, const void *settings,
                       uint64_t elements, uint64_t units, int members) noexcept nogil
     int cyd_asleep(int workers) noexcept nogil
+    int cyd_run_hosted(kernel_fn kernel, const void *x, void *y, const void *settings,
+                       uint64_t elements, uint64_t units) noexcept nogil
+    ctypedef int (*cyd_parallel_for_fn)(
+        int64_t begin, int64_t end, int64_t grain,
+        void (*work)(int64_t begin, int64_t end, void *job) noexcept nogil, void *job
+    ) noexcept nogil
+    ctypedef int (*cyd_host_threads_fn)(uint32_t *count) noexcept nogil
+    cyd_parallel_for_fn cyd_host_parallel_for
+    cyd_host_threads_fn cyd_host_threads
     void cyd_run_together(kernel_fn kernel, const void *settings, int members) noexcept nogil
 
 cnp.import_array()
@@ -84,6 +93,21 @@ def rehearse(uint64_t tick, bint deaf):
     """For tests: let every look at the launcher's clock take `tick` ns (0: the real one), and let
     its workers be deaf to the bell."""
     cyd_team.tick, cyd_team.deaf = tick, deaf
+
+
+def set_host(size_t parallel_for, size_t host_threads):
+    """Name the functions of a host library that run calls with fewer than 0 threads; 0 for none."""
+    global cyd_host_parallel_for, cyd_host_threads
+    cyd_host_parallel_for = <cyd_parallel_for_fn>parallel_for
+    cyd_host_threads = <cyd_host_threads_fn>host_threads
+
+
+def dropout_at(uint64_t key, uint64_t draw, double rate, size_t x, size_t y, uint64_t size, int code,
+               int num_threads=0):
+    """y = x * 2**32 / q where kept, else 0, for `size` elements at these addresses."""
+    with nogil:
+        apply_dropout(key, draw, 0, rate, <const void*>x, size, <dtype_t>code, <void*>y,
+                      num_threads)
 
 
 def philox_digit(uint64_t key, uint64_t draw, uint64_t tile, uint32_t j):

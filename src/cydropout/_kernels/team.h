@@ -296,6 +296,44 @@ static void cyd_run_team(cyd_unit_fn unit, const void *x, void *y, const void *s
     pthread_mutex_unlock(&cyd_team.door);
 }
 
+/* The threads of a host library, such as PyTorch: its parallel_for, and how many threads that has. */
+typedef int (*cyd_parallel_for_fn)(int64_t begin, int64_t end, int64_t grain,
+                                   void (*work)(int64_t begin, int64_t end, void *job), void *job);
+typedef int (*cyd_host_threads_fn)(uint32_t *count);
+
+static cyd_parallel_for_fn cyd_host_parallel_for;
+static cyd_host_threads_fn cyd_host_threads;
+
+typedef struct {
+    cyd_unit_fn unit;
+    const void *x, *settings;
+    void *y;
+    uint64_t units, chunk;
+    _Atomic uint64_t next;
+} cyd_hosted_t;
+
+static void cyd_work_hosted(int64_t begin, int64_t end, void *job) {
+    cyd_hosted_t *hosted = (cyd_hosted_t *)job;
+    (void)begin, (void)end;
+    for (;;) {
+        uint64_t at = atomic_fetch_add_explicit(&hosted->next, hosted->chunk, memory_order_relaxed);
+        if (at >= hosted->units) return;
+        uint64_t last = at + hosted->chunk < hosted->units ? at + hosted->chunk : hosted->units;
+        hosted->unit(hosted->x, hosted->y, hosted->settings, at, last);
+    }
+}
+
+/* Run a job on the threads of the host; 0 if there is no host, or it has one thread alone. */
+static int cyd_run_hosted(cyd_unit_fn unit, const void *x, void *y, const void *settings,
+                          uint64_t elements, uint64_t units) {
+    uint32_t count = 1;
+    if (!cyd_host_parallel_for || cyd_host_threads(&count) || count < 2) return 0;
+    uint64_t least = CYD_CHUNK_ELEMENTS * units / (elements ? elements : 1);
+    uint64_t chunk = units / (4 * count) > least ? units / (4 * count) : least;
+    cyd_hosted_t job = {unit, x, settings, y, units, chunk ? chunk : 1, 0};
+    return !cyd_host_parallel_for(0, count, 1, cyd_work_hosted, &job);
+}
+
 /* Run one unit on each member, all at once: they wait for each other. */
 static void cyd_run_together(cyd_unit_fn unit, const void *settings, int members) {
     pthread_mutex_lock(&cyd_team.door);

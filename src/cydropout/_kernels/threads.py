@@ -5,10 +5,13 @@ from math import ceil
 from pathlib import Path
 
 from cydropout._kernels import api
-from cydropout._validate import check_integer, optional
+from cydropout._validate import check_integer
 
 #: More is an error: a team this large only takes memory, or the process down.
 MAX_THREADS = 1024
+
+#: As ``num_threads``: the threads of the host library that `api.set_host` named.
+HOST = object()
 
 _count = 1
 _source = ""
@@ -55,8 +58,12 @@ def _decide() -> tuple[int, str]:
 
 
 def check_num_threads(num_threads: object) -> int:
-    """Return ``num_threads`` as an int, or 0 for None; raise if it is not a positive integer."""
-    return optional(check_integer, "num_threads", num_threads, f"[1, {MAX_THREADS}]") or 0
+    """Return ``num_threads`` as an int, 0 for None, -1 for `HOST`; raise for anything else."""
+    if num_threads is None:
+        return 0
+    if num_threads is HOST:
+        return -1
+    return check_integer("num_threads", num_threads, f"[1, {MAX_THREADS}]")
 
 
 def set_num_threads(num_threads: int | None) -> None:

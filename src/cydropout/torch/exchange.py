@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._optional import require
 from cydropout.layers._layer import Array, Layer, restored_on_error
 from cydropout.layers.sequential import Sequential
+
+
+def _torch() -> Any:
+    """PyTorch, when it is needed: this module is of use for its arrays without it."""
+    from cydropout.torch._torch import torch
+
+    return torch
+
 
 # What PyTorch counts and nothing here has.
 _COUNTERS = ("num_batches_tracked",)
@@ -35,7 +42,7 @@ def to_torch(layer: Layer, module: Any) -> None:
     ImportError
         Without PyTorch.
     """
-    torch = require("torch", "torch")
+    torch = _torch()
     moved = []
     for own, theirs in _pairs(layer, module):
         state, targets = own.torch_state(), _state(theirs)
@@ -78,7 +85,7 @@ def from_torch(module: Any, layer: Layer) -> None:
 
 
 def _pairs(layer: Layer, module: Any) -> Iterator[tuple[Layer, Any]]:
-    torch = require("torch", "torch")
+    torch = _torch()
     own, theirs = [*_layers(layer)], [*_modules(module, torch.nn.Sequential)]
     if len(own) != len(theirs):
         raise ValueError(

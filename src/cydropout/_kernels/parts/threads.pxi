@@ -20,8 +20,16 @@ cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil
 
 cdef void run(kernel_fn kernel, const void *x, void *y, const void *settings, uint64_t elements,
               uint64_t units, int num_threads) noexcept nogil:
-    """Run the kernel over its units, on the calling thread alone or with the team."""
-    cdef int threads = team(elements, units, num_threads)
+    """Run the kernel over its units, on the calling thread alone or with the team.
+
+    Fewer than 0 threads are those of a host library, where there is one: see `set_host`.
+    """
+    cdef int threads
+    if num_threads < 0:
+        if elements >= 2 * GRAIN and cyd_run_hosted(kernel, x, y, settings, elements, units):
+            return
+        num_threads = 1
+    threads = team(elements, units, num_threads)
     if threads == 1:
         kernel(x, y, settings, 0, units)
     else:

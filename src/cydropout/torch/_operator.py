@@ -1,0 +1,200 @@
+"""The operator: a pure function of x, a key and p, under everything that PyTorch does to one.
+
+``key`` holds the key of a mask, and where a stream counts them its draw. A pass saves that for its
+backward, and nothing of the size of x. ``noise`` says which variant it is, as text: see
+`cydropout.torch._noise`.
+"""
+
+import warnings
+from typing import Any
+
+from cydropout._rates import kept_count
+from cydropout.functional.host import HOST, dropout_at
+from cydropout.torch import _noise
+from cydropout.torch._torch import random_operators, torch
+
+Tensor: Any = torch.Tensor
+
+_CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+_WORD = 2**64
+_LEAST, _MOST = -(2**63), 2**63 - 1
+#: Devices whose tensors the operator takes.
+OURS: tuple[str, ...] = ("cpu", "meta")
+_state = {"said": False}
+
+
+def new_key() -> Any:
+    """Return a key of PyTorch's default generator; under vmap by its randomness."""
+    return torch.randint(_LEAST, _MOST, (1,), dtype=torch.int64)
+
+
+def run(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+    """Return what the variant makes of a CPU tensor, or with ``linear`` of its gradient."""
+    dense = x.detach()
+    if not dense.is_contiguous():
+        dense = dense.contiguous()
+    number, draw = [*key.tolist(), 0][:2]
+    if noise == _noise.ELEMENT:
+        y = torch.empty_like(dense)
+        dropout_at(number % _WORD, draw, p, dense.data_ptr(), y.data_ptr(), dense.numel(),
+                   _CODES[x.dtype], -1)
+    else:
+        kind = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+        mask = _noise.mask(noise, tuple(x.shape), p, number % _WORD, draw)
+        apply = mask.backward if linear else mask.apply
+        y = torch.from_numpy(apply(dense.to(kind).numpy(), num_threads=HOST)).to(x.dtype)
+    if x.is_contiguous():
+        return y
+    return torch.empty_like(x).copy_(y)
+
+
+def _same_layout(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+    return torch.empty_like(x)
+
+
+def kept_tokens(x: Any, key: Any, p: float, prefix: int) -> Any:
+    """Return which tokens of (batch, tokens, ...) each sample keeps, (batch, kept) of int64."""
+    number, draw = [*key.tolist(), 0][:2]
+    noise = _noise.of("PatchDropout", prefix=prefix)
+    mask = _noise.mask(noise, tuple(x.shape), p, number % _WORD, draw)
+    return torch.from_numpy(mask.indices.copy())
+
+
+def logistic(x: Any, key: Any) -> Any:
+    """Return log(u / (1 - u)) for a uniform u of each element."""
+    number, draw = [*key.tolist(), 0][:2]
+    return torch.from_numpy(_noise.logistic(tuple(x.shape), number % _WORD, draw)).to(x.dtype)
+
+
+_library = torch.library.Library("cydropout", "DEF")
+_library.define(
+    "dropout(Tensor x, Tensor key, float p, str noise, bool linear) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
+_library.impl("dropout", run, "CPU")
+torch.library.register_fake("cydropout::dropout", _same_layout, lib=_library)
+_library.define(
+    "new_key(Tensor x) -> Tensor",
+    tags=(torch.Tag.pt2_compliant_tag, torch.Tag.nondeterministic_seeded),
+)
+_library.impl("new_key", lambda x: new_key(), "CompositeExplicitAutograd")
+torch.library.register_fake(
+    "cydropout::new_key", lambda x: torch.empty(1, dtype=torch.int64), lib=_library
+)
+
+
+_library.define("kept_tokens(Tensor x, Tensor key, float p, int prefix) -> Tensor")
+_library.impl("kept_tokens", kept_tokens, "CPU")
+torch.library.register_fake(
+    "cydropout::kept_tokens",
+    lambda x, key, p, prefix: x.new_empty(
+        (x.shape[0], prefix + kept_count(p, x.shape[1] - prefix)), dtype=torch.int64),
+    lib=_library,
+)
+_library.define("logistic(Tensor x, Tensor key) -> Tensor")
+_library.impl("logistic", logistic, "CPU")
+torch.library.register_fake(
+    "cydropout::logistic", lambda x, key: x.new_empty(x.shape), lib=_library)
+random_operators().append(torch.ops.cydropout.new_key)
+
+
+def _setup(ctx: Any, inputs: Any, output: Any) -> None:
+    _, key, ctx.p, ctx.noise, _ = inputs
+    ctx.save_for_backward(key)
+
+
+def _backward(ctx: Any, dy: Any) -> Any:
+    (key,) = ctx.saved_tensors
+    dx = torch.ops.cydropout.dropout(dy, key, ctx.p, ctx.noise, True)
+    return dx, None, None, None, None
+
+
+torch.library.register_autograd(
+    "cydropout::dropout", _backward, setup_context=_setup, lib=_library
+)
+
+
+class Dropout(torch.autograd.Function):  # type: ignore[misc]
+    """The same in eager mode: with forward derivatives, vmap, and less on the way."""
+
+    @staticmethod
+    def forward(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+        """Return the operator's result."""
+        return run(x, key, p, noise, linear)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Save the key, twice: a recomputed pass must find the one of the first again."""
+        _, key, ctx.p, ctx.noise, _ = inputs
+        ctx.drawn = None if _wrapped(key) else key
+        ctx.save_for_backward(key)
+        ctx.save_for_forward(key)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """Return the operator's gradient, which can be differentiated again."""
+        (key,) = ctx.saved_tensors
+        if ctx.drawn is not None and key is not ctx.drawn and not torch.equal(key, ctx.drawn):
+            raise RuntimeError(
+                "dropout was recomputed with another mask than it had: checkpointing does not "
+                "rewind a MaskStream, nor PyTorch's generator with preserve_rng_state=False; "
+                "leave rng at None, or save and restore the module's next_draw"
+            )
+        return Dropout.apply(dy, key, ctx.p, ctx.noise, True), None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, x: Any, *_: Any) -> Any:
+        """Return the derivative along ``x``."""
+        (key,) = ctx.saved_tensors
+        return Dropout.apply(x, key, ctx.p, ctx.noise, True)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+        """One mask for all examples where they share the key, else one for each."""
+        of_x, of_key = in_dims[:2]
+        if of_x is not None:
+            x = x.movedim(of_x, 0)
+        if of_key is None and (shared := _noise.over_batch(noise)) is not None:
+            return Dropout.apply(x, key, p, shared, linear), 0
+        keys = [key] * info.batch_size if of_key is None else key.unbind(of_key)
+        rows = [x] * info.batch_size if of_x is None else x.unbind(0)
+        done = [Dropout.apply(row, k, p, noise, linear) for row, k in zip(rows, keys, strict=True)]
+        return torch.stack(done), 0
+
+
+def _wrapped(tensor: Any) -> bool:
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+
+
+def _is_plain(x: Any) -> bool:
+    """Whether nothing but a result is wanted of a tensor."""
+    return (
+        not (x.requires_grad and torch.is_grad_enabled())
+        and not torch._C._are_functorch_transforms_active()
+        and torch.autograd.forward_ad._current_level < 0
+    )
+
+
+def dropout(x: Any, p: float, noise: str, key: Any = None) -> Any:
+    """Return dropout of a tensor by the shortest way that its surroundings allow."""
+    traced = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()
+    if traced or type(x) not in (torch.Tensor, torch.nn.Parameter):
+        key = torch.ops.cydropout.new_key(x) if key is None else key
+        return torch.ops.cydropout.dropout(x, key, p, noise, False)
+    key = new_key() if key is None else key
+    if _is_plain(x):
+        return run(x, key, p, noise, False)
+    return Dropout.apply(x, key, p, noise, False)
+
+
+def elsewhere(x: Any) -> bool:
+    """Whether a tensor is not for us: then PyTorch's own dropout runs, which is said once."""
+    if x.device.type in OURS:
+        return False
+    if not _state["said"]:
+        _state["said"] = True
+        warnings.warn(
+            f"cydropout.torch computes on CPUs: dropout of tensors on {x.device} is PyTorch's own",
+            stacklevel=3,
+        )
+    return True

@@ -1,0 +1,454 @@
+"""Dropout of tensors under what PyTorch does to an operator."""
+
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+from cydropout import MaskStream
+
+torch = pytest.importorskip("torch", minversion="2.10")
+cdt = pytest.importorskip("cydropout.torch")
+F = cdt.functional
+
+# PyTorch's own: some of its checks run code that it has given up.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+
+KEY = torch.tensor([5])
+#: Each function of a tensor, and a shape that it takes.
+FUNCTIONS = {
+    "dropout": (F.dropout, (6, 7)),
+    "dropout, shared": (lambda x, p, **o: F.dropout(x, p, shared_axes=(1,), **o), (6, 7)),
+    "dropout1d": (F.dropout1d, (4, 5, 6)),
+    "dropout2d": (F.dropout2d, (4, 5, 3, 3)),
+    "dropout3d": (F.dropout3d, (4, 5, 2, 2, 3)),
+    "alpha_dropout": (lambda x, p, **o: F.alpha_dropout(x, p, True, **o), (6, 7)),
+    "feature_alpha_dropout": (
+        lambda x, p, **o: F.feature_alpha_dropout(x, p, True, **o), (4, 5, 6)),
+}
+#: Each module beside those, and a shape that it takes.
+VARIANTS = {
+    "BatchwiseDropout": (6, 7), "CutoutDropout": (4, 3, 6, 6), "DropBlock1D": (4, 3, 9),
+    "DropBlock2D": (4, 3, 6, 6), "DropBlock3D": (2, 3, 4, 4, 4), "DropHead": (4, 6, 3, 2),
+    "DropPath": (9, 4), "DropWalk2D": (4, 3, 6, 6), "FeatureDropout": (6, 7),
+    "GaussianDropout": (6, 7), "LockedDropout": (3, 4, 5), "SpatialDropout1D": (4, 5, 6),
+    "SpatialDropout2D": (4, 5, 3, 3), "SpatialDropout3D": (2, 5, 2, 2, 2),
+    "StochasticDepth": (9, 4),
+}
+both = pytest.mark.parametrize("name", FUNCTIONS)
+
+
+def ones(*shape, **options):
+    return torch.ones(*shape, **options)
+
+
+def seeded(function, seed=0):
+    torch.manual_seed(seed)
+    return function()
+
+
+def test_the_mask_is_that_of_the_key():
+    for draw in (0, 3):
+        key = torch.tensor([5, draw])
+        expected = MaskStream.from_state(5, draw).draw((40, 30), 0.3).apply(np.ones((40, 30), "f4"))
+        np.testing.assert_array_equal(F.dropout(ones(40, 30), 0.3, key=key).numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@both
+def test_every_dtype_and_layout_has_the_same_mask(name, dtype):
+    function, shape = FUNCTIONS[name]
+    x = torch.randn(shape).to(dtype)
+    y = function(x, 0.4, key=KEY)
+    assert y.dtype == dtype
+    strided = x.mT.contiguous().mT
+    found = function(strided, 0.4, key=KEY)
+    assert torch.equal(found, y) and found.stride() == strided.stride()
+    if x.dim() == 4:
+        last = x.to(memory_format=torch.channels_last)
+        found = function(last, 0.4, key=KEY)
+        assert torch.equal(found, y) and found.is_contiguous(memory_format=torch.channels_last)
+    if dtype in (torch.float32, torch.float64) and "alpha" not in name:
+        single = function(x.float().abs() + 1, 0.4, key=KEY)
+        assert torch.equal(single != 0, function(x.abs() + 1, 0.4, key=KEY) != 0)
+
+
+@both
+def test_edge_cases(name):
+    function, shape = FUNCTIONS[name]
+    x = torch.randn(shape)
+    assert function(x, 0.0) is x
+    spoilt = x.clone()
+    spoilt.view(-1)[::2] = float("nan")
+    if "alpha" not in name:
+        assert (function(spoilt, 1.0) == 0).all()
+        y = function(spoilt, 0.5, key=KEY)
+        dropped = function(ones(shape), 0.5, key=KEY) == 0
+        assert (y[dropped] == 0).all() and y[~dropped & spoilt.isnan()].isnan().all()
+    for p in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=str(p)):
+            function(x, p)
+    with pytest.raises(TypeError, match="int64"):
+        function(ones(shape, dtype=torch.int64), 0.5)
+
+
+def test_small_tensors_and_inference():
+    assert F.dropout(torch.tensor(3.0), 0.5, key=KEY).shape == ()
+    assert F.dropout(ones(0, 4), 0.5).shape == (0, 4)
+    x = ones(5)
+    assert F.dropout(x, 0.5, training=False) is x
+    with pytest.raises(ValueError, match=r"\(5,\)"):
+        F.dropout2d(x, 0.5)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_it_drops_at_its_rate(p):
+    y = F.dropout(ones(1_000_000), p)
+    assert abs((y == 0).float().mean() - p) < 6 * (p * (1 - p) / 1e6) ** 0.5
+    assert abs(y.mean() - 1) < 0.01
+
+
+@both
+def test_gradients_forward_and_twice(name):
+    function, shape = FUNCTIONS[name]
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x: function(x, 0.4, key=KEY), x, check_forward_ad=True, check_batched_grad=False)
+    assert torch.autograd.gradgradcheck(lambda x: function(x, 0.4, key=KEY), x)
+
+
+@both
+def test_in_place(name):
+    function, shape = FUNCTIONS[name]
+    leaf = torch.randn(shape, requires_grad=True)
+    x = leaf * 1
+    expected = function(leaf.detach(), 0.4, key=KEY)
+    y = function(x, 0.4, key=KEY, inplace=True)
+    assert y is x and torch.equal(y.detach(), expected)
+    y.sum().backward()
+    slope = function(leaf.detach() + 1, 0.4, key=KEY) - function(leaf.detach(), 0.4, key=KEY)
+    torch.testing.assert_close(leaf.grad, slope, rtol=1e-4, atol=1e-4)
+
+
+def test_opcheck():
+    x = torch.randn(5, 6, requires_grad=True)
+    for noise in ("", '["Dropout", {"shared_axes": [0]}]', '["AlphaDropout", {}]'):
+        torch.library.opcheck(torch.ops.cydropout.dropout.default, (x, KEY, 0.5, noise, False))
+
+
+def test_manual_seed_and_fork_rng():
+    x = ones(1000)
+    first, second = seeded(lambda: (F.dropout(x), F.dropout(x)))
+    assert not torch.equal(first, second)
+    assert torch.equal(seeded(lambda: F.dropout(x)), first)
+    torch.manual_seed(0)
+    with torch.random.fork_rng():
+        F.dropout(x)
+    assert torch.equal(F.dropout(x), first)
+
+
+@both
+def test_compiled_code_has_the_same_bits(name):
+    torch._dynamo.reset()
+    function, shape = FUNCTIONS[name]
+
+    def twice(x):
+        return function(x * 2, 0.4) + 10 * function(x * 2, 0.4)
+
+    compiled = torch.compile(twice, fullgraph=True)
+    x = torch.randn(shape, requires_grad=True)
+    eager, graph = seeded(lambda: twice(x)), seeded(lambda: compiled(x))
+    assert torch.equal(eager, graph)
+    dy = torch.randn_like(eager)
+    slopes = [torch.autograd.grad(y, x, dy)[0] for y in (eager, graph)]
+    torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_variants_that_torch_lacks(name):
+    torch._dynamo.reset()
+    layer, x = getattr(cdt, name)(0.3), torch.randn(VARIANTS[name], requires_grad=True)
+    y = seeded(lambda: layer(x))
+    assert torch.equal(seeded(lambda: torch.compile(layer, fullgraph=True)(x)), y)
+    assert not torch.equal(y, seeded(lambda: layer(x), 1))
+    double = x.detach().double().requires_grad_()
+    torch.autograd.gradcheck(lambda x: seeded(lambda: layer(x)), double)
+    layer.eval()
+    assert torch.equal(layer(x), x)
+    layer.train().p = 2.0
+    with pytest.raises(ValueError, match=r"2\.0"):
+        layer(x)
+    with pytest.raises(ValueError, match=r"-1"):
+        getattr(cdt, name)(-1)
+
+
+def test_settings_of_a_variant_are_those_of_its_layer():
+    layer = cdt.DropBlock2D(0.3, block_size=2)
+    assert "block_size=2" in repr(layer)
+    with pytest.raises(TypeError, match="blocks"):
+        cdt.DropBlock2D(0.3, blocks=2)
+
+
+def test_zoneout_and_dropconnect():
+    new, before = torch.randn(50, 20), torch.randn(50, 20)
+    layer = cdt.Zoneout(0.25)
+    h = layer(new, before)
+    kept = h == before
+    assert torch.equal(h, torch.where(kept, before, new)) and abs(kept.float().mean() - 0.25) < 0.1
+    torch.testing.assert_close(layer.eval()(new, before), 0.25 * before + 0.75 * new)
+    dense = cdt.DropConnect(20, 3, 0.5)
+    y = seeded(lambda: dense(new))
+    weight = seeded(lambda: F.dropout(dense.weight, 0.5))
+    torch.testing.assert_close(y, torch.nn.functional.linear(new, weight, dense.bias))
+    y.sum().backward()
+    assert (dense.weight.grad[weight == 0] == 0).all() and isinstance(dense, torch.nn.Linear)
+    torch.testing.assert_close(
+        dense.eval()(new), torch.nn.functional.linear(new, dense.weight, dense.bias))
+
+
+def test_patches():
+    torch._dynamo.reset()
+    layer, x = cdt.PatchDropout(0.5, prefix=1), torch.randn(3, 9, 2, requires_grad=True)
+    y = seeded(lambda: layer(x))
+    assert y.shape == (3, 5, 2) and torch.equal(y[:, 0], x[:, 0])
+    places = (x[:, None] == y[:, :, None]).all(-1).long().argmax(-1)
+    assert (places.diff() > 0).all()
+    assert torch.equal(seeded(lambda: torch.compile(layer, fullgraph=True)(x)), y)
+    y.sum().backward()
+    assert (x.grad.sum(1) == 5).all()
+    assert layer.eval()(x) is x
+
+
+def test_concrete_dropout_learns_its_rate():
+    torch._dynamo.reset()
+    layer = cdt.ConcreteDropout(0.3, temperature=0.5)
+    x = torch.randn(4000, requires_grad=True)
+    key = torch.tensor([7])
+    y = seeded(lambda: layer(x))
+    u = torch.sigmoid(torch.ops.cydropout.logistic(x.detach(), key).double())
+    assert abs(u.mean() - 0.5) < 0.03 and abs(u.var() - 1 / 12) < 0.01
+    compiled = seeded(lambda: torch.compile(layer, fullgraph=True)(x))
+    torch.testing.assert_close(compiled, y)
+    (y.square().sum() + layer.penalty(10, torch.ones(3))).backward()
+    assert layer.logit.grad is not None and layer.logit.grad != 0
+    reference = MaskStream.from_state(7, 0)
+    from cydropout.masks import ConcreteMask
+
+    mask = ConcreteMask(reference, (4000,), float(torch.logit(torch.tensor(0.3))), temperature=0.5)
+    z = torch.sigmoid((layer.logit + torch.ops.cydropout.logistic(x.detach(), key)) / 0.5)
+    expected = mask.apply(np.ones(4000, "f4"))
+    torch.testing.assert_close(((1 - z) / (1 - layer.p)).detach(), torch.from_numpy(expected),
+                               rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"1\.0"):
+        cdt.ConcreteDropout(1.0)
+    assert layer.eval()(x) is x
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_activation_checkpoints_find_the_same_mask(reentrant):
+    from torch.utils.checkpoint import checkpoint
+
+    x = ones(1000, requires_grad=True)
+    y = checkpoint(lambda x: F.dropout(x * 1), x, use_reentrant=reentrant)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+
+
+@pytest.mark.parametrize("rng", [None, MaskStream(0)])
+def test_a_checkpoint_that_does_not_rewind_is_an_error(rng):
+    from torch.utils.checkpoint import checkpoint
+
+    layer, x = cdt.Dropout(rng=rng), ones(1000, requires_grad=True)
+    y = checkpoint(lambda x: layer(x * 1), x, use_reentrant=False,
+                   preserve_rng_state=rng is not None)
+    with pytest.raises(RuntimeError, match="recomputed"):
+        y.sum().backward()
+
+
+def test_vmap_by_its_randomness():
+    x = ones(3, 64)
+    same = torch.vmap(F.dropout, randomness="same")(x)
+    assert (same == same[0]).all() and (same == 0).any()
+    different = torch.vmap(F.dropout, randomness="different")(x)
+    assert not torch.equal(different[0], different[1])
+    with pytest.raises(RuntimeError, match="randomness"):
+        torch.vmap(F.dropout)(x)
+    rows = torch.vmap(lambda x: F.dropout(x, 0.5, key=KEY), in_dims=1, out_dims=1)(ones(64, 3))
+    assert torch.equal(rows[:, 1], F.dropout(ones(64), 0.5, key=KEY))
+
+
+def test_functional_transforms():
+    x = torch.randn(64)
+    mask = F.dropout(ones(64), 0.5, key=KEY)
+    torch.testing.assert_close(torch.func.grad(lambda x: F.dropout(x, 0.5, key=KEY).sum())(x), mask)
+    _, along = torch.func.jvp(lambda x: F.dropout(x, 0.5, key=KEY), (x,), (x,))
+    torch.testing.assert_close(along, x * mask)
+    per_sample = torch.vmap(
+        torch.func.grad(lambda x: F.dropout(x, 0.5, key=KEY).square().sum()))(ones(3, 64))
+    torch.testing.assert_close(per_sample, (2 * mask * mask).expand(3, 64))
+
+
+def test_modes_of_pytorch():
+    layer, x = cdt.Dropout(), torch.randn(100)
+    with torch.inference_mode():
+        assert layer(ones(100)).is_inference()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is slow
+        with torch.autograd.detect_anomaly(check_nan=True):
+            layer(x.requires_grad_()).sum().backward()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(torch.nn.functional.linear(ones(4, 8), ones(8, 8)))
+    assert y.dtype == torch.bfloat16
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.equal(seeded(lambda: layer(x)), seeded(lambda: layer(x)))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    seen = []
+    layer.register_forward_hook(lambda module, args, out: seen.append(out))
+    layer.register_full_backward_hook(lambda module, grads, _: seen.append(grads))
+    layer(x).sum().backward()
+    assert len(seen) == 2
+
+
+def test_export_and_trace_in_eval():
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), cdt.Dropout(), cdt.DropBlock1D(0.2)).eval()
+    x = torch.randn(2, 3, 4)
+    assert torch.equal(torch.export.export(model, (x,)).module()(x), model(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch says that it will end
+        assert torch.equal(torch.jit.trace(model, x)(x), model(x))
+
+
+def test_a_parametrization():
+    from torch.nn.utils import parametrize
+
+    class Noisy(torch.nn.Module):
+        def forward(self, weight):
+            return F.dropout(weight, 0.5, key=KEY)
+
+    dense = torch.nn.Linear(8, 8)
+    whole = dense.weight.detach().clone()
+    parametrize.register_parametrization(dense, "weight", Noisy())
+    assert torch.equal(dense.weight, F.dropout(whole, 0.5, key=KEY))
+
+
+def test_a_stream_travels_with_the_state():
+    stream, layer = MaskStream(3), cdt.Dropout(rng=MaskStream(3))
+    x = np.ones((5, 6), "f4")
+    for _ in range(3):
+        expected = stream.draw(x.shape, 0.5).apply(x)
+        np.testing.assert_array_equal(layer(torch.from_numpy(x)).numpy(), expected)
+    other = cdt.Dropout(rng=MaskStream(9))
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other(ones(99)), layer(ones(99)))
+    with pytest.raises(TypeError, match="seven"):
+        cdt.Dropout(rng="seven")
+
+
+def test_threads_are_those_of_pytorch():
+    pools = pytest.importorskip("threadpoolctl").threadpool_info()
+    F.dropout(ones(1 << 20))
+    paths = {pool["filepath"] for pool in pools if pool["user_api"] == "openmp"}
+    assert len(paths) == 1, paths
+    x = torch.randn(1 << 20)
+    before, expected = torch.get_num_threads(), F.dropout(x, 0.3, key=KEY)
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            assert torch.equal(F.dropout(x, 0.3, key=KEY), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_versions_and_devices(monkeypatch):
+    from cydropout.torch import _operator, _torch
+
+    with pytest.raises(ImportError, match=r"2\.9\.1"):
+        _torch.check_version("2.9.1+cpu")
+    _torch.check_version("2.10.0a1+git")
+    monkeypatch.setattr(_operator, "OURS", ())
+    monkeypatch.setitem(_operator._state, "said", False)
+    with pytest.warns(UserWarning, match="cpu"):
+        assert (F.dropout(ones(100)) == 0).any()
+    with pytest.raises(ValueError, match="no such dropout"):
+        cdt.GaussianDropout()(ones(3, 4))
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_a_data_loader(tmp_path, method):
+    (tmp_path / "loading.py").write_text("""
+import sys, torch
+from cydropout.torch import functional as F
+
+class Noisy(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+    def __getitem__(self, i):
+        return F.dropout(torch.ones(200_000), 0.5)
+
+if __name__ == "__main__":
+    F.dropout(torch.ones(1_000_000), 0.5)
+    rows = [torch.cat(list(torch.utils.data.DataLoader(
+        Noisy(), 4, num_workers=2, multiprocessing_context=sys.argv[1],
+        generator=torch.Generator().manual_seed(0)))) for _ in range(2)]
+    assert torch.equal(*rows) and not torch.equal(rows[0][0], rows[0][4])
+""")
+    command = [sys.executable, "-W", "ignore", str(tmp_path / "loading.py"), method]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_processes_of_distributed_data_parallel(tmp_path):
+    (tmp_path / "parallel.py").write_text("""
+import sys, torch, torch.distributed as dist
+import cydropout.torch as cdt
+
+def run(rank, path):
+    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Dropout(), torch.nn.Linear(16, 1))
+    assert cdt.replace_dropout(model) == 1
+    parallel = torch.nn.parallel.DistributedDataParallel(model)
+    torch.manual_seed(rank)
+    optimizer = torch.optim.SGD(parallel.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        parallel(torch.ones(4, 8)).sum().backward()
+        optimizer.step()
+    found = [torch.empty_like(model[0].weight) for _ in range(2)]
+    dist.all_gather(found, model[0].weight.detach())
+    assert torch.equal(*found)
+    dist.destroy_process_group()
+
+if __name__ == "__main__":
+    torch.multiprocessing.spawn(run, (sys.argv[1],), 2)
+""")
+    paths = [str(tmp_path / name) for name in ("parallel.py", "meet")]
+    command = [sys.executable, "-W", "ignore", *paths]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_pytorch_the_extra_is_named():
+    code = """
+import sys
+sys.modules["torch"] = None
+import cydropout.torch as cdt
+try:
+    cdt.Dropout
+except ImportError as error:
+    assert "cydropout[torch]" in str(error), error
+else:
+    raise SystemExit("no error")
+"""
+    python(code)
