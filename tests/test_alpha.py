@@ -15,7 +15,7 @@ DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 
 def alpha(shape, rate=0.3, **options):
-    return AlphaMask(MaskStream.from_state(KEY, DRAW), shape, rate, **options)
+    return MaskStream.from_state(KEY, DRAW).make(AlphaMask, shape, rate, **options)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -48,9 +48,9 @@ def test_it_keeps_mean_0_and_variance_1():
 
 def test_rate_0_and_1():
     stream, x = MaskStream(0), np.array([1.0, np.nan, -0.0, np.inf])
-    y = AlphaMask(stream, 4, 0.0).apply(x)
+    y = stream.make(AlphaMask, 4, 0.0).apply(x)
     assert y.tobytes() == x.tobytes() and y is not x and stream.next_draw == 0
-    mask = AlphaMask(stream, 4, 1.0)
+    mask = stream.make(AlphaMask, 4, 1.0)
     assert (mask.apply(x) == 0).all() and (mask.backward(x) == 0).all()
 
 
@@ -61,7 +61,7 @@ def test_the_formula_of_pytorch(layer):
     stream = MaskStream(3)
     y, _ = layer(0.25).forward(x, Context(training=True, stream=stream))
     axes = (2,) if layer is FeatureAlphaDropout else ()
-    kept = AlphaMask(MaskStream(3), x.shape, 0.25, shared_axes=axes).keep
+    kept = MaskStream(3).make(AlphaMask, x.shape, 0.25, shared_axes=axes).keep
     # PyTorch's own, with its draw replaced: dropped elements are moved before the affine map.
     lower, p = -1.7580993408473766, 0.25
     a = 1 / np.sqrt((lower**2 * p + 1) * (1 - p))
@@ -75,7 +75,7 @@ def test_the_formula_of_pytorch(layer):
 )
 def test_bad_rates(rate, error):
     stream = MaskStream(0)
-    for make in (AlphaDropout, lambda rate: AlphaMask(stream, 2, rate)):
+    for make in (AlphaDropout, lambda rate: stream.make(AlphaMask, 2, rate)):
         with pytest.raises(error, match=r"1\.5|0\.1, 0\.2|'a'"):
             make(rate)
     assert stream.next_draw == 0

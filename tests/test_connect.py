@@ -128,8 +128,8 @@ def test_one_mask_for_all_rows():
         ({"mask": MaskStream(0).draw((3, 4, 6), [0.1] * 5 + [0.2])}, ValueError, "one scale"),
         ({"mask": KeepMask((3, 4, 6), np.ones((3, 4, 6), bool), [1.0, 2.0, 3.0])}, ValueError,
          "one scale"),
-        ({"mask": AlphaMask(MaskStream(0), (3, 4, 6), 0.5)}, ValueError, "one scale"),
-        ({"mask": GaussianMask(MaskStream(0), (4, 6), 0.5)}, TypeError, "GaussianMask"),
+        ({"mask": MaskStream(0).make(AlphaMask, (3, 4, 6), 0.5)}, ValueError, "one scale"),
+        ({"mask": MaskStream(0).make(GaussianMask, (4, 6), 0.5)}, TypeError, "GaussianMask"),
         ({"num_threads": 0}, ValueError, "0"),
     ],
 )

@@ -285,6 +285,6 @@ def test_a_slice_is_computed_alone(x):
 
 
 def test_a_mask_is_its_own_adjoint(x):
-    mask, v = Mask(MaskStream(0), x.shape, 0.3), x[::-1].copy()
+    mask, v = MaskStream(0).make(Mask, x.shape, 0.3), x[::-1].copy()
     left = np.vdot(mask.apply(x).astype("f8"), v.astype("f8"))
     assert left == pytest.approx(np.vdot(x.astype("f8"), mask.apply(v).astype("f8")), rel=1e-6)

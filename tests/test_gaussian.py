@@ -15,7 +15,7 @@ RATES = np.array([0.0, 0.1, 0.5, 0.9, 1.0])
 
 
 def gaussian(shape, rate=0.5, **options):
-    return GaussianMask(MaskStream.from_state(KEY, DRAW), shape, rate, **options)
+    return MaskStream.from_state(KEY, DRAW).make(GaussianMask, shape, rate, **options)
 
 
 def sigma(rate):
@@ -50,7 +50,7 @@ def test_builds_agree_to_the_bit():
 
 def test_moments_and_independence():
     a = gaussian(2**20, None, sigma=1.0).values.astype("f8") - 1
-    b = GaussianMask(MaskStream.from_state(KEY, DRAW + 1), 2**20, sigma=1.0).values - 1.0
+    b = MaskStream.from_state(KEY, DRAW + 1).make(GaussianMask, 2**20, sigma=1.0).values - 1.0
     bound = 5 / np.sqrt(a.size)
     assert abs(a.mean()) < bound and abs((a**2).mean() - 1) < 2 * bound
     assert abs((a**3).mean()) < 4 * bound and abs((a**4).mean() - 3) < 10 * bound
@@ -85,11 +85,11 @@ def test_rates_of_neurons():
 
 def test_rate_0_and_1():
     stream, x = MaskStream(0), np.array([1.0, np.nan, -np.inf])
-    none = GaussianMask(stream, 3, 0.0)
+    none = stream.make(GaussianMask, 3, 0.0)
     y = none.apply(x)
     np.testing.assert_array_equal(y, x)
     assert y is not x and not np.shares_memory(x, y) and stream.next_draw == 0
-    assert (GaussianMask(stream, 3, 1.0).apply(x) == 0).all()
+    assert (stream.make(GaussianMask, 3, 1.0).apply(x) == 0).all()
 
 
 def test_slices_and_pickles_are_the_same_noise():
@@ -115,7 +115,7 @@ def test_slices_and_pickles_are_the_same_noise():
 def test_bad_arguments_take_no_draw(arguments, error, message):
     stream = MaskStream(0)
     with pytest.raises(error, match=message):
-        GaussianMask(stream, (4, 3), **arguments)
+        stream.make(GaussianMask, (4, 3), **arguments)
     assert stream.next_draw == 0
 
 

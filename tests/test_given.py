@@ -8,7 +8,7 @@ import pytest
 import reference
 
 from cydropout import MaskStream
-from cydropout.masks import FactorMask, KeepMask, as_shape
+from cydropout.masks import FactorMask, KeepMask
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
@@ -96,7 +96,7 @@ def test_a_copy_is_the_same_map(mask, clone):
         (lambda: MaskStream(0).draw(3, 0.5).with_keep(np.ones(4, bool)), ValueError, r"\(4,\)"),
         (lambda: MaskStream(0).draw((2, 3), 0.5, shared_axes=1).with_keep(
             np.eye(2, 3, dtype=bool)), ValueError, r"axes \(1,\)"),
-        (lambda: as_shape(FactorMask((3,), np.ones(3)), (4,)), ValueError, r"\(4,\)"),
+        (lambda: FactorMask((3,), np.ones(3)).over((4,)), ValueError, r"\(4,\)"),
     ],
 )
 def test_what_does_not_fit_is_named(make, error, named):

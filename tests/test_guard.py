@@ -171,7 +171,7 @@ def test_the_share_of_every_kind_of_mask():
     keep = np.array([[True, False, False, True]])
     assert [*dropped_shares(KeepMask((1, 4), keep))] == [0.5]
     assert [*dropped_shares(FactorMask((1, 4), np.array([0.0, 2, 2, 2])))] == [0.25]
-    assert [*dropped_shares(TokenMask((1, 5, 2), [[0, 3]]))] == [pytest.approx(0.6)]
+    assert [*dropped_shares(TokenMask.from_indices((1, 5, 2), [[0, 3]]))] == [pytest.approx(0.6)]
     assert [*dropped_shares({"a": KeepMask((1, 4), keep)})] == [0.5]
     assert [*dropped_shares(KeepMask((0, 4), np.zeros((0, 4), bool)))] == []
     ctx = Context(training=True, stream=MaskStream(0), masks={})

@@ -25,7 +25,7 @@ def drawn(shape, axis, rate, key=5, draw=0):
 def test_the_formula(build, shape, axis, dtype):
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     x.reshape(-1)[::5] = np.nan
-    mask = HeadMask(MaskStream.from_state(5, 0), shape, 0.4, axis=axis)
+    mask = MaskStream.from_state(5, 0).make(HeadMask, shape, 0.4, axis=axis)
     kept = drawn(shape, axis, 0.4)
     heads = np.moveaxis(x.astype("f4") if dtype == "float16" else x, axis, 1)
     want = np.moveaxis(reference_attention.drop_head(heads, kept), 1, axis).astype(dtype)
@@ -38,7 +38,7 @@ def test_the_formula(build, shape, axis, dtype):
 
 
 def test_a_sample_keeps_the_sum_of_equal_heads_or_is_0():
-    mask = HeadMask(MaskStream(0), (4000, 4, 3), 0.6)
+    mask = MaskStream(0).make(HeadMask, (4000, 4, 3), 0.6)
     total = mask.apply(np.ones((4000, 4, 3))).sum(axis=1)
     lost = (total == 0).all(axis=1)
     np.testing.assert_allclose(total[~lost], 4)
@@ -47,9 +47,9 @@ def test_a_sample_keeps_the_sum_of_equal_heads_or_is_0():
 
 
 def test_the_rate():
-    kept = HeadMask(MaskStream(1), (5000, 8, 2), 0.2).keep[..., 0]
+    kept = MaskStream(1).make(HeadMask, (5000, 8, 2), 0.2).keep[..., 0]
     assert abs(kept.mean() - 0.8) < 5 * np.sqrt(0.16 / kept.size)
-    assert HeadMask(MaskStream(1), (50, 8, 2), 0.2).effective_rate == 1 - kept[:50].mean()
+    assert MaskStream(1).make(HeadMask, (50, 8, 2), 0.2).effective_rate == 1 - kept[:50].mean()
 
 
 def test_the_decisions_are_those_of_the_plain_layer():
@@ -78,7 +78,7 @@ def test_bools_that_are_brought_are_counted():
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_a_copy_is_the_same_map(clone):
-    mask, x = HeadMask(MaskStream(2), (5, 4, 3), 0.5), np.ones((5, 4, 3))
+    mask, x = MaskStream(2).make(HeadMask, (5, 4, 3), 0.5), np.ones((5, 4, 3))
     twin = clone(mask)
     np.testing.assert_array_equal(twin.apply(x), mask.apply(x))
     np.testing.assert_array_equal(twin.with_keep(mask.keep).apply(x), mask.apply(x))
@@ -91,12 +91,12 @@ def test_a_copy_is_the_same_map(clone):
 @pytest.mark.parametrize(
     "make, error, named",
     [
-        (lambda s: HeadMask(s, (3, 4, 5), 0.5, axis=0), ValueError, "axis 0"),
-        (lambda s: HeadMask(s, (3, 4, 5), 0.5, axis=-3), ValueError, "axis -3"),
-        (lambda s: HeadMask(s, (3, 4, 5), 0.5, axis=3), ValueError, "axis 3"),
-        (lambda s: HeadMask(s, (3,), 0.5), ValueError, r"\(3,\)"),
-        (lambda s: HeadMask(s, (3, 4), 1.5), ValueError, "1.5"),
-        (lambda s: HeadMask(s, (3, 4), [0.5, 0.1]), TypeError, "one rate"),
+        (lambda s: s.make(HeadMask, (3, 4, 5), 0.5, axis=0), ValueError, "axis 0"),
+        (lambda s: s.make(HeadMask, (3, 4, 5), 0.5, axis=-3), ValueError, "axis -3"),
+        (lambda s: s.make(HeadMask, (3, 4, 5), 0.5, axis=3), ValueError, "axis 3"),
+        (lambda s: s.make(HeadMask, (3,), 0.5), ValueError, r"\(3,\)"),
+        (lambda s: s.make(HeadMask, (3, 4), 1.5), ValueError, "1.5"),
+        (lambda s: s.make(HeadMask, (3, 4), [0.5, 0.1]), TypeError, "one rate"),
         (lambda s: DropHead(0.5, axis=0), ValueError, "axis 0"),
         (lambda s: DropHead(0.5, scaling="sqrt"), ValueError, "'sqrt'"),
         (lambda s: DropHead(0.5, axis=3).forward(

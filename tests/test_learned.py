@@ -222,7 +222,7 @@ def test_factors_that_are_brought_teach_nothing(make):
         np.testing.assert_array_equal(y, x * factors)
         np.testing.assert_array_equal(backward(x), x * factors)
     assert layer.parameter.grad == 0
-    foreign = GaussianMask(MaskStream(0), (4, 5), 0.5)
+    foreign = MaskStream(0).make(GaussianMask, (4, 5), 0.5)
     with pytest.raises(ValueError, match=r"\(4, 5\)"):
         layer.forward(x, Context(training=True, stream=MaskStream(2)), mask=foreign)
 

@@ -9,7 +9,7 @@ import pytest
 import reference
 
 from cydropout import Mask, MaskStream, dropout
-from cydropout.masks import inference_mask
+from cydropout.masks import InferenceMask
 
 
 def test_scalar_properties():
@@ -57,7 +57,7 @@ def test_a_copy_is_the_same_map(storage, clone):
         mask = MaskStream(0).draw(x.shape, rate, storage=storage)
         y = mask.apply(x)
         np.testing.assert_array_equal(clone(mask).apply(x), y)
-    mask = inference_mask(x.shape, 0.5, scaling="classic")
+    mask = InferenceMask(x.shape, 0.5, scaling="classic")
     np.testing.assert_array_equal(clone(mask).apply(x), mask.apply(x))
 
 
@@ -107,11 +107,11 @@ def test_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
         MaskStream(0).draw(3, 0.5).apply(np.ones(4))
     with pytest.raises(ValueError, match=r"\(4,\).*\(3,\)"):
-        inference_mask(3, 0.5).apply(np.ones(4))
+        InferenceMask(3, 0.5).apply(np.ones(4))
 
 
 def test_repr_names_the_draw():
-    text = repr(Mask(MaskStream(0), 3, 0.5, offset=7))
+    text = repr(MaskStream(0).make(Mask, 3, 0.5, offset=7))
     assert "draw=0" in text and "offset=7" in text and "rate=0.5" in text
 
 
@@ -136,9 +136,13 @@ def test_rates_for_no_element():
     np.testing.assert_allclose(mask.scale, [[1 / 0.9], [2]])
 
 
-def test_a_mask_needs_a_stream():
-    with pytest.raises(TypeError, match="MaskStream"):
-        Mask(0, 3, 0.5)
+def test_a_mask_needs_a_key_and_a_draw():
+    with pytest.raises(TypeError, match="key .*MaskStream"):
+        Mask(MaskStream(0), 0, 3, 0.5)
+    for key, draw in [(-1, 0), (2**64, 0), (0, -1), (0, 2**64)]:
+        for rate in (0.5, [0.5, 0.1, 0.2]):
+            with pytest.raises(ValueError, match=r"(key|draw) .*2\*\*64"):
+                Mask(key, draw, (3,), rate)
     with pytest.raises(TypeError, match="MaskStream"):
         MaskStream(MaskStream(0))
 

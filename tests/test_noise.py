@@ -19,11 +19,11 @@ def dtype_named(name):
 
 
 def concrete(shape, logit=-1.0, **options):
-    return ConcreteMask(MaskStream.from_state(KEY, DRAW), shape, logit, **options)
+    return MaskStream.from_state(KEY, DRAW).make(ConcreteMask, shape, logit, **options)
 
 
 def gaussian(shape, sigma=0.7, **options):
-    return GaussianMask(MaskStream.from_state(KEY, DRAW), shape, sigma=sigma, **options)
+    return MaskStream.from_state(KEY, DRAW).make(GaussianMask, shape, sigma=sigma, **options)
 
 
 KINDS = {
@@ -138,10 +138,10 @@ def test_nothing_of_empty_arrays(make, parameters, formula, shape):
 
 def test_no_gradient_where_nothing_was_drawn():
     stream, x = MaskStream(0), np.array([1.0, np.nan, np.inf])
-    dx, dsigma = GaussianMask(stream, 3, 0.0).gradients(x, x)
+    dx, dsigma = stream.make(GaussianMask, 3, 0.0).gradients(x, x)
     assert dx.tobytes() == x.tobytes() and not np.shares_memory(dx, x)
     assert dsigma == 0 and stream.next_draw == 0
-    dx, dsigma = GaussianMask(stream, 3, [0.5, 1.0, 1.0]).gradients(x, x)
+    dx, dsigma = stream.make(GaussianMask, 3, [0.5, 1.0, 1.0]).gradients(x, x)
     assert dx[0] != 0 and not dx[1:].any() and dsigma[0] != 0 and not dsigma[1:].any()
 
 
@@ -260,7 +260,7 @@ def test_autograd_of_the_published_formula_agrees(dtype):
 def test_bad_arguments_take_no_draw(arguments, error, message):
     stream = MaskStream(0)
     with pytest.raises(error, match=message):
-        ConcreteMask(stream, (4, 3), **arguments)
+        stream.make(ConcreteMask, (4, 3), **arguments)
     assert stream.next_draw == 0
 
 
@@ -273,5 +273,5 @@ def test_gradients_need_arrays_that_fit():
         mask.gradients(np.ones((3, 4)), np.ones((3, 4), "f4"))
     with pytest.raises(TypeError, match="int64"):
         mask.gradients(np.ones((3, 4)), np.ones((3, 4), "int64"))
-    with pytest.raises(TypeError, match="stream"):
-        ConcreteMask(0, 3, 0.0)
+    with pytest.raises(TypeError, match="key .*0.5"):
+        ConcreteMask(0.5, 0, 3, 0.0)

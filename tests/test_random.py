@@ -10,7 +10,8 @@ import threading
 import numpy as np
 import pytest
 
-from cydropout import MaskStream, dropout
+from cydropout import Mask, MaskStream, dropout
+from cydropout.masks import AlphaMask, HeadMask
 from cydropout.random import as_stream
 
 
@@ -82,6 +83,51 @@ def test_threads_get_every_draw_once():
     assert sorted(taken) == list(range(16_000))
 
 
+def test_threads_get_every_mask_once():
+    stream, masks = MaskStream(0), []
+    kinds = [(Mask, 0.5), (AlphaMask, 0.5), (Mask, 0.0), (Mask, [0.1, 0.2, 0.3])]
+
+    def work():
+        for kind, rate in 50 * kinds:
+            masks.append(stream.make(kind, 3, rate))
+            masks.append(stream.draw(3, 0.5))
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    draws = sorted(mask.draw for mask in masks if mask.draw is not None)
+    assert draws == list(range(stream.next_draw)) and len(draws) == 8 * 350
+
+
+def test_a_draw_that_is_gone_meanwhile_is_not_used_twice():
+    stream, gone = MaskStream(0), []
+
+    def kind(key, draw, shape):
+        if not gone:  # as another thread might, just here
+            gone.append(stream.take())
+        return Mask(key, draw, shape, 0.5)
+
+    assert stream.make(kind, 3).draw == 1 and gone == [0] and stream.next_draw == 2
+
+
+def test_a_generator_gives_the_key_of_the_first_mask():
+    key = int(np.random.default_rng(5).integers(0, 2**64, dtype=np.uint64))
+    for kind in (Mask, AlphaMask, HeadMask):
+        stream = MaskStream(np.random.default_rng(5))
+        masks = [stream.make(kind, (3, 4), 0.5) for _ in range(2)]
+        assert [(mask.key, mask.draw) for mask in masks] == [(key, 0), (key, 1)]
+
+
+def test_the_last_draw_is_an_error_and_stays_one():
+    stream = MaskStream.from_state(1, 2**64 - 1)
+    for draw in (lambda: stream.draw(3, 0.5), lambda: stream.make(AlphaMask, 3, 0.5), stream.take):
+        with pytest.raises(OverflowError, match="seed"):
+            draw()
+    assert stream.next_draw == 2**64 - 1
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_does_not_repeat_its_parent():
     code = (
@@ -107,6 +153,8 @@ def test_a_refused_call_leaves_a_generator_alone():
     ):
         with pytest.raises(error):
             dropout(x, rate, rng=generator, **options)
+    with pytest.raises(ValueError, match="2.0"):
+        MaskStream(generator).make(AlphaMask, 3, 2.0)
     dropout(x, 0.0, rng=generator)
     dropout(x, 0.5, rng=generator, training=False)
     assert generator.bit_generator.state == before

@@ -8,7 +8,7 @@ import reference_sequence
 from cydropout import MaskStream
 from cydropout.functional import gated_update, gated_update_backward, zoneout, zoneout_backward
 from cydropout.layers import Context, RecurrentDropout, Zoneout
-from cydropout.masks import AlphaMask, KeepMask, inference_mask
+from cydropout.masks import AlphaMask, InferenceMask, KeepMask
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 SHAPES = [(0, 3), (1,), (31,), (3, 11), (4, 512), (33, 2048), (5, 1001)]
@@ -93,7 +93,7 @@ def test_what_is_dropped_never_enters():
 
 def test_without_a_mask_all_is_kept():
     inputs = [values(seed, (3, 5), "float64") for seed in range(4)]
-    whole = inference_mask((3, 5), 0.5)
+    whole = InferenceMask((3, 5), 0.5)
     for mask in (None, whole):
         np.testing.assert_array_equal(
             gated_update(*inputs, mask), inputs[1] * inputs[0] + inputs[2] * inputs[3])
@@ -102,7 +102,7 @@ def test_without_a_mask_all_is_kept():
 def test_an_affine_mask_of_the_candidate():
     rng = np.random.default_rng(0)
     dy, p, f, g, c = rng.standard_normal((5, 6, 7))
-    mask = AlphaMask(MaskStream(0), (6, 7), 0.4)
+    mask = MaskStream(0).make(AlphaMask, (6, 7), 0.4)
     np.testing.assert_allclose(gated_update(p, f, g, c, mask), f * p + g * mask.apply(c))
     found = gated_update_backward(dy, p, f, g, c, mask)
     expected = (f * dy, p * dy, mask.apply(c) * dy, mask.backward(g * dy))

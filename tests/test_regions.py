@@ -61,7 +61,7 @@ def dropped_by_map(mask, axes=(2, 3)):
     ],
 )
 def test_blocks_are_those_of_the_seeds(build, shape, axes, shared, block, rate):
-    mask = BlockMask(stream(), shape, rate, block, axes=axes, shared_axes=shared)
+    mask = stream().make(BlockMask, shape, rate, block, axes=axes, shared_axes=shared)
     sizes = tuple(shape[a] for a in axes)
     each = block if isinstance(block, tuple) else (block,) * len(sizes)
     lengths = tuple(map(min, each, sizes))
@@ -72,8 +72,8 @@ def test_blocks_are_those_of_the_seeds(build, shape, axes, shared, block, rate):
     keep = reference_regions.without_blocks(seeds, lengths)
     assert not keep.all() and keep.any()
     for threads in THREADS:
-        mask = BlockMask(
-            stream(), shape, rate, block, axes=axes, shared_axes=shared, num_threads=threads
+        mask = stream().make(
+            BlockMask, shape, rate, block, axes=axes, shared_axes=shared, num_threads=threads
         )
         np.testing.assert_array_equal(mask.bits, reference.packed(keep))
     np.testing.assert_array_equal(mask.keep, np.broadcast_to(keep.reshape(compact), shape))
@@ -85,7 +85,7 @@ def test_blocks_are_those_of_pytorch(block):
     torch = pytest.importorskip("torch")
     shape, lengths = (3, 4, 15, 17), block if isinstance(block, tuple) else (block, block)
     x = np.random.default_rng(0).standard_normal(shape).astype("f4")
-    mask = BlockMask(stream(), shape, 0.2, block, scaling="batch")
+    mask = stream().make(BlockMask, shape, 0.2, block, scaling="batch")
     q = round((1 - mask.gamma) * 2**32)
     seeds = reference_regions.seeds(KEY, DRAW, 12, shape[2:], lengths, 1, q)
     valid = seeds.shape[1:3]
@@ -105,7 +105,7 @@ def test_blocks_are_those_of_pytorch(block):
 )
 def test_the_share_of_blocks_is_the_rate(sizes, block, rate):
     axes = tuple(range(2, 2 + len(sizes)))
-    mask = BlockMask(stream(), (400, 20, *sizes), rate, block, axes=axes)
+    mask = stream().make(BlockMask, (400, 20, *sizes), rate, block, axes=axes)
     lengths = [min(block, s) for s in sizes]
     share = reference_regions.dropped_share(sizes, lengths, mask.gamma)
     assert mask.rate == pytest.approx(share, rel=1e-9) and abs(mask.rate - rate) < 1e-6
@@ -114,32 +114,32 @@ def test_the_share_of_blocks_is_the_rate(sizes, block, rate):
 
 @pytest.mark.parametrize("rate, sizes, block", [(0.1, (28, 28), 7), (0.3, (9, 20), 4)])
 def test_the_published_gamma(rate, sizes, block):
-    mask = BlockMask(stream(), (300, 10, *sizes), rate, block, gamma="paper")
+    mask = stream().make(BlockMask, (300, 10, *sizes), rate, block, gamma="paper")
     h, w = sizes
     gamma = rate * h * w / block**2 / ((h - block + 1) * (w - block + 1))
     assert mask.gamma == pytest.approx(gamma, abs=2**-33)
     share = reference_regions.dropped_share(sizes, (block, block), mask.gamma)
     assert mask.rate == pytest.approx(share) and share < rate
     assert within(dropped_by_map(mask), share)
-    assert not BlockMask(stream(), (3, 2, *sizes), 1.0, block, gamma="paper").keep.any()
+    assert not stream().make(BlockMask, (3, 2, *sizes), 1.0, block, gamma="paper").keep.any()
 
 
 @pytest.mark.parametrize("kind", [BlockMask, WalkMask])
 def test_maps_are_independent(kind):
     # Shares of walks differ by one cell at most: what two maps have in common counts instead.
-    mask = kind(stream(), (60, 50, 12, 12), 0.3)
+    mask = stream().make(kind, (60, 50, 12, 12), 0.3)
     dropped = (~mask.keep).reshape(60, 50, -1)
     for first, second in ((dropped[:, 1:], dropped[:, :-1]), (dropped[1:], dropped[:-1])):
         common = (first & second).mean(-1) - (dropped.mean((0, 1)) ** 2).mean()
         assert abs(common.mean()) < 5 * common.std() / np.sqrt(common.size)
-    shared = kind(stream(), (6, 50, 12, 12), 0.3, shared_axes=1).keep
+    shared = stream().make(kind, (6, 50, 12, 12), 0.3, shared_axes=1).keep
     assert (shared == shared[:, :1]).all() and not (shared == shared[:1]).all()
 
 
 @pytest.mark.parametrize("scaling", ["sample", "batch", "inverted", "none"])
 @pytest.mark.parametrize("kind", [BlockMask, WalkMask, CutoutMask])
 def test_what_is_kept_is_scaled(kind, scaling):
-    mask = kind(stream(), (7, 3, 9, 10), 0.3, scaling=scaling)
+    mask = stream().make(kind, (7, 3, 9, 10), 0.3, scaling=scaling)
     kept = mask.keep.sum((1, 2, 3))
     expected = {
         "sample": 270 / kept, "batch": 7 * 270 / kept.sum(), "inverted": 1 / (1 - mask.rate),
@@ -153,7 +153,7 @@ def test_what_is_kept_is_scaled(kind, scaling):
 
 
 def test_a_sample_without_any_left_is_zero():
-    mask = BlockMask(stream(), (30, 1, 4, 4), 0.6, 4)
+    mask = stream().make(BlockMask, (30, 1, 4, 4), 0.6, 4)
     kept = mask.keep.any((1, 2, 3))
     assert kept.any() and not kept.all()
     np.testing.assert_array_equal(mask.scale, np.where(kept, 1.0, 0.0))
@@ -181,8 +181,7 @@ def test_walks_are_those_of_the_words(build, shape, axes, shared, rate, walkers)
     height, width = (shape[a] for a in axes)
     keep = reference_regions.walks(KEY, DRAW, count, height, width, inner, rate, walkers)
     for threads in THREADS:
-        mask = WalkMask(
-            stream(), shape, rate, walks=walkers, axes=axes, shared_axes=shared,
+        mask = stream().make(WalkMask, shape, rate, walks=walkers, axes=axes, shared_axes=shared,
             num_threads=threads,
         )
         np.testing.assert_array_equal(mask.bits, reference.packed(keep))
@@ -192,7 +191,7 @@ def test_walks_are_those_of_the_words(build, shape, axes, shared, rate, walkers)
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.45])
 @pytest.mark.parametrize("sizes", [(7, 9), (5, 40)])
 def test_every_cell_is_dropped_alike(sizes, rate, walks):
-    mask = WalkMask(stream(), (500, 40, *sizes), rate, walks=walks)
+    mask = stream().make(WalkMask, (500, 40, *sizes), rate, walks=walks)
     assert mask.rate == pytest.approx(rate, abs=1e-9)
     counts = (~mask.keep).sum((2, 3))
     cells = sizes[0] * sizes[1]
@@ -206,11 +205,11 @@ def test_every_cell_is_dropped_alike(sizes, rate, walks):
 
 def test_a_long_walk_reads_on():
     """Of a walk over all of a map, whose words are many tiles."""
-    keep = WalkMask(stream(), (2, 1, 9, 11), 1 - 1e-12).keep
+    keep = stream().make(WalkMask, (2, 1, 9, 11), 1 - 1e-12).keep
     assert not keep.any()
     keep = reference_regions.walks(KEY, DRAW, 2, 20, 20, 1, 0.97, 2)
     np.testing.assert_array_equal(
-        WalkMask(stream(), (2, 1, 20, 20), 0.97, walks=2).bits, reference.packed(keep)
+        stream().make(WalkMask, (2, 1, 20, 20), 0.97, walks=2).bits, reference.packed(keep)
     )
 
 
@@ -230,8 +229,8 @@ def test_holes_are_those_of_the_words(build, shape, axes, options, lengths, hole
     height, width = (shape[a] for a in axes)
     keep = reference_regions.holes(KEY, DRAW, shape[0], height, width, *lengths, holes)
     for threads in THREADS:
-        mask = CutoutMask(
-            stream(), shape, axes=axes, holes=holes, num_threads=threads, **options
+        mask = stream().make(
+            CutoutMask, shape, axes=axes, holes=holes, num_threads=threads, **options
         )
         np.testing.assert_array_equal(mask.bits, reference.packed(keep))
     channel = 6 - sum(axes)
@@ -243,7 +242,7 @@ def test_holes_are_those_of_the_words(build, shape, axes, options, lengths, hole
 @pytest.mark.parametrize("holes", [1, 2])
 @pytest.mark.parametrize("sizes, lengths", [((6, 9), (2, 3)), ((7, 5), (5, 4)), ((4, 4), (9, 1))])
 def test_the_share_of_holes(sizes, lengths, holes):
-    mask = CutoutMask(stream(), (20000, 1, *sizes), size=lengths, holes=holes)
+    mask = stream().make(CutoutMask, (20000, 1, *sizes), size=lengths, holes=holes)
     covered = np.zeros(sizes)
     for row, column in itertools.product(*map(range, sizes)):
         top, left = row - lengths[0] // 2, column - lengths[1] // 2
@@ -263,9 +262,9 @@ def test_bits_are_counted(build, count, bits):
 
 
 MASKS = {
-    "BlockMask": lambda **o: BlockMask(stream(), (5, 3, 12, 10), 0.3, 3, **o),
-    "WalkMask": lambda **o: WalkMask(stream(), (5, 3, 12, 10), 0.3, **o),
-    "CutoutMask": lambda **o: CutoutMask(stream(), (5, 3, 12, 10), 0.3, **o),
+    "BlockMask": lambda **o: stream().make(BlockMask, (5, 3, 12, 10), 0.3, 3, **o),
+    "WalkMask": lambda **o: stream().make(WalkMask, (5, 3, 12, 10), 0.3, **o),
+    "CutoutMask": lambda **o: stream().make(CutoutMask, (5, 3, 12, 10), 0.3, **o),
 }
 
 
@@ -290,7 +289,7 @@ def test_copies_and_brought_bits_are_the_same_map(kind, scaling):
 @pytest.mark.parametrize("kind", [BlockMask, WalkMask, CutoutMask])
 def test_empty_arrays(kind, shape):
     for scaling in ("sample", "batch", "inverted"):
-        mask = kind(stream(), shape, 0.3, scaling=scaling)
+        mask = stream().make(kind, shape, 0.3, scaling=scaling)
         assert mask.apply(np.empty(shape)).shape == shape and mask.effective_rate == 0.0
 
 
@@ -298,7 +297,7 @@ def test_empty_arrays(kind, shape):
 def test_what_cannot_drop_takes_no_draw(kind):
     source = stream()
     for rate in (0.0, 1e-15):
-        mask = kind(source, (3, 2, 5, 6), rate)
+        mask = source.make(kind, (3, 2, 5, 6), rate)
         assert mask.keep.all() and mask.key is None and mask.rate == 0.0
     assert source.next_draw == DRAW
 
@@ -309,35 +308,35 @@ S, M = stream(), (2, 3, 8, 9)
 @pytest.mark.parametrize(
     "make, error, named",
     [
-        (lambda: BlockMask(5, M, 0.1), TypeError, "not 5"),
-        (lambda: BlockMask(S, M, 1.5), ValueError, "1.5"),
-        (lambda: BlockMask(S, M, [0.1, 0.2]), TypeError, "one rate"),
-        (lambda: BlockMask(S, M, 0.1, 0), ValueError, "not 0"),
-        (lambda: BlockMask(S, M, 0.1, (2, 3, 4)), ValueError, r"\(2, 3, 4\)"),
-        (lambda: BlockMask(S, M, 0.1, 2.5), TypeError, "2.5"),
-        (lambda: BlockMask(S, M, 0.1, gamma="mean"), ValueError, "'mean'"),
-        (lambda: BlockMask(S, M, 0.1, scaling="sqrt"), ValueError, "'sqrt'"),
-        (lambda: BlockMask(S, M, 0.1, axes=()), ValueError, r"\(\)"),
-        (lambda: BlockMask(S, M, 0.1, axes=(1, 3)), ValueError, r"\(1, 3\)"),
-        (lambda: BlockMask(S, M, 0.1, axes=(2, 4)), ValueError, "axis 4"),
-        (lambda: BlockMask(S, M, 0.1, axes=(0, 1)), ValueError, r"\(0, 1\)"),
-        (lambda: BlockMask(S, (1, 2, 3, 4, 5), 0.1, axes=(1, 2, 3, 4)), ValueError, "not 4"),
-        (lambda: BlockMask(S, M, 0.1, shared_axes=2), ValueError, r"\(2,\)"),
-        (lambda: BlockMask(S, M, 0.1, num_threads=-1), ValueError, "-1"),
-        (lambda: WalkMask(S, M, np.nan), ValueError, "nan"),
-        (lambda: WalkMask(S, M, 0.1, walks=0), ValueError, "not 0"),
-        (lambda: WalkMask(S, M, 0.1, walks=65), ValueError, "65"),
-        (lambda: WalkMask(S, M, 0.1, walks=1.5), TypeError, "1.5"),
-        (lambda: WalkMask(S, M, 0.1, axes=3), ValueError, "not 1"),
-        (lambda: WalkMask(S, (1, 1, 2**16, 2**16), 0.1), ValueError, "65536"),
-        (lambda: CutoutMask(S, M), ValueError, "either"),
-        (lambda: CutoutMask(S, M, 0.1, size=3), ValueError, "either"),
-        (lambda: CutoutMask(S, M, -0.5), ValueError, "-0.5"),
-        (lambda: CutoutMask(S, M, size=(3, 0)), ValueError, r"\(3, 0\)"),
-        (lambda: CutoutMask(S, M, 0.1, holes=0), ValueError, "not 0"),
-        (lambda: CutoutMask(S, M, 0.1, holes=1025), ValueError, "1025"),
-        (lambda: CutoutMask(S, M, 0.1, axes=(1, 2, 3)), ValueError, "not 3"),
-        (lambda: CutoutMask(S, (1, 0, 2**32, 1), 0.1), ValueError, "4294967296"),
+        (lambda: BlockMask(None, 0, M, 0.1), TypeError, "key .*None"),
+        (lambda: S.make(BlockMask, M, 1.5), ValueError, "1.5"),
+        (lambda: S.make(BlockMask, M, [0.1, 0.2]), TypeError, "one rate"),
+        (lambda: S.make(BlockMask, M, 0.1, 0), ValueError, "not 0"),
+        (lambda: S.make(BlockMask, M, 0.1, (2, 3, 4)), ValueError, r"\(2, 3, 4\)"),
+        (lambda: S.make(BlockMask, M, 0.1, 2.5), TypeError, "2.5"),
+        (lambda: S.make(BlockMask, M, 0.1, gamma="mean"), ValueError, "'mean'"),
+        (lambda: S.make(BlockMask, M, 0.1, scaling="sqrt"), ValueError, "'sqrt'"),
+        (lambda: S.make(BlockMask, M, 0.1, axes=()), ValueError, r"\(\)"),
+        (lambda: S.make(BlockMask, M, 0.1, axes=(1, 3)), ValueError, r"\(1, 3\)"),
+        (lambda: S.make(BlockMask, M, 0.1, axes=(2, 4)), ValueError, "axis 4"),
+        (lambda: S.make(BlockMask, M, 0.1, axes=(0, 1)), ValueError, r"\(0, 1\)"),
+        (lambda: S.make(BlockMask, (1, 2, 3, 4, 5), 0.1, axes=(1, 2, 3, 4)), ValueError, "not 4"),
+        (lambda: S.make(BlockMask, M, 0.1, shared_axes=2), ValueError, r"\(2,\)"),
+        (lambda: S.make(BlockMask, M, 0.1, num_threads=-1), ValueError, "-1"),
+        (lambda: S.make(WalkMask, M, np.nan), ValueError, "nan"),
+        (lambda: S.make(WalkMask, M, 0.1, walks=0), ValueError, "not 0"),
+        (lambda: S.make(WalkMask, M, 0.1, walks=65), ValueError, "65"),
+        (lambda: S.make(WalkMask, M, 0.1, walks=1.5), TypeError, "1.5"),
+        (lambda: S.make(WalkMask, M, 0.1, axes=3), ValueError, "not 1"),
+        (lambda: S.make(WalkMask, (1, 1, 2**16, 2**16), 0.1), ValueError, "65536"),
+        (lambda: S.make(CutoutMask, M), ValueError, "either"),
+        (lambda: S.make(CutoutMask, M, 0.1, size=3), ValueError, "either"),
+        (lambda: S.make(CutoutMask, M, -0.5), ValueError, "-0.5"),
+        (lambda: S.make(CutoutMask, M, size=(3, 0)), ValueError, r"\(3, 0\)"),
+        (lambda: S.make(CutoutMask, M, 0.1, holes=0), ValueError, "not 0"),
+        (lambda: S.make(CutoutMask, M, 0.1, holes=1025), ValueError, "1025"),
+        (lambda: S.make(CutoutMask, M, 0.1, axes=(1, 2, 3)), ValueError, "not 3"),
+        (lambda: S.make(CutoutMask, (1, 0, 2**32, 1), 0.1), ValueError, "4294967296"),
     ],
 )
 def test_bad_arguments_take_no_draw(make, error, named):
@@ -363,17 +362,17 @@ def test_channels_may_share_and_stand_last(make, ndim, data_format):
 def test_a_layer_passes_its_settings_on():
     ctx = Context(training=True, stream=stream())
     mask = DropBlock2D(0.2, (2, 3), gamma="paper", scaling="batch").mask((6, 5, 12, 12), ctx)
-    expected = BlockMask(stream(), (6, 5, 12, 12), 0.2, (2, 3), gamma="paper", scaling="batch")
+    expected = stream().make(BlockMask, (6, 5, 12, 12), 0.2, (2, 3), gamma="paper", scaling="batch")
     assert repr(mask) == repr(expected) and mask.gamma == expected.gamma
     np.testing.assert_array_equal(mask.bits, expected.bits)
     mask = DropWalk2D(0.2, walks=3, scaling="sample").mask((6, 5, 12, 12), ctx)
     other = MaskStream.from_state(KEY, DRAW + 1)
-    expected = WalkMask(other, (6, 5, 12, 12), 0.2, walks=3, scaling="sample")
+    expected = other.make(WalkMask, (6, 5, 12, 12), 0.2, walks=3, scaling="sample")
     np.testing.assert_array_equal(mask.bits, expected.bits)
     layer = CutoutDropout(size=4, holes=2, scaling="inverted", data_format="channels_last")
     mask, other = layer.mask((6, 12, 12, 5), ctx), MaskStream.from_state(KEY, DRAW + 2)
-    expected = CutoutMask(
-        other, (6, 12, 12, 5), size=4, holes=2, scaling="inverted", axes=(1, 2)
+    expected = other.make(
+        CutoutMask, (6, 12, 12, 5), size=4, holes=2, scaling="inverted", axes=(1, 2)
     )
     np.testing.assert_array_equal(mask.bits, expected.bits)
     assert mask.scale == expected.scale > 1

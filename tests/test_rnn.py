@@ -16,7 +16,7 @@ from cydropout.layers import (
     SimpleRNN,
     WeightDropout,
 )
-from cydropout.masks import KeepMask, inference_mask
+from cydropout.masks import InferenceMask, KeepMask
 from cydropout.training.losses import SoftmaxCrossEntropy
 from cydropout.training.optimizers import Adam
 
@@ -52,8 +52,8 @@ def masks_of(shape):
         "zoneout_h": stream.draw(shape, 0.3, scaling="classic"),
         "zoneout_c": stream.draw(shape, 0.5, scaling="classic", shared_axes=(1,)),
     }
-    yield {"zoneout_h": inference_mask(shape, 0.3), "zoneout_c": inference_mask(shape, 0.5)}
-    yield {"zoneout_h": inference_mask(shape, 1.0), "zoneout_c": inference_mask(shape, 0.0)}
+    yield {"zoneout_h": InferenceMask(shape, 0.3), "zoneout_c": InferenceMask(shape, 0.5)}
+    yield {"zoneout_h": InferenceMask(shape, 1.0), "zoneout_c": InferenceMask(shape, 0.0)}
 
 
 def as_reference(masks):
@@ -384,7 +384,7 @@ def test_the_forget_gate_begins_open_and_the_recurrent_weights_orthogonal():
         (lambda: recurrence("tanh", np.ones((1, 2, 3)), np.ones((3, 3)), h0=np.ones((2, 3))),
          ValueError, "h0"),
         (lambda: recurrence("tanh", np.ones((1, 2, 3)), np.ones((3, 3)),
-                            hidden=inference_mask((1, 3, 3), 0.0)), ValueError, "hidden"),
+                            hidden=InferenceMask((1, 3, 3), 0.0)), ValueError, "hidden"),
         (lambda: recurrence("tanh", np.ones((1, 2, 3)), np.ones((3, 3)),
                             update=KeepMask((1, 2, 3), np.ones(3, bool), [1.0])), ValueError,
          "update"),

@@ -6,9 +6,10 @@ import reference_sequence
 
 from cydropout import MaskStream
 from cydropout._kernels import api
-from cydropout.masks import TokenMask, column_mask, subset
+from cydropout.masks import ColumnMask, TokenMask, subset
 
 KEY, DRAW = 0x299F31D0A4093822, 0x370734413198A2E
+tokens = TokenMask.from_indices
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 
@@ -32,24 +33,25 @@ def test_selection_sampling(build, rows, size, count, offset):
         found = api.subset(KEY, DRAW, offset, rows, size, count, True, threads)
         assert found.dtype == bool and found.shape == (rows, size)
         np.testing.assert_array_equal(found, flags)
-        stream = MaskStream.from_state(KEY, DRAW)
+        options = {"offset": offset, "num_threads": threads}
+        np.testing.assert_array_equal(subset(KEY, DRAW, rows, size, count, **options), expected)
         np.testing.assert_array_equal(
-            subset(stream, rows, size, count, offset=offset, num_threads=threads), expected)
+            subset(KEY, DRAW, rows, size, count, flags=True, **options), flags)
+        stream = MaskStream.from_state(KEY, DRAW)
+        mask = stream.make(ColumnMask, (rows, size), count, per_sample=True, num_threads=threads)
         assert stream.next_draw == DRAW + (0 < count < size)
-        stream = MaskStream.from_state(KEY, DRAW)
-        np.testing.assert_array_equal(
-            subset(stream, rows, size, count, offset=offset, flags=True), flags)
+        assert mask.draw == (DRAW if 0 < count < size else None)
 
 
 def test_rows_can_be_drawn_apart():
-    whole = subset(MaskStream(0), 10, 30, 7)
-    np.testing.assert_array_equal(subset(MaskStream(0), 4, 30, 7, offset=6 * 30), whole[6:])
+    whole = subset(KEY, DRAW, 10, 30, 7)
+    np.testing.assert_array_equal(subset(KEY, DRAW, 4, 30, 7, offset=6 * 30), whole[6:])
 
 
 def test_each_pair_is_as_likely_as_any_other():
     rows, size, count = 100_000, 9, 4
     chosen = np.zeros((rows, size))
-    taken = subset(MaskStream(0), rows, size, count)
+    taken = subset(MaskStream(0).key, 0, rows, size, count)
     assert (np.diff(taken, axis=1) > 0).all()
     np.put_along_axis(chosen, taken, 1, axis=1)
     together = chosen.T @ chosen / rows
@@ -76,13 +78,15 @@ def test_each_pair_is_as_likely_as_any_other():
 def test_bad_numbers_are_named_and_take_no_draw(rows, size, count, error, named):
     stream = MaskStream(0)
     with pytest.raises(error, match=named):
-        subset(stream, rows, size, count)
+        subset(KEY, DRAW, rows, size, count)
+    with pytest.raises(error, match=named):
+        stream.make(TokenMask, (rows, size), count)
     assert stream.next_draw == 0
 
 
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_a_column_mask_keeps_so_many_columns(per_sample):
-    mask = column_mask(MaskStream(0), (40, 11), 4, 2.75, per_sample=per_sample)
+    mask = MaskStream(0).make(ColumnMask, (40, 11), 4, 2.75, per_sample=per_sample)
     chosen = reference_sequence.subset(MaskStream(0).key, 0, 40 if per_sample else 1, 11, 4)
     keep = np.zeros((len(chosen), 11), bool)
     np.put_along_axis(keep, chosen, True, axis=1)
@@ -98,7 +102,7 @@ def test_tokens_and_their_way_back(build, dtype, token, num_threads):
     shape = (6, 11, *token)
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     x[:, ::3] = np.nan
-    mask = TokenMask.drawn(MaskStream(0), shape, 4, prefix=2)
+    mask = MaskStream(0).make(TokenMask, shape, 4, prefix=2)
     assert mask.indices.shape == (6, 6) and (mask.indices[:, :2] == [0, 1]).all()
     rows = np.arange(6)[:, None]
     y = mask.apply(x, num_threads=num_threads)
@@ -115,16 +119,16 @@ def test_tokens_and_their_way_back(build, dtype, token, num_threads):
 @pytest.mark.parametrize(
     "call, error, named",
     [
-        (lambda: TokenMask((2, 5), [[0, 1], [0, 5]]), ValueError, "5"),
-        (lambda: TokenMask((2, 5), [[0, 1], [-1, 1]]), ValueError, "-1"),
-        (lambda: TokenMask((2, 5), [[0, 1], [3, 3]]), ValueError, "token 3"),
-        (lambda: TokenMask((2, 5), [[0.0], [1.0]]), TypeError, "float64"),
-        (lambda: TokenMask((2, 5), [0, 1]), ValueError, r"\(2,\)"),
-        (lambda: TokenMask((2, 5), [[0, 1]]), ValueError, r"\(1, 2\)"),
-        (lambda: TokenMask((5,), [[0, 1]]), ValueError, r"\(5,\)"),
-        (lambda: TokenMask((1, 2), [[1]]).apply(np.ones((2, 2))), ValueError, r"\(2, 2\)"),
-        (lambda: TokenMask((1, 2), [[1]]).apply(np.ones((1, 2), int)), TypeError, "int64"),
-        (lambda: TokenMask((1, 2), [[1]]).backward(np.ones((1, 2))), ValueError, r"\(1, 1\)"),
+        (lambda: tokens((2, 5), [[0, 1], [0, 5]]), ValueError, "5"),
+        (lambda: tokens((2, 5), [[0, 1], [-1, 1]]), ValueError, "-1"),
+        (lambda: tokens((2, 5), [[0, 1], [3, 3]]), ValueError, "token 3"),
+        (lambda: tokens((2, 5), [[0.0], [1.0]]), TypeError, "float64"),
+        (lambda: tokens((2, 5), [0, 1]), ValueError, r"\(2,\)"),
+        (lambda: tokens((2, 5), [[0, 1]]), ValueError, r"\(1, 2\)"),
+        (lambda: tokens((5,), [[0, 1]]), ValueError, r"\(5,\)"),
+        (lambda: tokens((1, 2), [[1]]).apply(np.ones((2, 2))), ValueError, r"\(2, 2\)"),
+        (lambda: tokens((1, 2), [[1]]).apply(np.ones((1, 2), int)), TypeError, "int64"),
+        (lambda: tokens((1, 2), [[1]]).backward(np.ones((1, 2))), ValueError, r"\(1, 1\)"),
     ],
 )
 def test_what_does_not_fit_is_named(call, error, named):

@@ -20,10 +20,10 @@ class Contender(Base):
             os.environ["CYDROPOUT_ISA"] = variant
         import cydropout
         from cydropout.functional import bias_activation_dropout
-        from cydropout.masks import inference_mask
+        from cydropout.masks import InferenceMask
 
         self.package, self.fused_pass = cydropout, bias_activation_dropout
-        self.inference_mask = inference_mask
+        self.InferenceMask = InferenceMask
         cydropout.set_num_threads(1 if variant == "one thread" else threads)
         # As in a training step: products and kernels on one pool of threads.
         self.pool = contextlib.ExitStack()
@@ -39,7 +39,7 @@ class Contender(Base):
 
     def copy(self, case, x):
         # An inference mask of classic scaling is a scale copy by the same kernels.
-        mask, y = self.inference_mask(x.shape, 0.25, scaling="classic"), np.empty_like(x)
+        mask, y = self.InferenceMask(x.shape, 0.25, scaling="classic"), np.empty_like(x)
         return lambda: mask.apply(x, out=y)
 
     def forward(self, case, x):

@@ -2,21 +2,21 @@
 
 import os
 import threading
+from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout._validate import check_integer
-
-if TYPE_CHECKING:
-    from cydropout.masks import Mask
+from cydropout.masks.base import WORD, BaseMask
+from cydropout.masks.bernoulli import Mask
 
 #: What every public function takes as ``rng=`` (SPEC 7).
 RNG: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | MaskStream | None"
 
-_WORD = 2**64
+_Kind = TypeVar("_Kind", bound=BaseMask)
 
 
 @lru_cache(maxsize=256)
@@ -61,6 +61,17 @@ class MaskStream:
     -----
     Stream version 1: element ``i`` of draw ``d`` owns 32 random bits ``u_i`` of Philox4x32-10
     (Salmon et al. 2011) and is kept if and only if ``u_i < round((1 - rate) * 2**32)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream
+    >>> stream = MaskStream(0)
+    >>> mask = stream.draw((4,), 0.5)
+    >>> mask.apply(np.ones(4))
+    array([2., 2., 0., 0.])
+    >>> stream.next_draw
+    1
     """
 
     def __init__(self, seed: Any = None) -> None:
@@ -85,7 +96,7 @@ class MaskStream:
         if self._generator is not None:
             with self._lock:
                 if self._generator is not None:
-                    self._key = int(self._generator.integers(0, _WORD, dtype=np.uint64))
+                    self._key = int(self._generator.integers(0, WORD, dtype=np.uint64))
                     self._generator = None
         return self._key
 
@@ -102,10 +113,60 @@ class MaskStream:
         """Hand out the number of the next draw, and count on."""
         with self._lock:
             draw = self._next_draw
-            if draw >= _WORD - 1:
+            if draw >= WORD - 1:
                 raise OverflowError("this stream has no draw left; use another seed")
             self._next_draw = draw + 1
         return draw
+
+    def make(
+        self, kind: Callable[..., _Kind], shape: int | tuple[int, ...], *args: Any, **options: Any
+    ) -> _Kind:
+        """Return ``kind(key, draw, shape, *args, **options)`` of the next draw.
+
+        The stream moves on only if the mask could be made, and uses random numbers.
+
+        Parameters
+        ----------
+        kind : type of mask
+            Such as `cydropout.masks.AlphaMask`.
+        shape : int or tuple of ints
+            The shape of the arrays that the mask is for.
+        *args, **options
+            What else ``kind`` takes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If ``kind`` refuses an argument.
+
+        Examples
+        --------
+        >>> from cydropout import MaskStream
+        >>> from cydropout.masks import HeadMask
+        >>> stream = MaskStream(0)
+        >>> stream.make(HeadMask, (8, 12, 64), 0.2).draw, stream.next_draw
+        (0, 1)
+        """
+        mask = kind(self._key, self._next_draw, shape, *args, **options)
+        if self._grant(mask):
+            return mask
+        return kind(self.key, self.take(), shape, *args, **options)
+
+    def _grant(self, mask: BaseMask) -> bool:
+        """Count on if a mask was made with what comes next; False if it must be made again.
+
+        So it must if another thread took that draw, or a Generator has yet to give the key.
+        """
+        if mask.draw is None:
+            return True
+        with self._lock:
+            granted = (
+                self._generator is None
+                and mask.draw == self._next_draw < WORD - 1
+                and mask.key == self._key
+            )
+            self._next_draw += granted
+        return granted
 
     def draw(
         self,
@@ -116,17 +177,22 @@ class MaskStream:
         shared_axes: int | tuple[int, ...] = (),
         storage: Literal["bits", "seed"] = "bits",
         offset: int = 0,
-    ) -> "Mask":
-        """Draw the next mask; see `cydropout.Mask` for the parameters.
+    ) -> Mask:
+        """Return the `cydropout.Mask` of the next draw; see there for the parameters.
 
         A rate of 0 uses no random number: the stream does not move on. Nothing is drawn here, so no
         thread is started: the mask's first use draws its bits, with a team that suits its size and
         that waits for no thread which BLAS keeps busy (`cydropout.set_num_threads`).
         """
-        from cydropout.masks import Mask
-
-        return Mask(
-            self, shape, rate, scaling=scaling, shared_axes=shared_axes, storage=storage,
+        # As `make`, but without the dict of options on the way.
+        mask = Mask(
+            self._key, self._next_draw, shape, rate, scaling=scaling, shared_axes=shared_axes,
+            storage=storage, offset=offset,
+        )
+        if self._grant(mask):
+            return mask
+        return self.make(
+            Mask, shape, rate, scaling=scaling, shared_axes=shared_axes, storage=storage,
             offset=offset,
         )
 

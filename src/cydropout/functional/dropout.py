@@ -9,7 +9,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import Scaling
-from cydropout.masks import Mask, inference_mask
+from cydropout.masks import InferenceMask, Mask
 from cydropout.random import RNG, as_stream
 
 #: Below this rate nothing is dropped, and no draw is taken.
@@ -90,5 +90,5 @@ def dropout(
             array.shape, rate, scaling=scaling, shared_axes=shared_axes, storage="seed"
         )
     else:
-        mask = inference_mask(array.shape, rate, scaling=scaling, shared_axes=shared_axes)
+        mask = InferenceMask(array.shape, rate, scaling=scaling, shared_axes=shared_axes)
     return mask.apply(x, out=out, num_threads=num_threads)

@@ -11,7 +11,7 @@ import numpy as np
 from cydropout._rates import Scaling
 from cydropout._validate import check_choice
 from cydropout.layers._workspace import Workspace
-from cydropout.masks import Mask, inference_mask
+from cydropout.masks import InferenceMask, Mask
 from cydropout.random import MaskStream
 
 MODES = ("replay", "record", "override")
@@ -193,19 +193,19 @@ class Context:
         """Draw the next mask of the stream, or at inference the map that stands for its mean."""
         shared = tuple(shared_axes)
         if not self.training:
-            return inference_mask(shape, rate, scaling=scaling, shared_axes=shared)
+            return InferenceMask(shape, rate, scaling=scaling, shared_axes=shared)
         stream = self.training_stream()
         return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
 
     def draw_as(
         self, kind: Callable[..., Any], shape: tuple[int, ...], *args: Any, **options: Any
     ) -> Any:
-        """Return ``kind(stream, shape, ...)``, or at inference the identity."""
+        """Return the next mask of a kind (`MaskStream.make`), or at inference the identity."""
         if not self.training:
-            return inference_mask(shape, 0.0)
+            return InferenceMask(shape, 0.0)
         if "storage" in options and not self.backward:
             options["storage"] = "seed"
-        return kind(self.training_stream(), shape, *args, **options)
+        return self.training_stream().make(kind, shape, *args, **options)
 
     def training_stream(self) -> MaskStream:
         """Return the stream, or raise if there is none."""

@@ -34,7 +34,8 @@ def quadrature() -> Nodes:
 
 def sampled(seed: int, count: int, units: int) -> Nodes:
     """Return ``count`` normal numbers for each unit, those of draw 0 of the seed."""
-    factors = GaussianMask(MaskStream(seed), (count, units), sigma=1.0, storage="seed").values
+    key = MaskStream(seed).key
+    factors = GaussianMask(key, 0, (count, units), sigma=1.0, storage="seed").values
     return Nodes(factors - 1, [1.0 / count] * count)
 
 

@@ -1,8 +1,9 @@
-"""What was drawn: maps that are their own adjoint, forward for x, backward for the gradient."""
+"""What was drawn, from a key, a draw and a shape: `apply` forward, `backward` for the gradient."""
 
 from cydropout.masks.alpha import AlphaMask
-from cydropout.masks.bernoulli import InferenceMask, Mask, inference_mask
-from cydropout.masks.bits import BitMask, as_shape
+from cydropout.masks.base import BaseMask
+from cydropout.masks.bernoulli import InferenceMask, Mask
+from cydropout.masks.bits import BitMask
 from cydropout.masks.concrete import ConcreteMask
 from cydropout.masks.cutout import CutoutMask
 from cydropout.masks.drop_block import BlockMask
@@ -12,12 +13,14 @@ from cydropout.masks.gaussian import GaussianMask
 from cydropout.masks.given import FactorMask, KeepMask, ScaleMask
 from cydropout.masks.noise import NoiseMask
 from cydropout.masks.regions import RegionMask
-from cydropout.masks.subset import TokenMask, column_mask, subset
+from cydropout.masks.subset import ColumnMask, TokenMask, subset
 
 __all__ = [
     "AlphaMask",
+    "BaseMask",
     "BitMask",
     "BlockMask",
+    "ColumnMask",
     "ConcreteMask",
     "CutoutMask",
     "FactorMask",
@@ -31,10 +34,7 @@ __all__ = [
     "ScaleMask",
     "TokenMask",
     "WalkMask",
-    "as_shape",
-    "column_mask",
     "head_axis",
-    "inference_mask",
     "inside_heads",
     "subset",
 ]

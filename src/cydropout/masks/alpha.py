@@ -1,17 +1,16 @@
 """Alpha dropout: what is dropped goes to a SELU's lower end, and mean and variance are kept."""
 
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout._kernels import api
-from cydropout._rates import ONE
+from cydropout._rates import ONE, threshold
 from cydropout._validate import check_one_rate
-from cydropout.masks._applied import applied
+from cydropout.masks.base import applied
 from cydropout.masks.bernoulli import Mask
-from cydropout.random import MaskStream
 
 #: What a SELU tends to far below 0: -scale * alpha.
 LOWER = -1.7580993408473766
@@ -28,17 +27,25 @@ class AlphaMask(Mask):
     ----------
     rate : float
         The probability of dropping. At 1 all is 0.
-    stream, shape, shared_axes, storage, offset
+    key, draw, shape, shared_axes, storage, offset
         As for `Mask`.
 
     References
     ----------
     Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks", NIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import AlphaMask
+    >>> AlphaMask(key=0, draw=0, shape=4, rate=0.5).apply(np.ones(4)).round(3)
+    array([-0.779,  1.666, -0.779,  1.666])
     """
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         rate: float,
         *,
@@ -48,27 +55,34 @@ class AlphaMask(Mask):
     ) -> None:
         rate = check_one_rate(rate, "alpha dropout")
         super().__init__(
-            stream, shape, rate, shared_axes=shared_axes, storage=storage, offset=offset
+            key, draw, shape, rate, shared_axes=shared_axes, storage=storage, offset=offset
         )
+
+    @property
+    def _coefficients(self) -> tuple[float, float]:
+        """The scale and the shift of kept elements; both 0 if there are none."""
+        k = float(threshold(self.rate)) / ONE
+        if k == 0:
+            return 0.0, 0.0
+        a = (k * (1 + (1 - k) * LOWER**2)) ** -0.5
+        return a, -a * (1 - k) * LOWER
 
     @property
     def scale(self) -> float:
         """What kept elements are multiplied by, ``a``."""
-        return _coefficients(self._state[0])[0]
+        return self._coefficients[0]
 
     @property
     def shift(self) -> float:
         """What is added to kept elements, ``b``."""
-        return _coefficients(self._state[0])[1]
+        return self._coefficients[1]
 
-    def _make(self, q: Any, scale: Any, store: bool, kernel: Any = None) -> None:
-        a, b = _coefficients(q)
-        super()._make(q, a, store, (q, a))
+    def _build(self) -> None:
+        q, (a, b) = threshold(self.rate), self._coefficients
+        if q == ONE:
+            self.key = self.draw = None
+        self._make_plan((int(q), a))
         self._plan.set_affine(b, a * LOWER + b)
-
-    @property
-    def _is_affine(self) -> bool:
-        return self.key is not None or self._given is not None
 
     def fused_plan(self, shared_axes: tuple[int, ...] = ()) -> api.Plan | None:
         """Return None: an affine map needs a pass of its own."""
@@ -78,19 +92,11 @@ class AlphaMask(Mask):
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
     ) -> np.ndarray:
         """y = a x + b where kept, else a LOWER + b; see `Mask.apply`."""
-        run = partial(self._run, affine=self._is_affine)
-        return applied(run, self.shape, x, out, num_threads)
+        affine = self.draw is not None or self._words is not None
+        return applied(partial(self._run, affine=affine), self.shape, x, out, num_threads)
 
     def backward(
         self, dy: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
     ) -> np.ndarray:
         """dx = a dy where kept, else 0; see `Mask.apply`."""
-        return applied(self._run, self.shape, dy, out, num_threads)
-
-
-def _coefficients(q: int) -> tuple[float, float]:
-    k = q / ONE
-    if k == 0:
-        return 0.0, 0.0
-    a: float = (k * (1 + (1 - k) * LOWER**2)) ** -0.5
-    return a, -a * (1 - k) * LOWER
+        return super().apply(dy, out, num_threads)

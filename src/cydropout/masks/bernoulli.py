@@ -1,7 +1,7 @@
-"""What was drawn: a mask is a diagonal linear map, its own adjoint."""
+"""Dropout's own mask: a diagonal linear map, its own adjoint."""
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,12 +18,9 @@ from cydropout._rates import (
     threshold,
     training_scale,
 )
-from cydropout._validate import check_axes, check_offset, check_rate, check_shape
-from cydropout.masks.bits import BitMask, compacted
-from cydropout.random import MaskStream
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from cydropout._validate import check_rate
+from cydropout.masks.base import WORD, check_source
+from cydropout.masks.bits import BitMask
 
 #: Rates per mask for which tables are kept: 64 tables of at most 0.2 MiB.
 _LARGEST_KEPT = 8192
@@ -81,13 +78,13 @@ def _kernel(q: Any, scale: Any) -> Any:
 class Mask(BitMask):
     """y = scale * keep * x, elementwise: the same map forward and backward.
 
-    Made by `MaskStream.draw`. Element ``i`` (flat, in C order) is kept if and only if its 32
-    random bits of the draw are below ``q = round((1 - rate) * 2**32)``.
+    Element ``i`` (flat, in C order) is kept if and only if its 32 random bits of the draw are
+    below ``q = round((1 - rate) * 2**32)``. `MaskStream.draw` makes one of the next draw.
 
     Parameters
     ----------
-    stream : MaskStream
-        Where the draw is taken from.
+    key, draw : int
+        Which random numbers decide: a key, and the number of a draw.
     shape : int or tuple of ints
         The shape of the arrays that the mask is for.
     rate : float or array
@@ -107,17 +104,33 @@ class Mask(BitMask):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range; no draw is taken then.
+        If an argument is out of its range.
 
     Attributes
     ----------
     key, draw : int or None
-        Where on the tape the mask stands; None if the rate is 0 and none was used.
+        As given, or None where the rate is 0, since no random number is used then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import Mask
+    >>> mask = Mask(key=0, draw=0, shape=(2, 4), rate=0.5)
+    >>> mask.keep
+    array([[False,  True, False,  True],
+           [False,  True, False, False]])
+    >>> mask.apply(np.ones((2, 4)))
+    array([[0., 2., 0., 2.],
+           [0., 2., 0., 0.]])
     """
+
+    rate: Any  # a float, or a read-only array
+    _shown = ("rate", "scaling", "key", "draw", "offset")
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         rate: ArrayLike,
         *,
@@ -126,51 +139,50 @@ class Mask(BitMask):
         storage: Literal["bits", "seed"] = "bits",
         offset: int = 0,
     ) -> None:
-        if not isinstance(stream, MaskStream):
-            raise TypeError(f"stream must be a MaskStream, not {stream!r}")
-        self.shape = check_shape(shape)
-        self._axes = check_axes(shared_axes, len(self.shape))
-        self._compact = tuple(1 if a in self._axes else n for a, n in enumerate(self.shape))
         if storage not in ("bits", "seed"):
             raise ValueError(f"storage must be 'bits' or 'seed', not {storage!r}")
-        self.offset = check_offset(offset, size_of(self._compact))
-        checked, q, scale, identity, kernel = _map(rate, self._compact, scaling)
-        # A view of a read-only array, which nobody can make writeable.
-        self.rate = checked if isinstance(checked, float) else checked.view()
-        self.scaling = scaling
         self.storage = storage
-        self._given: np.ndarray | None = None
-        self.key: int | None = None
-        self.draw: int | None = None
-        self._make(q, scale, storage == "bits" and not identity, kernel)
-        # A rate of 0 uses no random number.
-        if not identity:
-            self.key, self.draw = stream.key, stream.take()
-            self._plan.set_draw(self.key, self.draw)
+        self.scaling = scaling
+        # The common call, without a call of Python on the way: it comes once in every pass, when
+        # other work has taken the caches.
+        if (
+            type(self) is Mask
+            and type(rate) is float
+            and 0.0 < rate <= 1.0
+            and scaling == "inverted"
+            and type(shared_axes) is tuple
+            and not shared_axes
+            and type(offset) is type(key) is type(draw) is int
+            and offset == 0
+            and 0 <= key < WORD
+            and 0 <= draw < WORD
+            and type(shape) is tuple
+        ):
+            size, q = 1, round((1.0 - rate) * ONE)
+            for n in shape:
+                if type(n) is not int or n < 0:
+                    break
+                size *= n
+            else:
+                if size < 2**63 and q < ONE:
+                    self.shape = self._compact = shape
+                    self.rate, self.key, self.draw = rate, key, draw
+                    self._plan = api.Plan(
+                        key, draw, 0, size, (q, ONE / q if q else 0.0), storage == "bits"
+                    )
+                    return
+        self._lay(shape, shared_axes, offset)
+        self.key, self.draw = check_source(key, draw)
+        self.rate = rate
+        self._build()
 
-    def _make(self, q: Any, scale: Any, store: bool, kernel: Any = None) -> None:
-        self._state = (q, scale, store)
-        self._plan = api.Plan(
-            self.key or 0, self.draw or 0, self.offset, size_of(self._compact),
-            _kernel(q, scale) if kernel is None else kernel, store,
-        )
-        if self._given is not None:
-            self._plan.set_bits(self._given)
-
-    def with_keep(self, keep: ArrayLike) -> "Self":
-        """Return the mask of this rate and scale that keeps what ``keep``, of bool, says.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``keep`` is not of dtype bool, does not broadcast to the mask's shape, or differs
-            along its shared axes.
-        """
-        words = compacted(keep, self.shape, self._compact)
-        mask = object.__new__(type(self))
-        mask.__dict__.update(self.__dict__, key=None, draw=None, _given=words)
-        mask._make(*self._state)
-        return mask
+    def _build(self) -> None:
+        found = _map(self.rate, self._compact, self.scaling)
+        # A view of a read-only array, which nobody can make writeable.
+        self.rate = found.rate if isinstance(found.rate, float) else found.rate.view()
+        if found.identity:  # a rate of 0 uses no random number
+            self.key = self.draw = None
+        self._make_plan(found.kernel)
 
     @property
     def effective_rate(self) -> float | np.ndarray:
@@ -183,25 +195,19 @@ class Mask(BitMask):
         scale: float | np.ndarray = training_scale(threshold(self.rate), self.scaling)
         return scale
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of keep-bits held from forward to backward; 0 with ``storage="seed"``."""
-        return self._plan.nbytes
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._make(*self._state)
-
-    def __repr__(self) -> str:
-        return (f"Mask(shape={self.shape}, rate={self.rate}, scaling={self.scaling!r}, "
-                f"key={self.key}, draw={self.draw}, offset={self.offset})")
-
 
 class InferenceMask(Mask):
     """The map of a dropout layer at inference: no element is dropped, no number drawn.
 
     With the default scaling it is the identity, and `apply` returns its input itself. Other
     scalings multiply by the mean, ``k`` or ``sqrt(k)``; where the rate is 1, that is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import InferenceMask
+    >>> InferenceMask(3, 0.25, scaling="classic").apply(np.ones(3))
+    array([0.75, 0.75, 0.75])
     """
 
     def __init__(
@@ -212,15 +218,19 @@ class InferenceMask(Mask):
         scaling: Scaling = "inverted",
         shared_axes: int | tuple[int, ...] = (),
     ) -> None:
-        super().__init__(MaskStream.from_state(0, 0), shape, 0.0, shared_axes=shared_axes)
+        self._lay(shape, shared_axes)
         self.rate = check_rate(rate)
         self.scaling = scaling
-        q = threshold(periodic(self.rate, self._compact))
-        scale = inference_scale(q, scaling)
-        self._returns_input = scaling == "inverted"
-        if not self._returns_input:
+        self._build()
+
+    def _build(self) -> None:
+        q: Any = threshold(periodic(self.rate, self._compact))
+        scale = inference_scale(q, self.scaling)
+        if self.scaling == "inverted":
+            self._make_plan((ONE, 1.0))
+        else:
             keep = np.where(np.asarray(q) > 0, np.uint64(ONE), np.uint64(0))
-            self._make(int(keep) if isinstance(q, int) else keep, scale, False)
+            self._make_plan(_kernel(int(keep) if isinstance(q, int) else keep, scale))
 
     @property
     def effective_rate(self) -> float | np.ndarray:
@@ -237,7 +247,7 @@ class InferenceMask(Mask):
         self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
     ) -> np.ndarray:
         """Return ``x`` itself, or, scaled by the mean of a mask, as `Mask.apply`."""
-        if not self._returns_input:
+        if self.scaling != "inverted":
             return super().apply(x, out, num_threads)
         array, _ = _arrays.as_float_array(x)
         if array.shape != self.shape:
@@ -249,14 +259,3 @@ class InferenceMask(Mask):
         if out is not x:
             np.copyto(out, array)
         return out
-
-
-def inference_mask(
-    shape: int | tuple[int, ...],
-    rate: ArrayLike,
-    *,
-    scaling: Scaling = "inverted",
-    shared_axes: int | tuple[int, ...] = (),
-) -> InferenceMask:
-    """Return what stands for `MaskStream.draw` at inference."""
-    return InferenceMask(shape, rate, scaling=scaling, shared_axes=shared_axes)

@@ -1,19 +1,21 @@
 """Masks that hold, or draw, one bit for each element."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout._kernels import api
+from cydropout._kernels.threads import MAX_THREADS
 from cydropout._rates import size_of
-from cydropout.masks._applied import applied
+from cydropout._validate import check_axes, check_offset, check_shape
+from cydropout.masks.base import BaseMask
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class BitMask:
+class BitMask(BaseMask):
     """y = scale * keep * x, elementwise: the same map forward and backward.
 
     What `Mask`, which draws its bits, and `KeepMask`, which is given them, have in common.
@@ -22,13 +24,33 @@ class BitMask:
     ----------
     shape : tuple of ints
         The shape of the arrays that the mask is for.
+    offset : int
+        The mask starts at this element of its draw.
     """
 
-    shape: tuple[int, ...]
-    _axes: tuple[int, ...]  # along which elements share one bit
+    offset: int = 0
+    storage: Literal["bits", "seed"] = "bits"
+    _axes: tuple[int, ...] = ()  # along which elements share one bit
     _compact: tuple[int, ...]  # the shape with length 1 along them
     _plan: api.Plan
+    _words: np.ndarray | None = None  # the keep-bits, where they are given
     _scales: np.ndarray | None = None  # one for each place along the first axis
+
+    def _lay(self, shape: Any, shared_axes: Any, offset: Any = 0) -> None:
+        """Set the shape, the axes along which one decision is shared, and the offset."""
+        self.shape = check_shape(shape)
+        self._axes = check_axes(shared_axes, len(self.shape))
+        self._compact = tuple(1 if a in self._axes else n for a, n in enumerate(self.shape))
+        self.offset = check_offset(offset, size_of(self._compact))
+
+    def _make_plan(self, kernel: api.Table | tuple[int, float]) -> None:
+        """Make the plan of a table, or of a threshold and a scale that all elements share."""
+        store = self.storage == "bits" and self.draw is not None
+        self._plan = api.Plan(
+            self.key or 0, self.draw or 0, self.offset, size_of(self._compact), kernel, store
+        )
+        if self._words is not None:
+            self._plan.set_bits(self._words)
 
     @property
     def effective_rate(self) -> float | np.ndarray:
@@ -41,16 +63,25 @@ class BitMask:
         raise NotImplementedError
 
     def fused_plan(self, shared_axes: tuple[int, ...] = ()) -> api.Plan | None:
-        """Return what runs within another pass, or None if the mask needs one of its own.
+        """Return what runs within another pass; see `BaseMask.fused_plan`."""
+        if self._scales is not None:
+            return None
+        if self._axes != shared_axes:  # they may yet come to the same
+            compact = tuple(1 if a in shared_axes else n for a, n in enumerate(self.shape))
+            return self._plan if self._compact == compact else None
+        return self._plan
 
-        ``shared_axes`` are those along which that pass asks for one decision.
-        """
-        compact = tuple(1 if a in shared_axes else n for a, n in enumerate(self.shape))
-        return self._plan if self._compact == compact and self._scales is None else None
+    @property
+    def dropped_fraction(self) -> float:
+        """The share of elements that are dropped; 0 of an empty mask."""
+        if not size_of(self.shape):
+            return 0.0
+        size = size_of(self._compact)
+        return 1.0 - int(api.count_bits(self._plan.bits(), 1, size)[0]) / size
 
     @property
     def nbytes(self) -> int:
-        """Bytes of keep-bits held from forward to backward."""
+        """Bytes of keep-bits held from forward to backward; 0 with ``storage="seed"``."""
         return self._plan.nbytes
 
     @property
@@ -93,13 +124,16 @@ class BitMask:
         ValueError
             If ``x`` has another shape than the mask, or ``out`` does not fit.
         """
-        return applied(self._run, self.shape, x, out, num_threads)
-
-    def backward(
-        self, dy: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
-    ) -> np.ndarray:
-        """Return the gradient for x: of a linear mask, the mask of ``dy``."""
-        return self.apply(dy, out, num_threads)
+        # The common call: most of the time of a small array goes into what stands before its pass.
+        if num_threads is None or (type(num_threads) is int and 0 < num_threads <= MAX_THREADS):
+            code, source = api.ready(x, out), x
+            if code >= 0 and self._axes == () and self._scales is None:
+                assert isinstance(source, np.ndarray)
+                if source.shape == self.shape:
+                    y = np.empty(self.shape, source.dtype) if out is None else out
+                    self._plan.apply(source, y, code, num_threads or 0)
+                    return y
+        return super().apply(x, out, num_threads)
 
     def over(self, shape: tuple[int, ...]) -> "Self":
         """Return the same mask for arrays of another length along its shared axes.
@@ -118,9 +152,21 @@ class BitMask:
                 f"the mask has shape {self.shape} and shares axes {self._axes}; "
                 f"it cannot be laid over {shape}"
             )
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__, shape=tuple(shape))
-        return other
+        return self._copy(shape=tuple(shape))
+
+    def with_keep(self, keep: ArrayLike) -> "Self":
+        """Return the mask of this rate and scaling that keeps what ``keep``, of bool, says.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``keep`` is not of dtype bool, does not broadcast to the mask's shape, or differs
+            along its shared axes.
+        """
+        words = compacted(keep, self.shape, self._compact)
+        mask = self._copy(key=None, draw=None, _words=words)
+        mask._build()
+        return mask
 
     def _run(
         self, x: np.ndarray, y: np.ndarray, code: int, threads: int, affine: bool = False
@@ -129,11 +175,8 @@ class BitMask:
         if plain and self._scales is None:
             self._plan.apply(x, y, code, threads, affine)
         elif x.size:
-            rows = _rows(self.shape, self._axes, apart=self._scales is not None)
+            rows = _rows(self.shape, self._axes, split=self._scales is not None)
             self._plan.apply_rows(x, y, code, *rows, threads, affine, self._scales)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_plan"}
 
 
 def packed(keep: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -187,32 +230,23 @@ def as_bools(words: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return flat.view(np.bool_).reshape(shape)
 
 
-def as_shape(mask: Any, shape: tuple[int, ...]) -> Any:
-    """Return ``mask`` for arrays of ``shape``, over its shared axes if it can; else raise."""
-    if mask.shape == shape:
-        return mask
-    if isinstance(mask, BitMask):
-        return mask.over(shape)
-    raise ValueError(f"x has shape {shape}, but the mask has shape {mask.shape}")
-
-
 def _rows(
-    shape: tuple[int, ...], axes: tuple[int, ...], apart: bool = False
+    shape: tuple[int, ...], axes: tuple[int, ...], split: bool = False
 ) -> tuple[list[int], list[int], int, bool]:
     """Merge neighbouring axes of one kind; return outer sizes, strides, row length, shared.
 
-    ``apart`` leaves the first axis alone.
+    ``split`` leaves the first axis alone.
     """
     groups: list[tuple[int, bool]] = []
     for axis, n in enumerate(shape):
         shared = axis in axes
-        if n == 1 and not (apart and axis == 0):
+        if n == 1 and not (split and axis == 0):
             continue
-        if len(groups) > apart and groups[-1][1] == shared:
+        if len(groups) > split and groups[-1][1] == shared:
             groups[-1] = (groups[-1][0] * n, shared)
         else:
             groups.append((n, shared))
-    if len(groups) == apart:
+    if len(groups) == split:
         groups.append((1, False))
     length, shared = groups.pop()
     stride = 1 if shared else length

@@ -6,7 +6,6 @@ from numpy.typing import ArrayLike
 from cydropout._rates import periodic
 from cydropout._validate import check_number, check_numbers
 from cydropout.masks.noise import NoiseMask, Storage
-from cydropout.random import MaskStream
 
 
 class ConcreteMask(NoiseMask):
@@ -18,8 +17,8 @@ class ConcreteMask(NoiseMask):
 
     Parameters
     ----------
-    stream : MaskStream
-        Where the draw is taken from.
+    key, draw : int
+        Which random numbers the noise is made of.
     shape : int or tuple of ints
         The shape of the arrays that the noise is for.
     logit : float or array
@@ -35,18 +34,28 @@ class ConcreteMask(NoiseMask):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range; no draw is taken then.
+        If an argument is out of its range.
 
     References
     ----------
     Gal, Hron, Kendall, "Concrete dropout", NIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import ConcreteMask
+    >>> mask = ConcreteMask(key=0, draw=0, shape=3, logit=-1.0)
+    >>> mask.apply(np.ones(3)).round(3)
+    array([1.368, 0.   , 0.603])
     """
 
     logistic = True
+    _shown = ("logit", "temperature", "key", "draw", "offset")
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         logit: ArrayLike,
         *,
@@ -54,11 +63,11 @@ class ConcreteMask(NoiseMask):
         storage: Storage = "values",
         offset: int = 0,
     ) -> None:
-        super().__init__(stream, shape, offset, storage)
+        super().__init__(key, draw, shape, offset, storage)
         self.logit = check_numbers("logit", logit)
         self.temperature = check_temperature(temperature)
         self._sharpness = 1 / self.temperature
-        self._take(stream)
+        self._build()
 
     def _theta(self) -> np.ndarray:
         logit = np.atleast_1d(periodic(self.logit, self.shape))
@@ -68,11 +77,6 @@ class ConcreteMask(NoiseMask):
     @property
     def _parameter(self) -> float | np.ndarray:
         return self.logit
-
-    def __repr__(self) -> str:
-        return (f"ConcreteMask(shape={self.shape}, logit={self.logit}, "
-                f"temperature={self.temperature}, key={self.key}, draw={self.draw}, "
-                f"offset={self.offset})")
 
 
 def check_temperature(temperature: float) -> float:

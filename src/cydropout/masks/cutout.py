@@ -16,7 +16,6 @@ from cydropout._validate import (
 )
 from cydropout.masks.drop_block import coverage
 from cydropout.masks.regions import RegionMask, Rescale
-from cydropout.random import MaskStream
 
 #: Holes in a sample: the expected share is found in exact arithmetic, whose numbers grow with them.
 _MOST = 1024
@@ -43,7 +42,7 @@ class CutoutMask(RegionMask):
         How many there are, at most 1024.
     axes : tuple of ints
         The two axes of space; all others but the first share the holes.
-    stream, shape, scaling, num_threads
+    key, draw, shape, scaling, num_threads
         As for `RegionMask`.
 
     References
@@ -53,7 +52,8 @@ class CutoutMask(RegionMask):
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         rate: float | None = None,
         *,
@@ -72,7 +72,7 @@ class CutoutMask(RegionMask):
         space = check_axes(axes, len(shape))
         shared = tuple(a for a in range(1, len(shape)) if a not in space)
         super().__init__(
-            stream, shape, axes=space, shared_axes=shared, scaling=scaling,
+            key, draw, shape, axes=space, shared_axes=shared, scaling=scaling,
             num_threads=num_threads,
         )
 
@@ -93,11 +93,10 @@ class CutoutMask(RegionMask):
             self._lengths = tuple(round(self._wanted**0.5 * s) for s in sizes)
         return _expected(sizes, self._lengths, self.holes)
 
-    def _bits(self, sizes: tuple[int, ...], count: int, inner: int, threads: int) -> np.ndarray:
-        assert self.key is not None and self.draw is not None
+    def _bits(self, key: int, draw: int, shape: tuple[int, ...], threads: int) -> np.ndarray:
+        count, height, width, _ = shape
         return api.hole_bits(
-            self.key, self.draw, count, sizes[0], sizes[1], self._lengths[0], self._lengths[1],
-            self.holes, threads,
+            key, draw, count, height, width, self._lengths[0], self._lengths[1], self.holes, threads
         )
 
 

@@ -10,7 +10,6 @@ from cydropout._kernels import api
 from cydropout._rates import ONE, size_of, threshold
 from cydropout._validate import check_choice, check_lengths, check_one_rate
 from cydropout.masks.regions import RegionMask, Rescale
-from cydropout.random import MaskStream
 
 Gamma = Literal["exact", "paper"]
 
@@ -38,7 +37,7 @@ class BlockMask(RegionMask):
         ``1 - (1 - gamma)**n``. "exact" takes the gamma for which the mean of this over the map is
         ``rate``; "paper" takes ``rate * prod(s) / prod(b) / prod(s - b + 1)``, at most 1, which
         drops less, since blocks overlap.
-    stream, shape, shared_axes, scaling, num_threads
+    key, draw, shape, shared_axes, scaling, num_threads
         As for `RegionMask`.
 
     Attributes
@@ -54,7 +53,8 @@ class BlockMask(RegionMask):
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         rate: float,
         block_size: int | tuple[int, ...] = 7,
@@ -69,7 +69,7 @@ class BlockMask(RegionMask):
         self.block_size = block_size
         self._is_exact = check_gamma(gamma) == "exact"
         super().__init__(
-            stream, shape, axes=axes, shared_axes=shared_axes, scaling=scaling,
+            key, draw, shape, axes=axes, shared_axes=shared_axes, scaling=scaling,
             num_threads=num_threads,
         )
 
@@ -86,13 +86,13 @@ class BlockMask(RegionMask):
         self._q, expected = _threshold(self._wanted, sizes, self._block, self._is_exact)
         return expected
 
-    def _bits(self, sizes: tuple[int, ...], count: int, inner: int, threads: int) -> np.ndarray:
-        assert self.key is not None and self.draw is not None
+    def _bits(self, key: int, draw: int, shape: tuple[int, ...], threads: int) -> np.ndarray:
+        count, *sizes, inner = shape
         seeds = size_of(tuple(s - b + 1 for s, b in zip(sizes, self._block, strict=True)))
-        plan = api.Plan(self.key, self.draw, 0, count * seeds * inner, (self._q, 1.0), False)
+        plan = api.Plan(key, draw, 0, count * seeds * inner, (self._q, 1.0), False)
         ones = (1,) * (3 - len(sizes))
         drawn = plan.bits(threads)
-        return api.block_bits(drawn, count, ones + sizes, ones + self._block, inner, threads)
+        return api.block_bits(drawn, count, (*ones, *sizes), ones + self._block, inner, threads)
 
 
 def check_gamma(gamma: Any) -> Gamma:
@@ -125,15 +125,15 @@ def _shares(sizes: tuple[int, ...], block: tuple[int, ...]) -> tuple[float, ...]
 
 
 def _kept(shares: tuple[float, ...], w: float) -> tuple[float, float]:
-    """Return the mean of ``w**n`` over the map, and its slope.
+    """Return the mean of ``w**n`` over the map, and its derivative.
 
     In plain arithmetic, so that every machine finds the same.
     """
-    value = slope = 0.0
+    value = derivative = 0.0
     for share in shares:
-        slope = slope * w + value
+        derivative = derivative * w + value
         value = value * w + share
-    return value, slope
+    return value, derivative
 
 
 @lru_cache(maxsize=256)
@@ -148,13 +148,13 @@ def _threshold(
         # Newton's method from the right, where the kept share is convex: it comes down to the
         # solution, until rounding stops it.
         w, gamma = 1.0, 0.0
-        value, slope = _kept(shares, w)
+        value, derivative = _kept(shares, w)
         while True:
-            lower = w - (value - (1.0 - rate)) / slope
+            lower = w - (value - (1.0 - rate)) / derivative
             if not lower < w:
                 break
             w = lower
-            value, slope = _kept(shares, w)
+            value, derivative = _kept(shares, w)
         gamma = 1.0 - w
     else:
         valid = size_of(tuple(s - b + 1 for s, b in zip(sizes, block, strict=True)))

@@ -1,13 +1,11 @@
 """Masks of whole heads, what is kept of a sample scaled up to stand for all of its heads."""
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from cydropout._validate import check_one_rate, check_shape
 from cydropout.masks.bernoulli import Mask
 from cydropout.masks.bits import as_bools
 from cydropout.masks.given import KeepMask
-from cydropout.random import MaskStream
 
 
 class HeadMask(KeepMask):
@@ -18,8 +16,8 @@ class HeadMask(KeepMask):
 
     Parameters
     ----------
-    stream : MaskStream
-        Where the draw is taken from.
+    key, draw : int
+        Which random numbers decide.
     shape : tuple of ints
         (samples, ...), with the heads along ``axis``.
     rate : float
@@ -30,45 +28,42 @@ class HeadMask(KeepMask):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range; no draw is taken then.
+        If an argument is out of its range.
 
     Attributes
     ----------
     rate : float
     axis : int
     key, draw : int or None
-        Where on the tape the mask stands; None if none was used.
+        As given, or None where the rate is 0, since no random number is used then.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import HeadMask
+    >>> HeadMask(key=0, draw=0, shape=(2, 4), rate=0.5).apply(np.ones((2, 4)))
+    array([[0., 2., 0., 2.],
+           [0., 4., 0., 0.]])
     """
 
+    _shown = ("rate", "axis", "key", "draw")
+
     def __init__(
-        self, stream: MaskStream, shape: tuple[int, ...], rate: float, *, axis: int = 1
+        self, key: int, draw: int, shape: tuple[int, ...], rate: float, *, axis: int = 1
     ) -> None:
-        rate = check_one_rate(rate, "a mask of heads")
+        self.rate = check_one_rate(rate, "a mask of heads")
         shape = check_shape(shape)
         self.axis = head_axis(axis, shape)
-        self._adopt(Mask(stream, shape, rate, shared_axes=inside_heads(self.axis, shape)))
+        drawn = Mask(key, draw, shape, self.rate, shared_axes=inside_heads(self.axis, shape))
+        self.key, self.draw = drawn.key, drawn.draw
+        self._hold(shape, drawn._compact, drawn.bits)
 
-    def _adopt(self, drawn: Mask) -> None:
-        self._drawn = drawn
-        self.rate, self.key, self.draw = drawn.rate, drawn.key, drawn.draw
-        samples, heads = drawn.shape[0], drawn.shape[self.axis]
-        words = drawn.bits
-        kept = as_bools(words, (samples, heads)).sum(axis=1)
-        self._take(drawn.shape, drawn._compact, words, heads / np.maximum(kept, 1))
-
-    def with_keep(self, keep: ArrayLike) -> "HeadMask":
-        """Return the mask that keeps the heads that ``keep``, of bool, says; see `Mask.with_keep`.
-
-        The scale is that of the heads it keeps.
-        """
-        mask = object.__new__(type(self))
-        mask.axis = self.axis
-        mask._adopt(self._drawn.over(self.shape).with_keep(keep))
-        return mask
-
-    def __repr__(self) -> str:
-        return (f"HeadMask(shape={self.shape}, rate={self.rate}, axis={self.axis}, "
-                f"key={self.key}, draw={self.draw})")
+    def _rescaled(self) -> np.ndarray:
+        heads = self.shape[self.axis]
+        assert self._words is not None
+        kept = as_bools(self._words, (self.shape[0], heads)).sum(axis=1)
+        scale: np.ndarray = heads / np.maximum(kept, 1)
+        return scale
 
 
 def head_axis(axis: int, shape: tuple[int, ...]) -> int:

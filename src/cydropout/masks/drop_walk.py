@@ -8,7 +8,6 @@ from cydropout._kernels import api
 from cydropout._rates import ONE
 from cydropout._validate import check_integer, check_one_rate
 from cydropout.masks.regions import RegionMask, Rescale
-from cydropout.random import MaskStream
 
 
 class WalkMask(RegionMask):
@@ -36,13 +35,14 @@ class WalkMask(RegionMask):
         How many walkers there are on a map.
     axes : tuple of ints
         The two axes of space.
-    stream, shape, shared_axes, scaling, num_threads
+    key, draw, shape, shared_axes, scaling, num_threads
         As for `RegionMask`.
     """
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         rate: float,
         *,
@@ -55,7 +55,7 @@ class WalkMask(RegionMask):
         self._wanted = check_one_rate(rate, "DropWalk")
         self.walks = check_walks(walks)
         super().__init__(
-            stream, shape, axes=axes, shared_axes=shared_axes, scaling=scaling,
+            key, draw, shape, axes=axes, shared_axes=shared_axes, scaling=scaling,
             num_threads=num_threads,
         )
 
@@ -68,11 +68,10 @@ class WalkMask(RegionMask):
         self._target = round(self._wanted * cells * ONE)
         return self._target / (cells * ONE)
 
-    def _bits(self, sizes: tuple[int, ...], count: int, inner: int, threads: int) -> np.ndarray:
-        assert self.key is not None and self.draw is not None
+    def _bits(self, key: int, draw: int, shape: tuple[int, ...], threads: int) -> np.ndarray:
+        count, height, width, inner = shape
         return api.walk_bits(
-            self.key, self.draw, count, sizes[0], sizes[1], inner, self._target, self.walks,
-            threads,
+            key, draw, count, height, width, inner, self._target, self.walks, threads
         )
 
 

@@ -6,7 +6,6 @@ from numpy.typing import ArrayLike
 from cydropout._rates import periodic
 from cydropout._validate import check_numbers, check_rate
 from cydropout.masks.noise import NoiseMask, Storage
-from cydropout.random import MaskStream
 
 
 class GaussianMask(NoiseMask):
@@ -16,8 +15,8 @@ class GaussianMask(NoiseMask):
 
     Parameters
     ----------
-    stream : MaskStream
-        Where the draw is taken from.
+    key, draw : int
+        Which random numbers the noise is made of.
     shape : int or tuple of ints
         The shape of the arrays that the noise is for.
     rate : float or array, optional
@@ -34,17 +33,28 @@ class GaussianMask(NoiseMask):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range; no draw is taken then.
+        If an argument is out of its range.
 
     References
     ----------
     Srivastava et al. 2014, section 10; Kingma, Salimans, Welling, "Variational dropout and the
     local reparameterization trick", NIPS 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import GaussianMask
+    >>> mask = GaussianMask(key=0, draw=0, shape=3, sigma=0.1)
+    >>> mask.apply(np.ones(3)).round(3)
+    array([0.974, 1.118, 1.063])
     """
+
+    _shown = ("sigma", "key", "draw", "offset")
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         rate: ArrayLike | None = None,
         *,
@@ -52,7 +62,7 @@ class GaussianMask(NoiseMask):
         storage: Storage = "values",
         offset: int = 0,
     ) -> None:
-        super().__init__(stream, shape, offset, storage)
+        super().__init__(key, draw, shape, offset, storage)
         if (rate is None) == (sigma is None):
             raise ValueError(f"give either a rate or a sigma, not {rate=} and {sigma=}")
         self._dropped: np.ndarray | bool = False
@@ -63,8 +73,7 @@ class GaussianMask(NoiseMask):
             q = np.where(np.asarray(p) == 1, 1.0, 1.0 - np.asarray(p))
             sigma = np.sqrt(np.where(np.asarray(p) == 1, 0.0, p) / q)
         self.sigma = check_numbers("sigma", sigma, "[0, inf)")
-        if np.any(periodic(self.sigma, self.shape)):
-            self._take(stream)
+        self._build()
 
     def _theta(self) -> np.ndarray:
         return np.atleast_2d(periodic(self.sigma, self.shape))
@@ -88,7 +97,3 @@ class GaussianMask(NoiseMask):
         """dx = (1 + sigma n) dy, and dsigma: the sums of dy x n; see `NoiseMask.gradients`."""
         dx, dsigma = super().gradients(x, dy, num_threads)
         return self._drop(dx), self._drop(dsigma)
-
-    def __repr__(self) -> str:
-        return (f"GaussianMask(shape={self.shape}, sigma={self.sigma}, key={self.key}, "
-                f"draw={self.draw}, offset={self.offset})")

@@ -1,15 +1,14 @@
-"""Masks that are given: by another kernel, or by a caller."""
+"""Masks that are not drawn: another kernel, or a caller, says what they do."""
 
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout import _arrays
-from cydropout._kernels import api
-from cydropout._rates import ONE, size_of
+from cydropout._rates import ONE
 from cydropout._validate import check_shape
-from cydropout.masks._applied import applied
+from cydropout.masks.base import BaseMask
 from cydropout.masks.bits import BitMask, packed
 
 
@@ -33,14 +32,25 @@ class KeepMask(BitMask):
         If ``keep`` is not of dtype bool.
     ValueError
         If a shape does not fit, or a scale is negative or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import KeepMask
+    >>> KeepMask((2, 3), np.array([True, False, True]), 1.5).apply(np.ones((2, 3)))
+    array([[1.5, 0. , 1.5],
+           [1.5, 0. , 1.5]])
     """
+
+    _shown: ClassVar[tuple[str, ...]] = ("effective_rate",)
+    _scale: float | np.ndarray
 
     def __init__(
         self, shape: int | tuple[int, ...], keep: ArrayLike, scale: float | ArrayLike = 1.0
     ) -> None:
         shape = check_shape(shape)
         words, compact = packed(keep, shape)
-        self._take(shape, compact, words, scale)
+        self._hold(shape, compact, words, _checked_scale(scale, shape))
 
     @classmethod
     def from_bits(
@@ -56,52 +66,55 @@ class KeepMask(BitMask):
         """
         compact = tuple(1 if a in shared_axes else n for a, n in enumerate(shape))
         mask = cls.__new__(cls)
-        mask._take(shape, compact, bits, scale)
+        mask._hold(shape, compact, bits, _checked_scale(scale, shape))
         return mask
 
-    def _take(
-        self, shape: tuple[int, ...], compact: tuple[int, ...], words: np.ndarray, scale: ArrayLike
+    def _hold(
+        self,
+        shape: tuple[int, ...],
+        compact: tuple[int, ...],
+        words: np.ndarray | None,
+        scale: float | np.ndarray = 1.0,
     ) -> None:
-        scales = np.asarray(scale, np.float64)
-        wrong = scales[~((scales >= 0) & (scales < np.inf))]
-        if wrong.size:
-            raise ValueError(f"scale must be finite and not negative, not {wrong.flat[0]}")
-        if scales.ndim and scales.shape != shape[:1]:
-            raise ValueError(
-                f"scale has shape {scales.shape}; it must be one number, or one for each of the "
-                f"{shape[:1]} places along the first axis"
-            )
-        self.shape, self._compact = shape, compact
+        """Set the bits of ``compact``, which are ones where ``words`` is None, and build."""
+        self.shape, self._compact, self._words = shape, compact, words
         self._axes = tuple(a for a, n in enumerate(compact) if n == 1 and shape[a] != 1)
-        self._words = words
-        self._scale: float | np.ndarray = scales if scales.ndim else float(scales)
-        self._scales = np.ascontiguousarray(scales) if scales.ndim else None
-        self._make()
+        self._scale = scale
+        self._build()
 
-    def _make(self) -> None:
-        shared = 1.0 if isinstance(self._scale, np.ndarray) else self._scale
-        self._plan = api.Plan(0, 0, 0, size_of(self._compact), (ONE, shared), True)
-        self._plan.set_bits(self._words)
+    def _build(self) -> None:
+        self._scale = scale = self._rescaled()
+        self._scales = None if isinstance(scale, float) else scale
+        self._make_plan((ONE, scale if isinstance(scale, float) else 1.0))
+
+    def _rescaled(self) -> float | np.ndarray:
+        """Return the scale, which may follow from the bits."""
+        return self._scale
 
     @property
     def effective_rate(self) -> float:
         """The share of dropped elements; 0 of an empty mask."""
-        size = size_of(self._compact)
-        if not size_of(self.shape):
-            return 0.0
-        return 1.0 - int(api.count_bits(self._words, 1, size)[0]) / size
+        return self.dropped_fraction
 
     @property
     def scale(self) -> float | np.ndarray:
         """What kept elements are multiplied by: a number, or one for each place of axis 0."""
         return self._scale
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._make()
 
-    def __repr__(self) -> str:
-        return f"KeepMask(shape={self.shape}, effective_rate={self.effective_rate:.4g})"
+def _checked_scale(scale: ArrayLike, shape: tuple[int, ...]) -> float | np.ndarray:
+    scales = np.ascontiguousarray(scale, np.float64)
+    wrong = scales[~((scales >= 0) & (scales < np.inf))]
+    if wrong.size:
+        raise ValueError(f"scale must be finite and not negative, not {wrong.flat[0]}")
+    if not np.ndim(scale):
+        return float(scales[0])
+    if scales.shape != shape[:1]:
+        raise ValueError(
+            f"scale has shape {scales.shape}; it must be one number, or one for each of the "
+            f"{shape[:1]} places along the first axis"
+        )
+    return scales
 
 
 class ScaleMask(KeepMask):
@@ -113,26 +126,23 @@ class ScaleMask(KeepMask):
         The shape of the arrays that the mask is for.
     scale : float
         Finite, and not negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import ScaleMask
+    >>> ScaleMask((3,), 0.5).apply(np.ones(3))
+    array([0.5, 0.5, 0.5])
     """
+
+    _shown = ("scale",)
 
     def __init__(self, shape: tuple[int, ...], scale: float) -> None:
         shape = check_shape(shape)
-        self._take(shape, shape, np.empty(0, np.uint32), float(scale))
-
-    def _make(self) -> None:
-        factor = float(self._scale)
-        self._plan = api.Plan(0, 0, 0, size_of(self.shape), (ONE, factor), False)
-
-    @property
-    def effective_rate(self) -> float:
-        """0: no element is dropped."""
-        return 0.0
-
-    def __repr__(self) -> str:
-        return f"ScaleMask(shape={self.shape}, scale={self._scale})"
+        self._hold(shape, shape, None, _checked_scale(float(scale), shape))
 
 
-class FactorMask:
+class FactorMask(BaseMask):
     """y = factors * x, for factors that are given, such as noise that was drawn elsewhere.
 
     Parameters
@@ -141,6 +151,14 @@ class FactorMask:
         The shape of the arrays that the mask is for.
     factors : array
         It broadcasts to ``shape``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import FactorMask
+    >>> FactorMask((2, 3), np.array([0.5, 1.0, 2.0])).apply(np.ones((2, 3)))
+    array([[0.5, 1. , 2. ],
+           [0.5, 1. , 2. ]])
     """
 
     def __init__(self, shape: int | tuple[int, ...], factors: ArrayLike) -> None:
@@ -154,20 +172,14 @@ class FactorMask:
             ) from None
 
     @property
+    def dropped_fraction(self) -> float:
+        """The share of factors that are 0."""
+        return float(np.mean(self.values == 0)) if self.values.size else 0.0
+
+    @property
     def nbytes(self) -> int:
         """Bytes held from forward to backward."""
         return self.values.nbytes
 
-    def apply(
-        self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
-    ) -> np.ndarray:
-        """y = factors * x; parameters, result and errors are those of `Mask.apply`."""
-        return applied(self._run, self.shape, x, out, num_threads)
-
     def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int) -> None:
         np.multiply(x, self.values, out=y, casting="same_kind")
-
-    backward = apply
-
-    def __repr__(self) -> str:
-        return f"FactorMask(shape={self.shape})"

@@ -1,6 +1,6 @@
 """Multiplicative noise: a diagonal linear map like a mask, with a factor for each element."""
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,14 +10,13 @@ from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import size_of
 from cydropout._validate import check_choice, check_offset, check_shape
-from cydropout.masks._applied import applied
 from cydropout.masks._sums import spread_axes, summed_to, totals_for
-from cydropout.random import MaskStream
+from cydropout.masks.base import BaseMask, check_source
 
 Storage: TypeAlias = Literal["values", "seed"]
 
 
-class NoiseMask:
+class NoiseMask(BaseMask):
     """y = f x, where f is a function of a standard variate for each element, and of parameters.
 
     Element ``i`` (flat, in C order) takes its variate from word ``i % 4`` of the Philox block
@@ -40,40 +39,36 @@ class NoiseMask:
     storage : {"values", "seed"}
         What is held between uses.
     key, draw : int or None
-        Where on the tape the noise stands; None if there is none and no draw was used.
+        Which random numbers the variates are made of; None if there is no noise.
     """
 
     logistic: ClassVar[bool] = False
     _sharpness: float = 1.0
+    _plan: api.Noise | None
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         offset: int = 0,
         storage: Storage = "values",
     ) -> None:
-        if not isinstance(stream, MaskStream):
-            raise TypeError(f"stream must be a MaskStream, not {stream!r}")
+        self.key, self.draw = check_source(key, draw)
         self.shape = check_shape(shape)
         self.offset = check_offset(offset, size_of(self.shape))
         self.storage = check_storage(storage)
-        self.key: int | None = None
-        self.draw: int | None = None
-        self._noise: api.Noise | None = None
 
-    def _take(self, stream: MaskStream) -> None:
-        """Take the next draw, once all arguments are known to be good."""
+    def _build(self) -> None:
         theta = self._theta()
-        self.key, self.draw = stream.key, stream.take()
-        self._make(theta)
-
-    def _make(self, theta: np.ndarray) -> None:
-        assert self.key is not None and self.draw is not None
-        self._noise = api.Noise(
-            self.key, self.draw, self.offset, size_of(self.shape), theta, self.logistic,
-            self._sharpness, self.storage == "values",
-        )
+        if not theta.any():  # no noise uses no random number
+            self.key = self.draw = None
+        self._plan = None
+        if self.key is not None and self.draw is not None:
+            self._plan = api.Noise(
+                self.key, self.draw, self.offset, size_of(self.shape), theta, self.logistic,
+                self._sharpness, self.storage == "values",
+            )
 
     def _theta(self) -> np.ndarray:
         """Return the rows of float64 that the kernels compute factors from, by period."""
@@ -87,9 +82,9 @@ class NoiseMask:
     @property
     def variates(self) -> np.ndarray:
         """The standard variates: float32, of the mask's shape; zeros where none were drawn."""
-        if self._noise is None:
+        if self._plan is None:
             return np.zeros(self.shape, np.float32)
-        return self._noise.variates().reshape(self.shape)
+        return self._plan.variates().reshape(self.shape)
 
     @property
     def values(self) -> np.ndarray:
@@ -97,26 +92,20 @@ class NoiseMask:
         return self.apply(np.ones(self.shape, np.float32))
 
     @property
+    def dropped_fraction(self) -> float:
+        """The share of factors that are 0."""
+        return float(np.mean(self.values == 0)) if size_of(self.shape) else 0.0
+
+    @property
     def nbytes(self) -> int:
         """Bytes held from forward to backward: 0 before the first use, or with "seed"."""
-        return 0 if self._noise is None else self._noise.nbytes
-
-    def apply(
-        self, x: ArrayLike, out: np.ndarray | None = None, num_threads: int | None = None
-    ) -> np.ndarray:
-        """y = f x; forward for activations, backward for gradients.
-
-        Parameters, result and errors are those of `Mask.apply`.
-        """
-        return applied(self._run, self.shape, x, out, num_threads)
+        return 0 if self._plan is None else self._plan.nbytes
 
     def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int) -> None:
-        if self._noise is not None:
-            self._noise.apply(x, y, code, threads)
+        if self._plan is not None:
+            self._plan.apply(x, y, code, threads)
         elif y is not x:
             np.copyto(y, x)
-
-    backward = apply
 
     def gradients(
         self, x: ArrayLike, dy: ArrayLike, num_threads: int | None = None
@@ -152,24 +141,15 @@ class NoiseMask:
             )
         parameter = np.shape(self._parameter)
         wide = np.float64 if code == 3 else np.float32
-        if self._noise is None:
+        if self._plan is None:
             return self.backward(dy, num_threads=num_threads), np.zeros(parameter, wide)
         columns = max(1, size_of(spread_axes(parameter, self.shape)))
         totals = totals_for(x.size, columns, wide)
         dx = np.empty(dy.shape, dy.dtype.newbyteorder("="))
-        self._noise.backward(
+        self._plan.backward(
             _arrays.contiguous(dy), _arrays.contiguous(x), dx, totals, code, columns, threads
         )
         return dx, summed_to(totals, parameter, self.shape)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_noise"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._noise = None
-        if self.key is not None:
-            self._make(self._theta())
 
 
 def check_storage(storage: Storage) -> Storage:

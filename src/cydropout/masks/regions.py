@@ -1,20 +1,16 @@
 """Masks that drop regions of maps: what blocks, walks and holes have in common."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import size_of
 from cydropout._validate import check_axes, check_choice, check_shape
+from cydropout.masks.base import check_source
 from cydropout.masks.bits import compacted
 from cydropout.masks.given import KeepMask
-from cydropout.random import MaskStream
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Rescale = Literal["sample", "batch", "inverted", "none"]
 RESCALES = ("sample", "batch", "inverted", "none")
@@ -33,8 +29,8 @@ class RegionMask(KeepMask):
 
     Parameters
     ----------
-    stream : MaskStream
-        Where the draw is taken from.
+    key, draw : int
+        Which random numbers decide.
     shape : int or tuple of ints
         The shape of the arrays that the mask is for. The first axis is that of samples.
     axes : tuple of ints
@@ -50,19 +46,22 @@ class RegionMask(KeepMask):
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range; no draw is taken then.
+        If an argument is out of its range.
 
     Attributes
     ----------
     rate : float
         The expected share of dropped elements; `effective_rate` is that of this mask.
     key, draw : int or None
-        Where on the tape the mask stands; None if nothing can be dropped and no draw was used.
+        As given, or None where nothing can be dropped, since no random number is used then.
     """
+
+    _shown = ("rate", "scaling", "key", "draw")
 
     def __init__(
         self,
-        stream: MaskStream,
+        key: int,
+        draw: int,
         shape: int | tuple[int, ...],
         *,
         axes: int | tuple[int, ...],
@@ -70,8 +69,7 @@ class RegionMask(KeepMask):
         scaling: Rescale = "sample",
         num_threads: int | None = None,
     ) -> None:
-        if not isinstance(stream, MaskStream):
-            raise TypeError(f"stream must be a MaskStream, not {stream!r}")
+        key, draw = check_source(key, draw)
         shape = check_shape(shape)
         space, shared = check_axes(axes, len(shape)), check_axes(shared_axes, len(shape))
         if not space or space != tuple(range(space[0], space[0] + len(space))):
@@ -81,58 +79,36 @@ class RegionMask(KeepMask):
         if set(space) & set(shared):
             raise ValueError(f"axes of space {space} cannot be shared, as {shared} asks for")
         self.scaling = check_rescale(scaling)
-        threads = check_num_threads(num_threads)
+        self._threads = check_num_threads(num_threads)
         compact = tuple(1 if a in shared else n for a, n in enumerate(shape))
         sizes = tuple(max(1, shape[a]) for a in space)
         self.rate = self._expected(sizes)
-        self.key: int | None = None
-        self.draw: int | None = None
         if self.rate > 0.0:
-            self.key, self.draw = stream.key, stream.take()
+            self.key, self.draw = key, draw
         if 0.0 < self.rate < 1.0 and size_of(compact):
             count, inner = size_of(compact[: space[0]]), size_of(compact[space[-1] + 1 :])
-            words = self._bits(sizes, count, inner, threads)
+            words = self._bits(key, draw, (count, *sizes, inner), self._threads)
         else:
             words = compacted(np.bool_(self.rate == 0.0), compact, compact)
-        self._take(shape, compact, words, self._rescaled(words, compact, threads))
+        self._hold(shape, compact, words)
 
     def _expected(self, sizes: tuple[int, ...]) -> float:
         """Return the share of a map that is dropped in the mean."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} drops no regions")
 
-    def _bits(self, sizes: tuple[int, ...], count: int, inner: int, threads: int) -> np.ndarray:
-        """Draw the keep-bits of ``count`` arrays of shape (*sizes, inner)."""
-        raise NotImplementedError
+    def _bits(self, key: int, draw: int, shape: tuple[int, ...], threads: int) -> np.ndarray:
+        """Draw the packed keep-bits of arrays of ``shape``, (count, *sizes, inner)."""
+        raise NotImplementedError(f"{type(self).__name__} draws no regions")
 
-    def _rescaled(
-        self, words: np.ndarray, compact: tuple[int, ...], threads: int
-    ) -> float | np.ndarray:
-        size = size_of(compact)
+    def _rescaled(self) -> float | np.ndarray:
+        size, samples = size_of(self._compact), self._compact[0]
         if self.scaling == "none" or not size:
             return 1.0
         if self.scaling == "inverted":
             return 1.0 / (1.0 - self.rate) if self.rate < 1.0 else 0.0
-        kept = api.count_bits(words, compact[0], size // compact[0], threads)
+        assert self._words is not None
+        kept = api.count_bits(self._words, samples, size // samples, self._threads)
         if self.scaling == "batch":
             kept = kept.sum(keepdims=True)
         scale = np.divide(size // kept.size, kept, out=np.zeros(kept.size), where=kept > 0)
         return float(scale[0]) if kept.size == 1 else scale
-
-    def with_keep(self, keep: ArrayLike) -> "Self":
-        """Return the mask that keeps what ``keep``, of bool, says, and scales as this one does.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If ``keep`` is not of dtype bool, does not broadcast to the mask's shape, or differs
-            along its shared axes.
-        """
-        words = compacted(keep, self.shape, self._compact)
-        mask = object.__new__(type(self))
-        mask.__dict__.update(self.__dict__, key=None, draw=None)
-        mask._take(self.shape, self._compact, words, self._rescaled(words, self._compact, 0))
-        return mask
-
-    def __repr__(self) -> str:
-        return (f"{type(self).__name__}(shape={self.shape}, rate={self.rate:.4g}, "
-                f"scaling={self.scaling!r}, key={self.key}, draw={self.draw})")

@@ -8,12 +8,13 @@ from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import size_of
 from cydropout._validate import check_offset, check_shape
+from cydropout.masks.base import BaseMask, check_source
 from cydropout.masks.given import KeepMask
-from cydropout.random import MaskStream
 
 
 def subset(
-    stream: MaskStream,
+    key: int,
+    draw: int,
     rows: int,
     size: int,
     count: int,
@@ -30,8 +31,8 @@ def subset(
 
     Parameters
     ----------
-    stream : MaskStream
-        Where the draw is taken from; none is taken if all items are, or none.
+    key, draw : int
+        Which random numbers decide; none are used if all items are taken, or none.
     rows, size, count : int
         How many rows there are, items in each, and of these taken.
     offset : int
@@ -54,7 +55,15 @@ def subset(
     References
     ----------
     Knuth, "The art of computer programming", volume 2, section 3.4.2.
+
+    Examples
+    --------
+    >>> from cydropout.masks import subset
+    >>> subset(key=0, draw=0, rows=2, size=5, count=3)
+    array([[0, 3, 4],
+           [0, 2, 3]])
     """
+    key, draw = check_source(key, draw)
     rows, size, count = check_shape((rows, size, count))
     offset = check_offset(offset, rows * size)
     threads = check_num_threads(num_threads)
@@ -62,84 +71,155 @@ def subset(
         raise ValueError(f"{count} of {size} items cannot be chosen")
     if count in (0, size):
         return np.full((rows, size), count > 0) if flags else np.tile(np.arange(count), (rows, 1))
-    return api.subset(stream.key, stream.take(), offset, rows, size, count, flags, threads)
+    return api.subset(key, draw, offset, rows, size, count, flags, threads)
 
 
-def column_mask(
-    stream: MaskStream,
-    shape: tuple[int, ...],
-    count: int,
-    scale: float,
-    *,
-    per_sample: bool = False,
-    num_threads: int | None = None,
-) -> KeepMask:
-    """Return the mask that keeps ``count`` columns of a table, the same or others in each row."""
-    rows, columns = shape
-    keep = subset(
-        stream, rows if per_sample else 1, columns, count, flags=True, num_threads=num_threads
-    )
-    return KeepMask(shape, keep, scale)
-
-
-class TokenMask:
-    """y[n, r] = x[n, indices[n, r]]: some tokens of every sample, and no others.
-
-    The way back puts the gradients where the tokens were, and 0 at the others.
+class ColumnMask(KeepMask):
+    """y = scale * x in ``count`` columns of a table, the same or others in each row, else 0.
 
     Parameters
     ----------
+    key, draw : int
+        Which random numbers decide, as said at `subset`.
     shape : tuple of ints
-        The shape of the arrays that the mask is for, (batch, tokens, ...).
-    indices : array of int, of shape (batch, kept)
-        Which tokens each sample keeps, none of them twice.
+        (rows, columns).
+    count : int
+        How many columns are kept.
+    scale : float
+        What these are multiplied by.
+    per_sample : bool
+        Whether each row draws columns of its own.
+    num_threads : int, optional
+        For drawing.
 
     Raises
     ------
-    TypeError, ValueError
-        If the indices are no integers, do not fit, or name a token twice.
+    ValueError, TypeError
+        If an argument is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import ColumnMask
+    >>> ColumnMask(key=0, draw=0, shape=(2, 4), count=2, scale=2.0).apply(np.ones((2, 4)))
+    array([[2., 0., 0., 2.],
+           [2., 0., 0., 2.]])
     """
 
-    def __init__(self, shape: tuple[int, ...], indices: ArrayLike) -> None:
-        self.shape = check_shape(shape)
-        if len(self.shape) < 2:
-            raise ValueError(f"tokens need a shape (batch, tokens, ...), not {self.shape}")
-        self.indices = _arrays.as_index_array(indices, self.shape[1], "indices")
-        if self.indices.ndim != 2 or len(self.indices) != self.shape[0]:
-            raise ValueError(
-                f"indices have shape {self.indices.shape}, but x has shape {self.shape}; "
-                "give one row for each sample"
-            )
-        ordered = np.sort(self.indices, axis=1)
-        twice = ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]]
-        if twice.size:
-            raise ValueError(f"indices name token {twice[0]} of a sample twice")
+    _shown = ("effective_rate", "key", "draw")
 
-    @classmethod
-    def drawn(
-        cls,
-        stream: MaskStream,
+    def __init__(
+        self,
+        key: int,
+        draw: int,
+        shape: tuple[int, ...],
+        count: int,
+        scale: float = 1.0,
+        *,
+        per_sample: bool = False,
+        num_threads: int | None = None,
+    ) -> None:
+        rows, columns = shape
+        keep = subset(
+            key, draw, rows if per_sample else 1, columns, count, flags=True,
+            num_threads=num_threads,
+        )
+        super().__init__(shape, keep, scale)
+        if 0 < count < columns:
+            self.key, self.draw = key, draw
+
+
+class TokenMask(BaseMask):
+    """y[n, r] = x[n, indices[n, r]]: some tokens of every sample, and no others.
+
+    `backward` puts the gradients where the tokens were, and 0 at the others.
+
+    Parameters
+    ----------
+    key, draw : int
+        Which random numbers decide, as said at `subset`.
+    shape : tuple of ints
+        The shape of the arrays that the mask is for, (batch, tokens, ...).
+    count : int
+        How many of the tokens behind the first ``prefix`` ones each sample keeps.
+    prefix : int
+        So many tokens always stay.
+    num_threads : int, optional
+        For drawing.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of its range.
+
+    Attributes
+    ----------
+    indices : array of int64, of shape (batch, kept)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.masks import TokenMask
+    >>> mask = TokenMask(key=0, draw=0, shape=(1, 5), count=2)
+    >>> mask.apply(np.arange(5.0)[None])
+    array([[0., 4.]])
+    >>> mask.backward(np.ones((1, 2)))
+    array([[1., 0., 0., 0., 1.]])
+    """
+
+    def __init__(
+        self,
+        key: int,
+        draw: int,
         shape: tuple[int, ...],
         count: int,
         prefix: int = 0,
         num_threads: int | None = None,
-    ) -> "TokenMask":
-        """Draw ``count`` of the tokens behind the first ``prefix`` ones, which always stay."""
-        batch, tokens = shape[:2]
+    ) -> None:
+        self.shape = _token_shape(shape)
+        batch, free = self.shape[0], self.shape[1] - prefix
+        chosen = subset(key, draw, batch, free, count, num_threads=num_threads)
+        first = np.tile(np.arange(prefix), (batch, 1))
+        self.indices = np.concatenate([first, chosen + prefix], axis=1) if prefix else chosen
+        if 0 < count < free:
+            self.key, self.draw = key, draw
+
+    @classmethod
+    def from_indices(cls, shape: tuple[int, ...], indices: ArrayLike) -> "TokenMask":
+        """Return the mask that keeps the tokens named: int, of shape (batch, kept), none twice.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the indices are no integers, do not fit, or name a token twice.
+        """
         mask = cls.__new__(cls)
-        mask.shape = tuple(shape)
-        mask.indices = subset(stream, batch, tokens - prefix, count, num_threads=num_threads)
-        if prefix:
-            first = np.tile(np.arange(prefix), (batch, 1))
-            mask.indices = np.concatenate([first, mask.indices + prefix], axis=1)
+        mask.shape = shape = _token_shape(shape)
+        mask.indices = _arrays.as_index_array(indices, shape[1], "indices")
+        if mask.indices.ndim != 2 or len(mask.indices) != shape[0]:
+            raise ValueError(
+                f"indices have shape {mask.indices.shape}, but x has shape {shape}; "
+                "give one row for each sample"
+            )
+        ordered = np.sort(mask.indices, axis=1)
+        twice = ordered[:, 1:][ordered[:, 1:] == ordered[:, :-1]]
+        if twice.size:
+            raise ValueError(f"indices name token {twice[0]} of a sample twice")
         return mask
+
+    @property
+    def dropped_fraction(self) -> float:
+        """The share of tokens that are dropped."""
+        return 1.0 - self.indices.shape[1] / self.shape[1] if self.shape[1] else 0.0
 
     @property
     def nbytes(self) -> int:
         """Bytes held from forward to backward."""
         return self.indices.nbytes
 
-    def apply(self, x: ArrayLike, num_threads: int | None = None) -> np.ndarray:
+    def apply(  # type: ignore[override]
+        self, x: ArrayLike, num_threads: int | None = None
+    ) -> np.ndarray:
         """Return the kept tokens: an array of shape (batch, kept, ...) and the dtype of ``x``.
 
         Parameters and errors are those of `Mask.apply`.
@@ -147,7 +227,9 @@ class TokenMask:
         first = np.arange(self.shape[0])[:, np.newaxis] * self.shape[1]
         return self._gather(x, self.shape, first + self.indices, num_threads)
 
-    def backward(self, dy: ArrayLike, num_threads: int | None = None) -> np.ndarray:
+    def backward(  # type: ignore[override]
+        self, dy: ArrayLike, num_threads: int | None = None
+    ) -> np.ndarray:
         """Return the gradient for x: that of a kept token, 0 at the others."""
         kept = self.indices.shape
         places = np.full(self.shape[:2], -1)
@@ -169,3 +251,10 @@ class TokenMask:
 
     def __repr__(self) -> str:
         return f"TokenMask(shape={self.shape}, kept={self.indices.shape[1]})"
+
+
+def _token_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    checked = check_shape(shape)
+    if len(checked) < 2:
+        raise ValueError(f"tokens need a shape (batch, tokens, ...), not {checked}")
+    return checked

@@ -83,7 +83,8 @@ class FeatureDropoutTransformer(
         X = self._checked(X, reset=True)
         kept = feature_count(features, rate, X.shape[1])
         seed = _utils.check_random_state(self.random_state).randint(2**31 - 1)
-        self.support_ = subset(MaskStream(int(seed)), 1, X.shape[1], kept, flags=True)[0]
+        key = MaskStream(int(seed)).key
+        self.support_ = subset(key, 0, 1, X.shape[1], kept, flags=True)[0]
         return self
 
     def transform(self, X: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout import masks
 from cydropout._validate import check_one_rate, check_rate
 from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
 from cydropout.random import MaskStream
@@ -31,7 +30,7 @@ class NoisyLayer(Layer):
         """Return a mask that is supplied, or that an array describes, for inputs of ``shape``."""
         if isinstance(mask, (np.ndarray, list)):
             return self.given(mask, shape)
-        return masks.as_shape(mask, shape)
+        return mask.over(shape)
 
 
 class MaskedLayer(NoisyLayer):

@@ -10,8 +10,7 @@ from cydropout._rates import Scaling, kept_count, share_scale
 from cydropout._validate import check_choice, check_count, check_rate
 from cydropout.layers._layer import Array, Context, Shape
 from cydropout.layers.dropout._shared import SharedDropout
-from cydropout.masks import KeepMask, Mask, inference_mask, subset
-from cydropout.random import MaskStream
+from cydropout.masks import ColumnMask, InferenceMask, KeepMask, Mask
 
 LAYOUTS = ("scattered", "slice")
 
@@ -110,7 +109,7 @@ class BatchwiseDropout(SharedDropout):
         rate, blocks = self.rate, self._blocks(shape)
         if self.layout == "slice" and blocks:
             rate = 1.0 - min(kept_count(rate, blocks), blocks) / blocks
-        return inference_mask(shape, rate, scaling=self.scaling)
+        return InferenceMask(shape, rate, scaling=self.scaling)
 
     def decisions(self, shape: Shape, ctx: Context) -> tuple[Array, float]:
         """Draw which units of a training pass are kept, (1, ..., units) of bool, and their scale.
@@ -120,7 +119,7 @@ class BatchwiseDropout(SharedDropout):
         blocks = self._blocks(shape)
         if self.layout == "slice":
             kept = min(kept_count(self.rate, blocks), blocks)
-            keep = _slice_of(ctx.training_stream(), blocks, kept)
+            keep = _slice_of(ctx, blocks, kept)
             scale = share_scale(kept, blocks, self.scaling)
         else:
             drawn = ctx.draw((1, *shape[1:-1], blocks), self.rate, scaling=self.scaling)
@@ -145,10 +144,10 @@ class BatchwiseDropout(SharedDropout):
         return super().get_config() | own
 
 
-def _slice_of(stream: MaskStream, size: int, count: int) -> np.ndarray[Any, Any]:
+def _slice_of(ctx: Context, size: int, count: int) -> np.ndarray[Any, Any]:
     """Return the keep-bits, (1, size), of a run of ``count``, all starts being equally likely."""
     keep = np.zeros((1, size), np.bool_)
     if count:
-        start = int(subset(stream, 1, size - count + 1, 1)[0, 0])
+        start = int(ctx.draw_as(ColumnMask, (1, size - count + 1), 1).keep.argmax())
         keep[:, start : start + count] = True
     return keep

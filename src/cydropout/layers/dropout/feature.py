@@ -9,7 +9,7 @@ from cydropout._validate import check_choice, check_features, check_one_rate
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.layers.dropout.dropout import SCALINGS
-from cydropout.masks import KeepMask, column_mask
+from cydropout.masks import ColumnMask, KeepMask
 
 SPANS = ("batch", "sample")
 
@@ -90,7 +90,7 @@ class FeatureDropout(MaskedLayer):
         scale = share_scale(kept, shape[1], self.scaling)
         apart = self.per == "sample"
         return ctx.draw_as(
-            column_mask, shape, kept, scale, per_sample=apart, num_threads=ctx.num_threads
+            ColumnMask, shape, kept, scale, per_sample=apart, num_threads=ctx.num_threads
         )
 
     def given(self, array: Any, shape: Shape) -> KeepMask:

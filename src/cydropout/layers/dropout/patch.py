@@ -54,13 +54,11 @@ class PatchDropout(MaskedLayer):
                 f"tokens, not {shape}"
             )
         count = kept_count(self.rate, shape[1] - self.prefix)
-        return ctx.draw_as(
-            TokenMask.drawn, shape, count, self.prefix, num_threads=ctx.num_threads
-        )
+        return ctx.draw_as(TokenMask, shape, count, self.prefix, num_threads=ctx.num_threads)
 
     def given(self, array: Any, shape: Shape) -> TokenMask:
         """Return the mask that keeps the tokens named in ``array``, of int."""
-        return TokenMask(shape, array)
+        return TokenMask.from_indices(shape, array)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

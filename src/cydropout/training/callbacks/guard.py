@@ -6,10 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cydropout._validate import check_count, check_one_rate
 from cydropout.layers._layer import Layer
+from cydropout.masks import BaseMask
 from cydropout.training.callbacks.base import Callback
 from cydropout.training.checkpoint import check_target, save_checkpoint
 from cydropout.training.nonfinite import NonFiniteLossError
@@ -141,18 +140,12 @@ class Guard(Callback):
 
 
 def dropped_shares(mask: Any) -> Iterator[float]:
-    """Yield the share of zeros of a mask, or of each mask of a layer that has several."""
+    """Yield the share that a mask drops, or of each mask of a layer that has several."""
     if isinstance(mask, Mapping):
         for one in mask.values():
             yield from dropped_shares(one)
-    elif hasattr(mask, "keep"):
-        if mask.keep.size:
-            yield 1.0 - float(np.mean(mask.keep))
-    elif hasattr(mask, "indices"):
-        if mask.shape[1]:
-            yield 1.0 - mask.indices.shape[1] / mask.shape[1]
-    elif hasattr(mask, "values") and np.size(mask.values):
-        yield float(np.mean(np.asarray(mask.values) == 0))
+    elif isinstance(mask, BaseMask) and 0 not in mask.shape:
+        yield mask.dropped_fraction
 
 
 def _paths(model: Layer) -> dict[Layer, str]:
