@@ -27,6 +27,10 @@ CONTENDERS = {
     "NumPy, no dropout": ("numpy", "nothing"),
     "NumPy threads": ("numpy", "threads"),
     "PyTorch": ("torch", ""),
+    "PyTorch, no dropout": ("torch", "nothing"),
+    "cydropout.torch": ("torch", "cydropout"),
+    "cydropout.torch compiled": ("torch", "cydropout compiled"),
+    "PyTorch compiled, no dropout": ("torch", "nothing compiled"),
     "PyTorch recipe": ("torch", "recipe"),
     "PyTorch compiled": ("torch", "compiled"),
     "JAX threefry": ("jax", "threefry2x32"),
@@ -41,7 +45,8 @@ BATCHWISE = ("BatchwiseDropout", "BatchwiseDropout in blocks of 16", "BatchwiseD
              "BatchwiseDropout, a slice, lazy")
 ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline", "scikit-learn",
               "cydropout, no dropout", "cydropout, products alone", "cydropout, Adam alone",
-              "cydropout, one thread", "NumPy, no dropout",
+              "cydropout, one thread", "NumPy, no dropout", "PyTorch, no dropout",
+              "PyTorch compiled, no dropout", "cydropout.torch", "cydropout.torch compiled",
               *BATCHWISE)
 DEFAULT = tuple(name for name in CONTENDERS if name not in ON_REQUEST)
 
@@ -96,6 +101,8 @@ class Base:
     network = _cannot
     # dropout of a product of a and b, or of what stands before it, of a and b
     after_product = _cannot
+    # the loss of one training step of the PyTorch model that the case names
+    torch_step = _cannot
     # the mean loss of one epoch of a training loop written in NumPy, of x and labels
     training_loop = _cannot
     # (y, the gradients of the floating inputs) of the variant that the case names

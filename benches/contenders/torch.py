@@ -25,7 +25,9 @@ class Contender(Base):
     versions = (("PyTorch", torch.__version__),)
 
     def __init__(self, variant, threads):
-        self.compiled = variant == "compiled"
+        self.compiled = "compiled" in variant
+        self.kind = {"nothing": "none", "cydropout": "cydropout"}.get(
+            variant.partition(" ")[0], "PyTorch")
         self.recipe = variant == "recipe"
         self.threads = threads
         torch.set_num_threads(threads)
@@ -209,3 +211,9 @@ class Contender(Base):
             return times_mask(h), times_mask
 
         return pipeline.training_loop(case, x, labels, draw)
+
+    def torch_step(self, case):
+        from contenders import torch_steps
+
+        refuse(self.recipe, "the eager form is PyTorch's")
+        return torch_steps.step(case, self.kind, self.compiled)

@@ -149,6 +149,8 @@ class Case:
             rate = f"a rate per neuron, mean {self.rate / 2:g}"
         axes = f"axes {', '.join(map(str, self.shared_axes))} shared" if self.shared_axes else ""
         operation = self.operation.replace("_", " + " if "forward_" in self.operation else " ")
+        if self.operation == "torch_step":
+            return self.variant, f"batch {self.batch}", rate
         if self.hidden:
             sizes = [self.shape[1], *self.hidden, self.classes]
             if self.variant:

@@ -5,7 +5,7 @@ import json
 from datetime import date
 
 from contenders import CONTENDERS
-from suite import family, networks, pipeline, plots, sections, tables, targets
+from suite import family, hosted, networks, pipeline, plots, sections, tables, targets
 from suite.machine import describe
 
 FILL = (
@@ -83,11 +83,13 @@ def write_json(directory, fields):
     (directory / "results.json").write_text(text)
 
 
+#: What stands below the tables of some benches.
+BELOW = {"networks": networks.profile, "pipeline": pipeline.added, "torch": hosted.added}
+
+
 def below(name, found):
     """Return what stands below the tables of a bench, if anything."""
-    if name == "networks":
-        return networks.profile(found)
-    return pipeline.added(found) if name == "pipeline" else ""
+    return BELOW[name](found) if name in BELOW else ""
 
 
 def write_pages(directory):
