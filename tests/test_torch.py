@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cydropout import MaskStream
+from cydropout.masks import ConcreteMask
 
 torch = pytest.importorskip("torch", minversion="2.10")
 cdt = pytest.importorskip("cydropout.torch")
@@ -233,10 +234,8 @@ def test_concrete_dropout_learns_its_rate():
     torch.testing.assert_close(compiled, y)
     (y.square().sum() + layer.penalty(10, torch.ones(3))).backward()
     assert layer.logit.grad is not None and layer.logit.grad != 0
-    reference = MaskStream.from_state(7, 0)
-    from cydropout.masks import ConcreteMask
-
-    mask = ConcreteMask(reference, (4000,), float(torch.logit(torch.tensor(0.3))), temperature=0.5)
+    logit = float(torch.logit(torch.tensor(0.3)))
+    mask = ConcreteMask(7, 0, (4000,), logit, temperature=0.5)
     z = torch.sigmoid((layer.logit + torch.ops.cydropout.logistic(x.detach(), key)) / 0.5)
     expected = mask.apply(np.ones(4000, "f4"))
     torch.testing.assert_close(((1 - z) / (1 - layer.p)).detach(), torch.from_numpy(expected),

@@ -63,7 +63,6 @@ def mean(noise: str, shape: tuple[int, ...], p: float) -> float:
 
 def logistic(shape: tuple[int, ...], key: int, draw: int) -> Any:
     """Return the variates of Concrete noise: log(u / (1 - u)) for each element."""
-    stream = MaskStream.from_state(key, draw)
     # (1 - z) of a rate of one half at temperature 1 is 1 - sigmoid(logit u).
-    half = ConcreteMask(stream, shape, 0.0, temperature=1.0).apply(np.full(shape, 0.5))
+    half = ConcreteMask(key, draw, shape, 0.0, temperature=1.0).apply(np.full(shape, 0.5))
     return np.log1p(-half) - np.log(half)
