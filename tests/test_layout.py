@@ -19,6 +19,7 @@ ROWS = [
     ["random"],
     ["functional"],
     ["layers"],
+    ["training._settings"],
     ["training._batches", "training.history", "training.losses", "training.optimizers",
      "training.progress", "training.schedules"],
     ["training.data"],

@@ -11,6 +11,7 @@ import pytest
 
 from cydropout import functional
 from cydropout._kernels import api
+from cydropout.functional import Gradient
 from cydropout.layers._layer import Parameter
 from cydropout.training import optimizers
 from cydropout.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
@@ -280,7 +281,8 @@ def test_a_group_steps_as_its_members_do():
     whole = functional.StepGroup([(w, m, v) for w, _, m, v in together])
     some = functional.Submatrix((4, 5), [1, 3], [0, 2, 4])
     block = np.ones((2, 3))
-    functional.adam_step(whole, [together[0][1], (block, some, True)], **ADAM)
+    rule = functional.adam_rule(**ADAM)
+    whole.step("adam", [Gradient(together[0][1]), Gradient(block, some, True)], **rule)
     (w, g, m, v), (w2, _, m2, v2) = apart
     functional.adam_step(w, g, m, v, **ADAM)
     functional.adam_step(w2, block, m2, v2, submatrix=some, lazy=True, **ADAM)
@@ -300,20 +302,22 @@ def test_a_group_holds_its_arrays():
 @pytest.mark.parametrize(
     "grads, error, message",
     [
-        (lambda g, h: [g], ValueError, "2 parameters"),
-        (lambda g, h: [g, None], TypeError, "NoneType"),
-        (lambda g, h: [g, h.astype("f4")], ValueError, "float32"),
-        (lambda g, h: [g, h.T.copy()], ValueError, r"\(5, 4\)"),
-        (lambda g, h: [g, np.asfortranarray(h)], ValueError, "contiguous"),
-        (lambda g, h: [g, (h, functional.Submatrix((4, 5), [1]), True)], ValueError, "block"),
-        (lambda g, h: [g, (None, functional.Submatrix((4, 5), [1]), True)], TypeError, "block"),
+        (lambda g, h: [(g,)], ValueError, "2 parameters"),
+        (lambda g, h: [(g,), (None,)], TypeError, "NoneType"),
+        (lambda g, h: [(g,), (h.astype("f4"),)], ValueError, "float32"),
+        (lambda g, h: [(g,), (h.T.copy(),)], ValueError, r"\(5, 4\)"),
+        (lambda g, h: [(g,), (np.asfortranarray(h),)], ValueError, "contiguous"),
+        (lambda g, h: [(g,), (h, None, True)], ValueError, "submatrix"),
+        (lambda g, h: [(g,), (h, functional.Submatrix((4, 5), [1]), True)], ValueError, "block"),
+        (lambda g, h: [(g,), (None, functional.Submatrix((4, 5), [1]), True)], TypeError, "block"),
     ],
 )
 def test_a_group_takes_gradients_that_fit_or_changes_nothing(grads, error, message):
     found = members()
     group = functional.StepGroup([(w, m, v) for w, _, m, v in found])
     with pytest.raises(error, match=message):
-        functional.adam_step(group, grads(found[0][1], found[1][1]), **ADAM)
+        given = [Gradient(*each) for each in grads(found[0][1], found[1][1])]
+        group.step("adam", given, **functional.adam_rule(**ADAM))
     for one, other in zip(found, members(), strict=True):
         for x, y in zip(one, other, strict=True):
             assert x.tobytes() == y.tobytes()
@@ -325,9 +329,9 @@ def test_groups_refuse_what_a_step_cannot_take():
         functional.StepGroup([(w, None, None)])
     for kind, states in (("adam", (m,)), ("rmsprop", (m, v)), ("rmsprop", ()), ("sgd", (m, v))):
         with pytest.raises(ValueError, match=f"not {len(states)}"):
-            functional.StepGroup([(w, *states)]).step(kind, [g], 1, learning_rate=0.1)
-    with pytest.raises(ValueError, match="bound"):
-        functional.adam_step(functional.StepGroup([(w, m, v)]), [g], max_norm=1.0, **ADAM)
+            functional.StepGroup([(w, *states)]).step(kind, [Gradient(g)], learning_rate=0.1)
+    with pytest.raises(ValueError, match="lion"):
+        functional.StepGroup([(w, m)]).step("lion", [Gradient(g)], learning_rate=0.1)
     w.flags.writeable = False
     with pytest.raises(ValueError, match="write"):
         functional.StepGroup([(w, m, v)])

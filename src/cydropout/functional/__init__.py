@@ -23,7 +23,15 @@ from cydropout.functional.recurrent import (
     zoneout_backward,
 )
 from cydropout.functional.standout import standout, standout_backward
-from cydropout.functional.steps import StepGroup, adam_step, rmsprop_step, sgd_step
+from cydropout.functional.steps import (
+    Gradient,
+    StepGroup,
+    adam_rule,
+    adam_step,
+    optimizer_step,
+    rmsprop_step,
+    sgd_step,
+)
 from cydropout.functional.submatrix import Submatrix, gather_submatrix, scatter_submatrix
 from cydropout.functional.windows import (
     Windows,
@@ -38,10 +46,12 @@ from cydropout.functional.windows import (
 __all__ = [
     "ACTIVATIONS",
     "AttentionMask",
+    "Gradient",
     "Recurrence",
     "StepGroup",
     "Submatrix",
     "Windows",
+    "adam_rule",
     "adam_step",
     "available_cores",
     "bias_activation_dropout",
@@ -64,6 +74,7 @@ __all__ = [
     "moments",
     "normalise",
     "normalise_backward",
+    "optimizer_step",
     "recurrence",
     "recurrence_backward",
     "rmsprop_step",

@@ -12,14 +12,14 @@ With ``submatrix=``, a gradient is that of some rows and columns, and elsewhere 
 from collections.abc import Sequence
 from itertools import chain
 from operator import is_
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._validate import check_max_norm
+from cydropout._validate import check_choice, check_max_norm
 from cydropout.functional.submatrix import Settings, Submatrix
 from cydropout.masks._sums import totals_for
 
@@ -27,23 +27,41 @@ from cydropout.masks._sums import totals_for
 STATES = {"sgd": (0, 1), "adam": (2,), "rmsprop": (1,)}
 
 
+class Gradient(NamedTuple):
+    """The gradient of a parameter: all of it, or that of a submatrix.
+
+    With ``lazy`` parameter and state stay as they are outside the submatrix; else the gradient
+    counts as 0 there.
+    """
+
+    array: np.ndarray
+    submatrix: Submatrix | None = None
+    lazy: bool = False
+
+
 def _check_step(
-    first: np.ndarray, grad: np.ndarray, *states: np.ndarray | None, submatrix: Submatrix | None,
-    lazy: bool,
-) -> Settings | None:
-    """Raise unless the arrays fit; return the submatrix as the kernels want it."""
-    if submatrix is not None:
-        submatrix.check(first, grad)
-    elif lazy:
-        raise ValueError("a lazy step needs submatrix=, where the gradient lies")
-    else:
-        _check_like(grad, first)
-    for array in (first, *states):
+    param: np.ndarray, grad: Gradient, *states: np.ndarray | None
+) -> tuple[np.ndarray, bool, Settings | None]:
+    """Raise unless the arrays fit; return the gradient as the kernels want it."""
+    checked = _checked(grad, param)
+    for array in (param, *states):
         if array is not None:
-            _check_like(array, first)
+            _check_like(array, param)
             if not array.flags.writeable:
                 raise ValueError("an optimizer step needs arrays that it may write")
-    return None if submatrix is None else submatrix.settings
+    return checked
+
+
+def _checked(grad: Gradient, param: np.ndarray) -> tuple[np.ndarray, bool, Settings | None]:
+    """Raise unless a gradient fits; return its array, whether it is lazy, and its place."""
+    array, submatrix, lazy = grad
+    if submatrix is not None:
+        submatrix.check(param, array)
+        return array, lazy, submatrix.settings
+    if lazy:
+        raise ValueError("a lazy step needs submatrix=, where the gradient lies")
+    _check_like(array, param)
+    return array, False, None
 
 
 def _check_like(array: Any, first: np.ndarray) -> None:
@@ -63,6 +81,7 @@ def _check_like(array: Any, first: np.ndarray) -> None:
 
 
 def _check_states(kind: str, count: int) -> None:
+    check_choice("kind", kind, STATES)
     if count not in STATES[kind]:
         wanted = " or ".join(map(str, STATES[kind]))
         raise ValueError(f"a step of {kind} needs {wanted} arrays of state, not {count}")
@@ -70,9 +89,6 @@ def _check_states(kind: str, count: int) -> None:
 
 class StepGroup:
     """Parameters that take the same step in one call, with the gradients of that call.
-
-    It stands in the place of a parameter in the functions below. ``grad`` is then a list, which has
-    for each parameter an array like it, or ``(block, submatrix, lazy)`` as in a step of its own.
 
     Parameters
     ----------
@@ -89,7 +105,7 @@ class StepGroup:
         for param, *states in arrays:
             if any(state is None for state in states):
                 raise TypeError("a StepGroup takes the arrays of state alone, and no None")
-            _check_step(param, param, *states, submatrix=None, lazy=False)
+            _check_step(param, Gradient(param), *states)
         self._counts = {len(own) - 1 for own in arrays}
         self._flat = [*chain.from_iterable(arrays)]
         self._group: list[tuple[Any, ...]] = [(*own, None, None)[:3] for own in arrays]
@@ -100,55 +116,55 @@ class StepGroup:
         return len(flat) == len(self._flat) and all(map(is_, flat, self._flat))
 
     def step(
-        self, kind: str, grads: Sequence[Any], num_threads: int | None, **settings: Any
+        self, kind: str, grads: Sequence[Gradient], *, num_threads: int | None = None,
+        **rule: Any,
     ) -> None:
-        """Take a step of that kind."""
+        """Take a step of that kind, with a `Gradient` for each parameter."""
         for count in self._counts:
             _check_states(kind, count)
         if len(grads) != len(self._group):
             raise ValueError(f"{len(self._group)} parameters need as many grads, not {len(grads)}")
-        given = [self._given(grad, own[0]) for grad, own in zip(grads, self._group, strict=True)]
-        api.steps(kind, self._group, given, num_threads=check_num_threads(num_threads), **settings)
-
-    @staticmethod
-    def _given(grad: Any, param: np.ndarray) -> Any:
-        if isinstance(grad, tuple):
-            block, submatrix, lazy = grad
-            submatrix.check(param, block)
-            return block, lazy, submatrix.settings
-        _check_like(grad, param)
-        return grad
+        given = [_checked(grad, own[0]) for grad, own in zip(grads, self._group, strict=True)]
+        api.steps(kind, self._group, given, num_threads=check_num_threads(num_threads), **rule)
 
 
-def _step(
+def optimizer_step(
     kind: str,
-    param: np.ndarray | StepGroup,
-    grad: Any,
-    *state: np.ndarray | None,
-    max_norm: float | None,
-    submatrix: Submatrix | None,
-    num_threads: int | None,
-    lazy: bool,
-    **settings: Any,
+    param: np.ndarray,
+    grad: Gradient,
+    *states: np.ndarray | None,
+    max_norm: float | None = None,
+    num_threads: int | None = None,
+    **rule: Any,
 ) -> None:
-    if isinstance(param, StepGroup):
-        if any(given is not None for given in (*state, max_norm, submatrix)):
-            raise ValueError("a StepGroup holds the states, and takes neither bound nor submatrix")
-        param.step(kind, grad, num_threads, **settings)
-        return
-    _check_states(kind, sum(array is not None for array in state))
-    where = _check_step(param, grad, *state, submatrix=submatrix, lazy=lazy)
-    first, second = (*state, None)[:2]
+    """Take one step in place, of a kind and with a rule that the kernels know.
+
+    Parameters
+    ----------
+    kind : {"sgd", "adam", "rmsprop"}
+        Which formula.
+    param, grad, *states : array, Gradient and arrays
+        Parameter, its gradient, and what the formula remembers.
+    max_norm : float, optional
+        Bound of the columns' norms after the step.
+    num_threads : int, optional
+        Threads of the kernel.
+    **rule : float or bool
+        The settings of the formula: ``learning_rate``, ``beta1``, ``beta2``, ``epsilon``,
+        ``decay``, ``correction``, ``nesterov``.
+    """
+    _check_states(kind, sum(array is not None for array in states))
+    array, lazy, where = _check_step(param, grad, *states)
+    first, second = (*states, None, None)[:2]
     threads = check_num_threads(num_threads)
     bound = check_max_norm(max_norm, param.shape)
     if bound is None or not param.size:
-        api.step(kind, param, grad, first, second, where, lazy=lazy, num_threads=threads,
-                 **settings)
+        api.step(kind, param, array, first, second, where, lazy=lazy, num_threads=threads, **rule)
         return
     columns = param.shape[-1]
     totals = totals_for(param.size, columns, np.float64)
-    api.step(kind, param, grad, first, second, where, totals=totals, columns=columns, lazy=lazy,
-             num_threads=threads, **settings)
+    api.step(kind, param, array, first, second, where, totals=totals, columns=columns, lazy=lazy,
+             num_threads=threads, **rule)
     norms = np.sqrt(api.folded(totals, columns))
     longer = (norms > bound) & np.isfinite(norms)
     if longer.any():
@@ -158,9 +174,17 @@ def _step(
         api.scale_columns(param, row, columns, num_threads=threads)
 
 
+def adam_rule(
+    *, lr: float, beta1: float, beta2: float, epsilon: float, step: int
+) -> dict[str, Any]:
+    """Return the kernels' settings of Adam's step number ``step``, counted from 1."""
+    return {"learning_rate": lr / (1 - beta1**step), "beta1": beta1, "beta2": beta2,
+            "epsilon": epsilon, "correction": (1 - beta2**step) ** -0.5}
+
+
 def sgd_step(
-    param: np.ndarray | StepGroup,
-    grad: np.ndarray | Sequence[Any],
+    param: np.ndarray,
+    grad: np.ndarray,
     velocity: np.ndarray | None = None,
     *,
     lr: float,
@@ -173,14 +197,14 @@ def sgd_step(
     num_threads: int | None = None,
 ) -> None:
     """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
-    _step("sgd", param, grad, velocity, learning_rate=lr, beta1=momentum, decay=weight_decay,
-          nesterov=nesterov, max_norm=max_norm, submatrix=submatrix, lazy=lazy,
-          num_threads=num_threads)
+    optimizer_step("sgd", param, Gradient(grad, submatrix, lazy), velocity, learning_rate=lr,
+                   beta1=momentum, decay=weight_decay, nesterov=nesterov, max_norm=max_norm,
+                   num_threads=num_threads)
 
 
 def adam_step(
-    param: np.ndarray | StepGroup,
-    grad: np.ndarray | Sequence[Any],
+    param: np.ndarray,
+    grad: np.ndarray,
     m: np.ndarray | None = None,
     v: np.ndarray | None = None,
     *,
@@ -200,15 +224,14 @@ def adam_step(
     m' = m / (1 - beta1**step) and v' = v / (1 - beta2**step), with ``step`` counted from 1
     (Kingma & Ba 2015); the decay is decoupled (Loshchilov & Hutter 2019).
     """
-    _step("adam", param, grad, m, v, learning_rate=lr / (1 - beta1**step), beta1=beta1,
-          beta2=beta2, epsilon=epsilon, decay=lr * weight_decay,
-          correction=(1 - beta2**step) ** -0.5, max_norm=max_norm, submatrix=submatrix, lazy=lazy,
-          num_threads=num_threads)
+    rule = adam_rule(lr=lr, beta1=beta1, beta2=beta2, epsilon=epsilon, step=step)
+    optimizer_step("adam", param, Gradient(grad, submatrix, lazy), m, v, decay=lr * weight_decay,
+                   max_norm=max_norm, num_threads=num_threads, **rule)
 
 
 def rmsprop_step(
-    param: np.ndarray | StepGroup,
-    grad: np.ndarray | Sequence[Any],
+    param: np.ndarray,
+    grad: np.ndarray,
     v: np.ndarray | None = None,
     *,
     lr: float,
@@ -220,6 +243,5 @@ def rmsprop_step(
     num_threads: int | None = None,
 ) -> None:
     """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
-    _step("rmsprop", param, grad, v, learning_rate=lr, beta2=rho, epsilon=epsilon,
-          max_norm=max_norm, submatrix=submatrix, lazy=lazy,
-          num_threads=num_threads)
+    optimizer_step("rmsprop", param, Gradient(grad, submatrix, lazy), v, learning_rate=lr,
+                   beta2=rho, epsilon=epsilon, max_norm=max_norm, num_threads=num_threads)

@@ -1,28 +1,38 @@
-"""Optimizers: one fused pass over each parameter, its gradient and its state."""
+"""Optimizers: one fused pass over each parameter, its gradient and its state.
+
+A new one is a class: its formula, its settings, the arrays of state that it keeps, and its rule.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cydropout import functional
-from cydropout._validate import check_choice, check_max_norm
+from cydropout._validate import check_choice, check_flag, check_max_norm, check_number
+from cydropout.functional import Gradient
 from cydropout.layers._layer import Parameter
+from cydropout.training._settings import setting
 
 Array = npt.NDArray[Any]
 
 
+@dataclass(eq=False, repr=False)
 class Optimizer:
     """Base of the optimizers.
+
+    A subclass says which ``kind`` of step the kernels take, which arrays it keeps in ``slots``, and
+    by its `rule` with which settings. It is a dataclass whose fields are settings; one that is set
+    between steps counts from the next on.
 
     Parameters
     ----------
     learning_rate : float
-        Size of the steps; may be set again between steps.
+        Size of the steps, finite and at least 0; may be set again between steps.
 
     Attributes
     ----------
@@ -30,25 +40,26 @@ class Optimizer:
         Steps taken so far.
     """
 
-    _slots: tuple[str, ...] = ()
-    _group: functional.StepGroup | None = None
+    kind: ClassVar[str]
 
-    def __init__(self, learning_rate: float) -> None:
-        self.learning_rate = learning_rate
+    learning_rate: float = setting(check_number, "[0, inf)")
+
+    def __post_init__(self) -> None:
         self.steps = 0
         self._state: dict[str, list[Array]] = {}
+        self._group: functional.StepGroup | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_group": None}
 
     @property
-    def learning_rate(self) -> float:
-        """Size of the steps."""
-        return self._learning_rate
+    def slots(self) -> tuple[str, ...]:
+        """The names of the arrays of state that each parameter has."""
+        return ()
 
-    @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self._learning_rate = _at_least_zero("learning_rate", value)
+    def rule(self) -> dict[str, Any]:
+        """Return the settings of the kernels' step that comes now, which is number `steps`."""
+        raise NotImplementedError(f"{type(self).__name__} has no rule")
 
     def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = 1) -> None:
         """Update the value of every trainable parameter from its gradient, in place.
@@ -70,22 +81,20 @@ class Optimizer:
             if parameter.max_norm is not None:
                 check_max_norm(parameter.max_norm, parameter.value.shape)
         self.steps += 1
-        kernel = partial(self._kernel(), lr=self.learning_rate, num_threads=num_threads)
-        together, grads = [], []
+        rule, together, grads = self.rule(), [], []
         for parameter, state in zip(parameters, states, strict=True):
-            part = parameter.part
-            grad, submatrix, lazy = (parameter.grad, None, False) if part is None else part
-            lazy = lazy or (part is not None and self._rests)
+            grad = Gradient(parameter.grad) if parameter.part is None else Gradient(*parameter.part)
+            grad = grad._replace(lazy=grad.submatrix is not None and (grad.lazy or self._rests))
             if parameter.max_norm is None:
                 together.append((parameter.value, *state))
-                grads.append(grad if submatrix is None else (grad, submatrix, lazy))
+                grads.append(grad)
             else:
-                kernel(parameter.value, grad, *state, max_norm=parameter.max_norm,
-                       submatrix=submatrix, lazy=lazy)
+                functional.optimizer_step(self.kind, parameter.value, grad, *state, **rule,
+                                          max_norm=parameter.max_norm, num_threads=num_threads)
         if together:
             if self._group is None or not self._group.holds(together):
                 self._group = functional.StepGroup(together)
-            kernel(self._group, grads)
+            self._group.step(self.kind, grads, **rule, num_threads=num_threads)
 
     def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
         if len({parameter.name for parameter in parameters}) < len(parameters):
@@ -95,7 +104,7 @@ class Optimizer:
         for parameter in parameters:
             value, state = parameter.value, self._state.get(parameter.name)
             if state is None:
-                state = [np.zeros_like(value) for _ in self._slots]
+                state = [np.zeros_like(value) for _ in self.slots]
             for array in state:
                 if array.shape != value.shape or array.dtype != value.dtype:
                     raise ValueError(
@@ -112,10 +121,6 @@ class Optimizer:
         """Whether a gradient of 0 changes nothing at all."""
         return False
 
-    def _kernel(self) -> Callable[..., None]:
-        """Return the pass over ``(value, grad, *state)`` or a group, but for the learning rate."""
-        raise NotImplementedError
-
     def state_dict(self) -> dict[str, Any]:
         """Return the steps, the learning rate and a copy of every array of state.
 
@@ -123,7 +128,7 @@ class Optimizer:
         """
         state: dict[str, Any] = {"steps": self.steps, "learning_rate": self.learning_rate}
         for name, arrays in self._state.items():
-            for slot, array in zip(self._slots, arrays, strict=True):
+            for slot, array in zip(self.slots, arrays, strict=True):
                 state[f"{name}.{slot}"] = array.copy()
         return state
 
@@ -140,7 +145,7 @@ class Optimizer:
             steps, learning_rate = int(arrays.pop("steps")), float(arrays.pop("learning_rate"))
         except KeyError as error:
             raise ValueError(f"the optimizer's state lacks {error}") from None
-        slots = self._slots
+        slots = self.slots
         found: dict[str, dict[str, Array]] = {}
         for key, array in arrays.items():
             name, _, slot = key.rpartition(".")
@@ -161,6 +166,7 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
 
+@dataclass(eq=False, repr=False)
 class SGD(Optimizer):
     """``g += weight_decay w``; ``v = momentum v + g``; ``w -= lr v``.
 
@@ -169,45 +175,55 @@ class SGD(Optimizer):
     Parameters
     ----------
     learning_rate, momentum, weight_decay : float
-        ``momentum`` lies in [0, 1). The decay is coupled: a part of the gradient, as an ``l2`` of
-        half the size would be, and so of the momentum; `AdamW` has the decoupled one.
+        ``momentum`` lies in [0, 1). The decay is coupled: it adds to the gradient, as an ``l2`` of
+        half the size would, and so to the momentum; `AdamW` has the decoupled one.
     nesterov : bool
         Needs a momentum.
 
     References
     ----------
     Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Parameter
+    >>> w = Parameter(np.ones(2), "w")
+    >>> w.accumulate(np.array([1.0, -1.0]))
+    >>> SGD(0.5).step([w])
+    >>> w.value
+    array([0.5, 1.5])
     """
 
-    def __init__(
-        self,
-        learning_rate: float = 0.01,
-        *,
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(learning_rate)
-        self.momentum = _decay_rate("momentum", momentum)
-        self._slots = ("velocity",) if momentum else ()
-        if nesterov and not momentum:
+    kind = "sgd"
+
+    learning_rate: float = setting(check_number, "[0, inf)", default=0.01)
+    _: KW_ONLY
+    momentum: float = setting(check_number, "[0, 1)", default=0.0)
+    nesterov: bool = setting(check_flag, default=False)
+    weight_decay: float = setting(check_number, "[0, inf)", default=0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
             raise ValueError("nesterov=True needs momentum > 0, got momentum=0")
-        self.nesterov = bool(nesterov)
-        self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The velocity, if there is a momentum."""
+        return ("velocity",) if self.momentum else ()
 
     @property
     def _rests(self) -> bool:
-        return not self._slots and self.weight_decay == 0
+        return not self.slots and self.weight_decay == 0
 
-    def _kernel(self) -> Callable[..., None]:
-        return partial(
-            functional.sgd_step,
-            momentum=self.momentum,
-            nesterov=self.nesterov,
-            weight_decay=self.weight_decay,
-        )
+    def rule(self) -> dict[str, Any]:
+        """Return the settings of the kernels' step."""
+        return {"learning_rate": self.learning_rate, "beta1": self.momentum,
+                "nesterov": self.nesterov, "decay": self.weight_decay}
 
 
+@dataclass(eq=False, repr=False)
 class Adam(Optimizer):
     """``m = b1 m + (1 - b1) g``; ``v = b2 v + (1 - b2) g^2``; ``w -= lr M / (sqrt(V) + epsilon)``.
 
@@ -223,35 +239,34 @@ class Adam(Optimizer):
     References
     ----------
     Kingma & Ba 2015, "Adam: a method for stochastic optimization".
+
+    Examples
+    --------
+    >>> Adam(beta2=0.99)
+    Adam(learning_rate=0.001, beta1=0.9, beta2=0.99, epsilon=1e-08)
+    >>> Adam(beta1=3)
+    Traceback (most recent call last):
+    ValueError: beta1 of Adam must be a number, at least 0 and below 1, not 3
     """
 
-    _slots = ("m", "v")
-    weight_decay = 0.0
+    kind = "adam"
+    slots = ("m", "v")
 
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
-    ) -> None:
-        super().__init__(learning_rate)
-        self.beta1 = _decay_rate("beta1", beta1)
-        self.beta2 = _decay_rate("beta2", beta2)
-        self.epsilon = _positive("epsilon", epsilon)
+    learning_rate: float = setting(check_number, "[0, inf)", default=0.001)
+    _: KW_ONLY
+    beta1: float = setting(check_number, "[0, 1)", default=0.9)
+    beta2: float = setting(check_number, "[0, 1)", default=0.999)
+    epsilon: float = setting(check_number, "(0, inf)", default=1e-8)
 
-    def _kernel(self) -> Callable[..., None]:
-        return partial(
-            functional.adam_step,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            epsilon=self.epsilon,
-            weight_decay=self.weight_decay,
+    def rule(self) -> dict[str, Any]:
+        """Return the settings of the kernels' step."""
+        return functional.adam_rule(
+            lr=self.learning_rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
             step=self.steps,
         )
 
 
+@dataclass(eq=False, repr=False)
 class AdamW(Adam):
     """`Adam`, after ``w -= lr weight_decay w``.
 
@@ -265,21 +280,22 @@ class AdamW(Adam):
     References
     ----------
     Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
+
+    Examples
+    --------
+    >>> AdamW(0.01).weight_decay
+    0.01
     """
 
-    def __init__(
-        self,
-        learning_rate: float = 0.001,
-        *,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.01,
-    ) -> None:
-        super().__init__(learning_rate, beta1=beta1, beta2=beta2, epsilon=epsilon)
-        self.weight_decay = _at_least_zero("weight_decay", weight_decay)
+    _: KW_ONLY
+    weight_decay: float = setting(check_number, "[0, inf)", default=0.01)
+
+    def rule(self) -> dict[str, Any]:
+        """Return those of `Adam`, and the decay."""
+        return super().rule() | {"decay": self.learning_rate * self.weight_decay}
 
 
+@dataclass(eq=False, repr=False)
 class RMSprop(Optimizer):
     """``v = rho v + (1 - rho) g^2``; ``w -= lr g / (sqrt(v) + epsilon)``.
 
@@ -293,25 +309,38 @@ class RMSprop(Optimizer):
     References
     ----------
     Tieleman & Hinton 2012, lecture 6.5 of "Neural networks for machine learning".
+
+    Examples
+    --------
+    >>> RMSprop(0.01)
+    RMSprop(learning_rate=0.01, rho=0.9, epsilon=1e-08)
     """
 
-    _slots = ("v",)
+    kind = "rmsprop"
+    slots = ("v",)
 
-    def __init__(
-        self, learning_rate: float = 0.001, *, rho: float = 0.9, epsilon: float = 1e-8
-    ) -> None:
-        super().__init__(learning_rate)
-        self.rho = _decay_rate("rho", rho)
-        self.epsilon = _positive("epsilon", epsilon)
+    learning_rate: float = setting(check_number, "[0, inf)", default=0.001)
+    _: KW_ONLY
+    rho: float = setting(check_number, "[0, 1)", default=0.9)
+    epsilon: float = setting(check_number, "(0, inf)", default=1e-8)
 
-    def _kernel(self) -> Callable[..., None]:
-        return partial(functional.rmsprop_step, rho=self.rho, epsilon=self.epsilon)
+    def rule(self) -> dict[str, Any]:
+        """Return the settings of the kernels' step."""
+        return {"learning_rate": self.learning_rate, "beta2": self.rho, "epsilon": self.epsilon}
+
+
+NAMES: dict[str, Any] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
 def get(optimizer: Optimizer | str, learning_rate: float | None = None) -> Optimizer:
     """Return ``optimizer`` itself, or the one of that name with its default settings.
 
     ``learning_rate`` replaces the default of a named one.
+
+    Examples
+    --------
+    >>> get("sgd", 0.1)
+    SGD(learning_rate=0.1, momentum=0.0, nesterov=False, weight_decay=0.0)
     """
     if isinstance(optimizer, Optimizer):
         if learning_rate is not None:
@@ -319,29 +348,6 @@ def get(optimizer: Optimizer | str, learning_rate: float | None = None) -> Optim
         return optimizer
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer must be an Optimizer or a name, got {optimizer!r}")
-    check_choice("optimizer", optimizer, NAMES)
-    made: Optimizer = NAMES[optimizer]()
-    if learning_rate is not None:
-        made.learning_rate = learning_rate
+    kind = NAMES[check_choice("optimizer", optimizer, NAMES)]
+    made: Optimizer = kind() if learning_rate is None else kind(learning_rate)
     return made
-
-
-NAMES: dict[str, Any] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
-
-
-def _at_least_zero(name: str, value: float) -> float:
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be finite and at least 0, got {value}")
-    return float(value)
-
-
-def _positive(name: str, value: float) -> float:
-    if not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be finite and positive, got {value}")
-    return float(value)
-
-
-def _decay_rate(name: str, value: float) -> float:
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must lie in [0, 1), got {value}")
-    return float(value)

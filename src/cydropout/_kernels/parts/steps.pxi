@@ -76,21 +76,18 @@ def steps(str kind, list group, list grads, *, double learning_rate, double beta
           bint nesterov=False, int num_threads=0):
     """One optimizer step in place of each (w, first, second), with its gradient.
 
-    A gradient is an array like w, or (g, lazy, submatrix), each as in `step`; all are checked.
+    A gradient is (g, lazy, submatrix), each as in `step`; all are checked.
     """
     cdef step_t settings = rule_of(
         kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
     cdef cnp.ndarray w, g
     cdef submatrix_t r
     cdef int code
-    for (w, first, second), given in zip(group, grads):
-        submatrix = None
-        if type(given) is tuple:
-            g, settings.lazy, submatrix = given
+    for (w, first, second), (g, lazy, submatrix) in zip(group, grads):
+        settings.lazy = lazy
+        if submatrix is not None:
             where, across, height, width, stride = submatrix
             r = submatrix_of(where, across, height, width, stride)
-        else:
-            g = given
         code = _code_if_ready(w)
         settings.size = <uint64_t>cnp.PyArray_SIZE(w)
         settings.first = NULL if first is None else cnp.PyArray_DATA(<cnp.ndarray>first)
