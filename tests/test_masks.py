@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference
 
-from cydropout import Mask, MaskStream, dropout
+from cydropout import Mask, MaskStream, dropout, masks
 from cydropout.masks import InferenceMask
 
 
@@ -145,6 +145,66 @@ def test_a_mask_needs_a_key_and_a_draw():
                 Mask(key, draw, (3,), rate)
     with pytest.raises(TypeError, match="MaskStream"):
         MaskStream(MaskStream(0))
+
+
+SHAPE = (6, 8, 5, 4)
+DRAWN = {
+    "Mask": (0.4,),
+    "AlphaMask": (0.4,),
+    "GaussianMask": (0.4,),
+    "ConcreteMask": (-0.5,),
+    "BlockMask": (0.4, 2),
+    "WalkMask": (0.4,),
+    "CutoutMask": (0.4,),
+    "HeadMask": (0.4,),
+    "TokenMask": (5, 1),
+    "ColumnMask": (3, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_kind_is_a_function_of_key_draw_and_shape(name):
+    kind, shape = getattr(masks, name), (6, 8) if name == "ColumnMask" else SHAPE
+    x, stream = np.ones(shape, "f4"), MaskStream.from_state(11, 3)
+    mask, other = stream.make(kind, shape, *DRAWN[name]), kind(11, 4, shape, *DRAWN[name])
+    assert isinstance(mask, masks.BaseMask) and (mask.key, mask.draw) == (11, 3)
+    y = mask.apply(x)
+    np.testing.assert_array_equal(kind(11, 3, shape, *DRAWN[name]).apply(x), y)
+    dx = mask.backward(np.ones_like(y))
+    assert not np.array_equal(other.backward(np.ones_like(y)), dx)
+    assert mask.dropped_fraction == pytest.approx((dx == 0).mean()) and mask.nbytes > 0
+    for twin in (copy.copy(mask), pickle.loads(pickle.dumps(mask))):
+        np.testing.assert_array_equal(twin.apply(x), y)
+        assert repr(twin) == repr(mask) and repr(mask).startswith(f"{name}(shape=")
+    with pytest.raises(ValueError, match=r"\(2, 3\)"):
+        mask.over((2, 3))
+    for key, draw in ((2**64, 0), (0, -1), (1.5, 0), (True, 0)):
+        with pytest.raises((TypeError, ValueError), match="key|draw"):
+            kind(key, draw, shape, *DRAWN[name])
+
+
+@pytest.mark.parametrize(
+    "mask, share",
+    [
+        (InferenceMask((2, 4), 0.3), 0.0),
+        (InferenceMask((2, 4), 1.0, scaling="classic"), 1.0),
+        (masks.ScaleMask((2, 4), 0.3), 0.0),
+        (masks.KeepMask((2, 4), np.array([True, False, True, True])), 0.25),
+        (masks.FactorMask((2, 4), np.array([1.0, 0.0, 0.0, 2.0])), 0.5),
+        (masks.TokenMask.from_indices((2, 4), [[0, 1, 3], [1, 2, 3]]), 0.25),
+        (Mask(0, 0, (0, 4), 0.5), 0.0),
+        (Mask(0, 0, (2, 4), 0.0), 0.0),
+        (Mask(0, 0, (2, 4), 1.0), 1.0),
+    ],
+)
+def test_the_dropped_fraction(mask, share):
+    assert mask.dropped_fraction == share
+
+
+def test_a_rate_of_0_forgets_key_and_draw():
+    for name in ("Mask", "AlphaMask", "GaussianMask", "BlockMask", "WalkMask", "HeadMask"):
+        mask = getattr(masks, name)(11, 3, SHAPE, 0.0)
+        assert mask.key is mask.draw is None
 
 
 def test_kept_rates_take_little_memory_and_cannot_be_changed():

@@ -82,7 +82,7 @@ def test_factors_and_gradients_are_the_formula(build, make, parameters, formula,
     rng = np.random.default_rng(0)
     x, dy = (rng.standard_normal((7, 333, 5)).astype(dtype) for _ in range(2))
     mask = make(x.shape, parameters if per_unit else parameters[1], offset=11)
-    f, slope = formula(mask.variates.astype(wide(dtype)), mask)
+    f, derivative = formula(mask.variates.astype(wide(dtype)), mask)
     # To the last digits of exp, and to a rounding of the dtype.
     rtol = 1e-12 if dtype == np.float64 else 4e-6
     rounding = {"float16": 2**-10, "bfloat16": 2**-7}.get(np.dtype(dtype).name, 0)
@@ -94,7 +94,7 @@ def test_factors_and_gradients_are_the_formula(build, make, parameters, formula,
     dx, found = mask.gradients(x, dy, num_threads=1)
     assert dx.dtype == dtype and dx.tobytes() == mask.backward(dy).tobytes()
     assert found.dtype == wide(dtype) and found.shape == np.shape(mask._parameter)
-    terms = dy.astype("f8") * x.astype("f8") * slope
+    terms = dy.astype("f8") * x.astype("f8") * derivative
     size = reference_noise.summed(np.abs(terms), found.shape)
     error = np.abs(found - reference_noise.summed(terms, found.shape))
     assert (error <= (1e-12 if dtype == np.float64 else 1e-5) * size).all()
@@ -119,11 +119,11 @@ def test_a_gradient_has_the_shape_of_its_parameter(make, parameters, formula, sh
     x, dy = np.random.default_rng(0).standard_normal((2, 4, 3, 5))
     for value in (np.full(shape, 0.5), np.resize(parameters, shape)):
         mask = make((4, 3, 5), value)
-        f, slope = formula(mask.variates.astype("f8"), mask)
+        f, derivative = formula(mask.variates.astype("f8"), mask)
         dx, found = mask.gradients(x, dy)
         np.testing.assert_allclose(dx, f * dy, rtol=1e-12)
         np.testing.assert_allclose(
-            found, reference_noise.summed(dy * x * slope, shape), rtol=1e-11, atol=1e-13)
+            found, reference_noise.summed(dy * x * derivative, shape), rtol=1e-11, atol=1e-13)
 
 
 @EITHER

@@ -43,7 +43,7 @@ def test_selection_sampling(build, rows, size, count, offset):
         assert mask.draw == (DRAW if 0 < count < size else None)
 
 
-def test_rows_can_be_drawn_apart():
+def test_rows_can_be_drawn_alone():
     whole = subset(KEY, DRAW, 10, 30, 7)
     np.testing.assert_array_equal(subset(KEY, DRAW, 4, 30, 7, offset=6 * 30), whole[6:])
 
@@ -97,7 +97,7 @@ def test_a_column_mask_keeps_so_many_columns(per_sample):
 @pytest.mark.parametrize("num_threads", [1, 3])
 @pytest.mark.parametrize("token", [(), (1,), (5,), (40, 3), (3000,), (0,)])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_tokens_and_their_way_back(build, dtype, token, num_threads):
+def test_tokens_and_their_gradients(build, dtype, token, num_threads):
     dtype = dtype_named(dtype)
     shape = (6, 11, *token)
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)

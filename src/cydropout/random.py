@@ -215,7 +215,8 @@ def as_stream(rng: RNG = None) -> MaskStream:
     """Return the stream that ``rng`` stands for.
 
     None gives a stream of this process, seeded with fresh entropy; a `MaskStream` itself; all
-    else a new stream at its first draw, so that the same int always gives the same mask.
+    else a new stream at its first draw, so that the same int always gives the same mask, and
+    ``rng=0`` inside a loop repeats one mask.
     """
     if isinstance(rng, MaskStream):
         return rng

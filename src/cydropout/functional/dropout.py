@@ -37,7 +37,8 @@ def dropout(
         The probability of dropping, between 0 and 1; an array broadcasts against the trailing
         axes (one rate per neuron).
     rng : None, int, SeedSequence, numpy.random.Generator or MaskStream
-        Where the mask is drawn from. The same int always gives the same mask.
+        Where the mask is drawn from. The same int always gives the same mask, so that ``rng=0``
+        inside a loop repeats one mask: make ``rng = MaskStream(0)`` before the loop instead.
     training : bool
         If False, the result is the mean over all masks: with the default scaling ``x`` itself.
     shared_axes : int or tuple of ints
@@ -67,6 +68,16 @@ def dropout(
     ----------
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent
     neural networks from overfitting", JMLR 15 (2014).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, dropout
+    >>> rng = MaskStream(0)
+    >>> for step in range(2):
+    ...     print(dropout(np.ones(6), 0.5, rng=rng))
+    [2. 2. 0. 0. 2. 0.]
+    [0. 2. 2. 2. 2. 0.]
     """
     # The common call, without a Mask in between: most of the time of a small array.
     if training and type(rate) is float and _LEAST <= rate < 1.0 and scaling == "inverted":

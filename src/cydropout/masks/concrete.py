@@ -31,11 +31,6 @@ class ConcreteMask(NoiseMask):
     offset : int
         The noise starts at this element of the draw.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of its range.
-
     References
     ----------
     Gal, Hron, Kendall, "Concrete dropout", NIPS 2017.

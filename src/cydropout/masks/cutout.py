@@ -48,6 +48,15 @@ class CutoutMask(RegionMask):
     References
     ----------
     DeVries, Taylor, "Improved regularization of convolutional neural networks with Cutout", 2017.
+
+    Examples
+    --------
+    >>> from cydropout.masks import CutoutMask
+    >>> CutoutMask(key=0, draw=0, shape=(1, 1, 4, 6), size=2).keep[0, 0].astype(int)
+    array([[1, 1, 1, 1, 0, 0],
+           [1, 1, 1, 1, 0, 0],
+           [1, 1, 1, 1, 1, 1],
+           [1, 1, 1, 1, 1, 1]])
     """
 
     def __init__(

@@ -49,6 +49,16 @@ class BlockMask(RegionMask):
     ----------
     Ghiasi, Lin, Le, "DropBlock: a regularization method for convolutional networks",
     NeurIPS 2018.
+
+    Examples
+    --------
+    >>> from cydropout.masks import BlockMask
+    >>> mask = BlockMask(key=0, draw=0, shape=(1, 1, 4, 6), rate=0.3, block_size=2)
+    >>> mask.keep[0, 0].astype(int)
+    array([[1, 1, 1, 1, 1, 1],
+           [1, 0, 0, 0, 1, 1],
+           [1, 0, 0, 0, 0, 0],
+           [1, 1, 1, 1, 0, 0]])
     """
 
     def __init__(

@@ -25,11 +25,6 @@ class HeadMask(KeepMask):
     axis : int
         Along which the heads lie: any but the first.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of its range.
-
     Attributes
     ----------
     rate : float

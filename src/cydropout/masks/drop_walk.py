@@ -37,6 +37,15 @@ class WalkMask(RegionMask):
         The two axes of space.
     key, draw, shape, shared_axes, scaling, num_threads
         As for `RegionMask`.
+
+    Examples
+    --------
+    >>> from cydropout.masks import WalkMask
+    >>> WalkMask(key=0, draw=0, shape=(1, 1, 4, 6), rate=0.25).keep[0, 0].astype(int)
+    array([[1, 1, 0, 0, 1, 1],
+           [1, 0, 0, 0, 1, 1],
+           [1, 1, 1, 1, 1, 1],
+           [1, 1, 1, 0, 1, 1]])
     """
 
     def __init__(

@@ -30,11 +30,6 @@ class GaussianMask(NoiseMask):
     offset : int
         The noise starts at this element of the draw.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of its range.
-
     References
     ----------
     Srivastava et al. 2014, section 10; Kingma, Salimans, Welling, "Variational dropout and the

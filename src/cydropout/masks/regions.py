@@ -43,11 +43,6 @@ class RegionMask(KeepMask):
     num_threads : int, optional
         For drawing.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of its range.
-
     Attributes
     ----------
     rate : float

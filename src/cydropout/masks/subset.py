@@ -92,11 +92,6 @@ class ColumnMask(KeepMask):
     num_threads : int, optional
         For drawing.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of its range.
-
     Examples
     --------
     >>> import numpy as np
@@ -147,11 +142,6 @@ class TokenMask(BaseMask):
     num_threads : int, optional
         For drawing.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is out of its range.
-
     Attributes
     ----------
     indices : array of int64, of shape (batch, kept)
@@ -166,6 +156,8 @@ class TokenMask(BaseMask):
     >>> mask.backward(np.ones((1, 2)))
     array([[1., 0., 0., 0., 1.]])
     """
+
+    _shown = ("dropped_fraction", "key", "draw")
 
     def __init__(
         self,
@@ -248,9 +240,6 @@ class TokenMask(BaseMask):
         y = np.empty((*index.shape, *token), array.dtype.newbyteorder("="))
         api.gather(_arrays.contiguous(array), index, y, size_of(token), code, None, threads)
         return y.astype(array.dtype, copy=False)
-
-    def __repr__(self) -> str:
-        return f"TokenMask(shape={self.shape}, kept={self.indices.shape[1]})"
 
 
 def _token_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
