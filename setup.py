@@ -18,7 +18,7 @@ if sysconfig.get_platform().endswith(("x86_64", "amd64")):
 
 def extensions():
     common = {
-        "include_dirs": [numpy.get_include(), str(KERNELS), str(KERNELS / "lanes")],
+        "include_dirs": [numpy.get_include(), str(KERNELS)],
         "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         "depends": [str(path) for suffix in ("pxi", "pxd", "h")
                     for path in KERNELS.rglob(f"*.{suffix}")],

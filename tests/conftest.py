@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from training_cases import CLASSES, FEATURES, SAMPLES
 
-from cydropout import _kernels
+from cydropout._kernels import dispatch
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +27,9 @@ def data():
     return x, (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)
 
 
-@pytest.fixture(params=_kernels.available())
+@pytest.fixture(params=dispatch.available())
 def build(request):
     """Run the test with each build that this CPU can run."""
-    before = _kernels.build
-    yield _kernels.choose(request.param)
-    _kernels.choose(before)
+    before = dispatch.build
+    yield dispatch.choose(request.param)
+    dispatch.choose(before)

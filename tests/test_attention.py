@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import reference_attention as reference
 
-from cydropout import MaskStream, _kernels
+from cydropout import MaskStream
+from cydropout._kernels import dispatch
 from cydropout.functional import AttentionMask, softmax_dropout, softmax_dropout_backward
 from cydropout.layers import Context, SoftmaxDropout
 from cydropout.masks import FactorMask, KeepMask
@@ -61,15 +62,15 @@ def test_the_formula(build, shape, dtype, kind):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_builds_agree_to_the_bit(shape, dtype, causal):
     scores, dy = arrays(shape, dtype, 30.0)
-    before, found = _kernels.build, set()
-    for name in _kernels.available():
-        _kernels.choose(name)
+    before, found = dispatch.build, set()
+    for name in dispatch.available():
+        dispatch.choose(name)
         mask = MaskStream(2).draw(shape, 0.1)
         found.add(b"".join(a.tobytes() for a in both(scores, dy, mask, causal=causal)))
         lower = np.tri(shape[-2], shape[-1], dtype=bool)
         masked = both(scores, dy, mask, attention_mask=lower if causal else None)
         found.add(b"".join(a.tobytes() for a in masked))
-    _kernels.choose(before)
+    dispatch.choose(before)
     assert len(found) == 1
 
 

@@ -5,7 +5,8 @@ import pytest
 import reference
 import reference_drop_connect as formula
 
-from cydropout import MaskStream, _kernels
+from cydropout import MaskStream
+from cydropout._kernels import dispatch
 from cydropout.functional import dropconnect, dropconnect_backward
 from cydropout.masks import AlphaMask, GaussianMask, KeepMask
 
@@ -151,10 +152,10 @@ def test_a_gradient_of_another_shape_is_refused():
 
 def test_builds_agree_to_the_bit():
     x, weight, dy = operands(33, 130, 301, "float32")
-    mask, before, found = MaskStream(1).draw((33, 130, 301), 0.3), _kernels.build, set()
-    for name in _kernels.available():
-        _kernels.choose(name)
+    mask, before, found = MaskStream(1).draw((33, 130, 301), 0.3), dispatch.build, set()
+    for name in dispatch.available():
+        dispatch.choose(name)
         found.add(b"".join(a.tobytes() for a in (
             dropconnect(x, weight, mask), *dropconnect_backward(dy, x, weight, mask))))
-    _kernels.choose(before)
+    dispatch.choose(before)
     assert len(found) == 1

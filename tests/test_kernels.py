@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import reference
 
-from cydropout import MaskStream, _kernels
-from cydropout._kernels import api, caches
+from cydropout import MaskStream
+from cydropout._kernels import api, caches, dispatch
 
 DATA = Path(__file__).parent / "data"
 SIZES = [0, 1, 127, 128, 129, 2047, 2049, 100_003]
@@ -185,9 +185,9 @@ def test_builds_agree_on_the_fused_passes():
     from cydropout.functional import bias_activation_dropout as forward
     from cydropout.functional import bias_activation_dropout_backward as backward
 
-    before, results = _kernels.build, []
-    for name in _kernels.available():
-        _kernels.choose(name)
+    before, results = dispatch.build, []
+    for name in dispatch.available():
+        dispatch.choose(name)
         found = []
         for dtype in ("float32", "float64"):
             z = np.random.default_rng(0).standard_normal((70, 101)).astype(dtype) * 8
@@ -198,7 +198,7 @@ def test_builds_agree_on_the_fused_passes():
                     found.append(forward(z, bias, kind, mask, a=2.0, num_threads=num_threads))
                     found += backward(z, z, bias, kind, mask, a=2.0, num_threads=num_threads)
         results.append([array.tobytes() for array in found])
-    _kernels.choose(before)
+    dispatch.choose(before)
     assert all(result == results[0] for result in results)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import reference_noise
 
-from cydropout import MaskStream, _kernels
+from cydropout import MaskStream
+from cydropout._kernels import dispatch
 from cydropout.masks import ConcreteMask, GaussianMask
 
 KEY, DRAW = 0x299F31D0A4093822, 0x370734413198A2E
@@ -60,17 +61,17 @@ def test_logistic_moments():
 
 @EITHER
 def test_builds_agree_to_the_bit(make, parameters, formula):
-    before, found = _kernels.build, set()
+    before, found = dispatch.build, set()
     x = np.random.default_rng(0).standard_normal((60_001, 5))
-    for name in _kernels.available():
-        _kernels.choose(name)
+    for name in dispatch.available():
+        dispatch.choose(name)
         results = [make(x.shape, parameters).variates]
         for dtype in ("float16", "float32", "float64"):
             narrow = x.astype(dtype)
             results += make(x.shape, parameters).gradients(narrow, narrow[::-1].copy())
             results.append(make(x.shape, 0.5).apply(narrow))
         found.add(b"".join(array.tobytes() for array in results))
-    _kernels.choose(before)
+    dispatch.choose(before)
     assert len(found) == 1
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import reference_cells
 
-from cydropout import MaskStream, _kernels
+from cydropout import MaskStream
+from cydropout._kernels import dispatch
 from cydropout.functional import recurrence, recurrence_backward
 from cydropout.layers import (
     GRU,
@@ -136,12 +137,12 @@ def test_slopes_are_those_of_differences(cell, each):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cell", GATES)
 def test_builds_and_threads_agree_to_the_bit(cell, dtype):
-    before, size = _kernels.build, (7, 4, 45)
+    before, size = dispatch.build, (7, 4, 45)
     arrays, found = inputs_of(cell, size, dtype), set()
     dy = np.random.default_rng(5).standard_normal(size).astype(dtype)
     try:
-        for name in _kernels.available():
-            _kernels.choose(name)
+        for name in dispatch.available():
+            dispatch.choose(name)
             for threads in (1, 2, 3, 9):
                 result = b""
                 for masks in masks_of(size):
@@ -150,7 +151,7 @@ def test_builds_and_threads_agree_to_the_bit(cell, dtype):
                     result += b"".join(a.tobytes() for a in (done.h, *back) if a is not None)
                 found.add(result)
     finally:
-        _kernels.choose(before)
+        dispatch.choose(before)
     assert len(found) == 1
 
 

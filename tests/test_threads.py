@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import cydropout
-from cydropout import _kernels
-from cydropout._kernels import api, threads
+from cydropout._kernels import api, dispatch, threads
 
 
 def python(code, **environment):
@@ -85,7 +84,7 @@ def test_show_config(capsys):
     assert cydropout.show_config() is None
     text = capsys.readouterr().out
     config = cydropout.show_config("dicts")
-    assert config["build"] == _kernels.build and config["build"] in config["builds available"]
+    assert config["build"] == dispatch.build and config["build"] in config["builds available"]
     assert config["threads"] == cydropout.get_num_threads()
     for key, value in config.items():
         assert key in text
@@ -94,7 +93,7 @@ def test_show_config(capsys):
         cydropout.show_config("yaml")
 
 
-@pytest.mark.parametrize("name", _kernels.available())
+@pytest.mark.parametrize("name", dispatch.available())
 def test_the_environment_forces_a_build(name):
     code = "import cydropout; print(cydropout.show_config('dicts')['build'])"
     assert python(code, CYDROPOUT_ISA=name).stdout.strip() == name
@@ -109,8 +108,8 @@ def test_an_unknown_build_is_named():
 
 def test_a_build_this_cpu_cannot_run_is_refused(monkeypatch):
     monkeypatch.setattr(api, "CPU_LEVEL", 0)
-    before = _kernels.build
+    before = dispatch.build
     with pytest.raises(ImportError, match="x86_64_v4.*cannot run"):
-        _kernels.choose("x86_64_v4")
-    assert _kernels.build == before
-    assert _kernels.available() == ["baseline"]
+        dispatch.choose("x86_64_v4")
+    assert dispatch.build == before
+    assert dispatch.available() == ["baseline"]

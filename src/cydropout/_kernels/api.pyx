@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from cydropout._kernels.table cimport *
 
-cdef extern from "platform.h":
+cdef extern from "simd/platform.h":
     int cyd_cpu_level()
 
 cdef extern from "team.h":
@@ -45,22 +45,29 @@ CPU_LEVEL = cyd_cpu_level()
 cdef table_t *table = NULL
 cdef int default_threads = 1
 
-include "parts/threads.pxi"
-include "parts/blas.pxi"
-include "parts/cface.pxi"
-include "parts/sums.pxi"
-include "parts/plan.pxi"
-include "parts/noise.pxi"
-include "parts/connect.pxi"
-include "parts/regions.pxi"
-include "parts/softmax.pxi"
-include "parts/cross_entropy.pxi"
-include "parts/layer_norm.pxi"
-include "parts/gather.pxi"
-include "parts/steps.pxi"
-include "parts/cells.pxi"
-include "parts/windows.pxi"
-include "parts/norm.pxi"
+include "launch.pxi"
+include "blas.pxi"
+include "c_api.pxi"
+include "sums/launch.pxi"
+include "dropout/launch.pxi"
+include "noise/launch.pxi"
+include "standout/launch.pxi"
+include "drop_connect/launch.pxi"
+include "regions/launch.pxi"
+include "drop_block/launch.pxi"
+include "drop_walk/launch.pxi"
+include "cutout/launch.pxi"
+include "softmax/launch.pxi"
+include "cross_entropy/launch.pxi"
+include "layer_norm/launch.pxi"
+include "gather/launch.pxi"
+include "subset/launch.pxi"
+include "submatrix/launch.pxi"
+include "optimizer/launch.pxi"
+include "max_norm/launch.pxi"
+include "recurrence/launch.pxi"
+include "conv/launch.pxi"
+include "batch_norm/launch.pxi"
 
 
 def use(capsule):
@@ -102,8 +109,8 @@ def set_host(size_t parallel_for, size_t host_threads):
     cyd_host_threads = <cyd_host_threads_fn>host_threads
 
 
-def dropout_at(uint64_t key, uint64_t draw, double rate, size_t x, size_t y, uint64_t size, int code,
-               int num_threads=0):
+def dropout_at(uint64_t key, uint64_t draw, double rate, size_t x, size_t y, uint64_t size,
+               int code, int num_threads=0):
     """y = x * 2**32 / q where kept, else 0, for `size` elements at these addresses."""
     with nogil:
         apply_dropout(key, draw, 0, rate, <const void*>x, size, <dtype_t>code, <void*>y,

@@ -1,1 +1,1 @@
-include "body.pxi"
+include "kernels.pxi"

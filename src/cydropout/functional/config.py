@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cydropout import _kernels, _optional
-from cydropout._kernels import api, blas, caches, threads
+from cydropout import _optional
+from cydropout._kernels import api, blas, caches, dispatch, threads
 from cydropout._kernels.threads import get_num_threads
 
 
@@ -46,8 +46,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
     config: dict[str, Any] = {
         "version": version("cydropout"),
-        "build": _kernels.build,
-        "builds available": _kernels.available(),
+        "build": dispatch.build,
+        "builds available": dispatch.available(),
         "threads": get_num_threads(),
         "threads decided by": threads.source(),
         "other thread pools": _other_pools(),

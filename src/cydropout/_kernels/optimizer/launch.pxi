@@ -1,0 +1,93 @@
+# Optimizer steps over checked arrays.
+
+
+cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, double epsilon,
+                    double decay, double correction, bint nesterov):
+    cdef step_t settings
+    settings.kind = SGD if kind == "sgd" else ADAM if kind == "adam" else RMSPROP
+    settings.learning_rate = learning_rate
+    settings.beta1 = beta1
+    settings.beta2 = beta2
+    settings.epsilon = epsilon
+    settings.decay = decay
+    settings.correction = correction
+    settings.nesterov = nesterov
+    settings.lazy = False
+    settings.submatrix = NULL
+    settings.kernel = NULL
+    return settings
+
+
+cdef void one_step(step_t *settings, const submatrix_t *r, cnp.ndarray g, cnp.ndarray w, int code,
+                   int num_threads):
+    cdef const void *slope = cnp.PyArray_DATA(g)
+    cdef void *target = cnp.PyArray_DATA(w)
+    cdef uint64_t size = settings.size
+    settings.submatrix = r
+    with nogil:
+        if r == NULL:
+            run(table.step[code], slope, target, settings, size, tiles(size), num_threads)
+        else:
+            run(table.step_rows[code], slope, target, settings,
+                r.height * r.width if settings.lazy else size,
+                r.height if settings.lazy else size // max(r.stride, <uint64_t>1), num_threads)
+
+
+def steps(str kind, list group, list grads, *, double learning_rate, double beta1=0.0,
+          double beta2=0.0, double epsilon=0.0, double decay=0.0, double correction=1.0,
+          bint nesterov=False, int num_threads=0):
+    """One optimizer step in place of each (w, first, second), with its gradient.
+
+    A gradient is (g, lazy, submatrix), each as in `step`; all are checked.
+    """
+    cdef step_t settings = rule_of(
+        kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
+    cdef cnp.ndarray w, g
+    cdef submatrix_t r
+    cdef int code
+    for (w, first, second), (g, lazy, submatrix) in zip(group, grads):
+        settings.lazy = lazy
+        if submatrix is not None:
+            where, across, height, width, stride = submatrix
+            r = submatrix_of(where, across, height, width, stride)
+        code = _code_if_ready(w)
+        settings.size = <uint64_t>cnp.PyArray_SIZE(w)
+        settings.first = NULL if first is None else cnp.PyArray_DATA(<cnp.ndarray>first)
+        settings.second = NULL if second is None else cnp.PyArray_DATA(<cnp.ndarray>second)
+        one_step(&settings, NULL if submatrix is None else &r, g, w, code, num_threads)
+
+
+def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second,
+         submatrix=None, *, double learning_rate, double beta1=0.0, double beta2=0.0,
+         double epsilon=0.0, double decay=0.0, double correction=1.0, bint nesterov=False,
+         cnp.ndarray totals=None, uint64_t columns=0, bint lazy=False, int num_threads=0):
+    """One optimizer step in place; the arrays are contiguous and of one dtype.
+
+    With a submatrix, (rows, columns, height, width, stride), `g` is the gradient there, and
+    elsewhere it is 0; or with `lazy` nothing is changed elsewhere. With totals, of float64,
+    totals[chunk, column] += w w of the new w, in the same pass unless there is a submatrix.
+    """
+    cdef step_t settings = rule_of(
+        kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
+    cdef submatrix_t r
+    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
+    cdef const void *slope = cnp.PyArray_DATA(g)
+    cdef void *target = cnp.PyArray_DATA(w)
+    cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
+    settings.first = NULL if first is None else cnp.PyArray_DATA(first)
+    settings.second = NULL if second is None else cnp.PyArray_DATA(second)
+    settings.size = size
+    settings.lazy = lazy
+    settings.kernel = table.step[code] if submatrix is None else NULL
+    if totals is not None:
+        settings.sums = sums_of(totals, size, columns)
+    if submatrix is not None:
+        where, across, height, width, stride = submatrix
+        r = submatrix_of(where, across, height, width, stride)
+        one_step(&settings, &r, g, w, code, num_threads)
+    elif totals is None:
+        one_step(&settings, NULL, g, w, code, num_threads)
+    if totals is not None:
+        with nogil:
+            run(table.squared[code], slope, target, &settings, size, settings.sums.chunks,
+                num_threads)

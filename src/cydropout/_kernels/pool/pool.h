@@ -1,0 +1,68 @@
+/* The largest of some rows of channels, and its gradient back to the row it came from. */
+#ifndef CYDROPOUT_POOL_H
+#define CYDROPOUT_POOL_H
+
+#include "simd/vectors.h"
+
+typedef uint8_t cyd_u8_of32 __attribute__((vector_size(CYD_L32)));
+typedef uint8_t cyd_u8_of64 __attribute__((vector_size(CYD_L64)));
+
+/* Row j of x begins at places[j]. A NaN counts as larger than all. */
+#define CYD_POOL(suffix, real, real_v, int_v, byte_v, LANES)                                       \
+    static void cyd_pool_##suffix(real *y, uint8_t *at, const real *x, const uint64_t *places,      \
+                                 const uint8_t *numbers, uint64_t count, uint64_t channels) {      \
+        uint64_t c = 0;                                                                            \
+        for (; c + LANES <= channels; c += LANES) {                                                \
+            real_v best, next;                                                                     \
+            int_v which = numbers[0] - (int_v){0};                                                 \
+            CYD_LOAD(best, x + places[0] + c);                                                     \
+            for (uint64_t j = 1; j < count; j++) {                                                 \
+                CYD_LOAD(next, x + places[j] + c);                                                 \
+                int_v more = (next > best) | (next != next);                                       \
+                best = (real_v)(((int_v)next & more) | ((int_v)best & ~more));                     \
+                which = (numbers[j] & more) | (which & ~more);                                     \
+            }                                                                                      \
+            byte_v bytes = __builtin_convertvector(which, byte_v);                                 \
+            CYD_STORE(y + c, best);                                                                \
+            CYD_STORE(at + c, bytes);                                                              \
+        }                                                                                          \
+        for (; c < channels; c++) {                                                                \
+            real best = x[places[0] + c];                                                          \
+            uint8_t which = numbers[0];                                                            \
+            for (uint64_t j = 1; j < count; j++) {                                                 \
+                real next = x[places[j] + c];                                                      \
+                if (next > best || next != next) {                                                 \
+                    best = next;                                                                   \
+                    which = numbers[j];                                                            \
+                }                                                                                  \
+            }                                                                                      \
+            y[c] = best;                                                                           \
+            at[c] = which;                                                                         \
+        }                                                                                          \
+    }                                                                                              \
+    static void cyd_pool_back_##suffix(const real *dy, const uint8_t *at, real *dx,                 \
+                                      const uint64_t *places, const uint8_t *numbers,              \
+                                      uint64_t count, uint64_t channels) {                         \
+        uint64_t c = 0;                                                                            \
+        for (; c + LANES <= channels; c += LANES) {                                                \
+            real_v slope, sum;                                                                     \
+            byte_v bytes;                                                                          \
+            CYD_LOAD(slope, dy + c);                                                               \
+            CYD_LOAD(bytes, at + c);                                                               \
+            int_v which = __builtin_convertvector(bytes, int_v);                                   \
+            for (uint64_t j = 0; j < count; j++) {                                                 \
+                int_v own = which == numbers[j];                                                   \
+                CYD_LOAD(sum, dx + places[j] + c);                                                 \
+                sum += (real_v)((int_v)slope & own);                                               \
+                CYD_STORE(dx + places[j] + c, sum);                                                \
+            }                                                                                      \
+        }                                                                                          \
+        for (; c < channels; c++)                                                                  \
+            for (uint64_t j = 0; j < count; j++)                                                   \
+                dx[places[j] + c] += at[c] == numbers[j] ? dy[c] : 0;                              \
+    }
+
+CYD_POOL(f32, float, cyd_f32v, cyd_i32v, cyd_u8_of32, CYD_L32)
+CYD_POOL(f64, double, cyd_f64v, cyd_i64v, cyd_u8_of64, CYD_L64)
+
+#endif

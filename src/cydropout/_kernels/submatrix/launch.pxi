@@ -1,0 +1,39 @@
+# Rows and columns of a matrix, over checked arrays.
+
+cdef submatrix_t submatrix_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t height,
+                              uint64_t width, uint64_t stride, double scale=1.0):
+    cdef submatrix_t r
+    r.rows = NULL if rows is None else <const int64_t*>cnp.PyArray_DATA(rows)
+    r.columns = NULL if columns is None else <const int64_t*>cnp.PyArray_DATA(columns)
+    r.height, r.width, r.stride, r.scale = height, width, stride, scale
+    r.span = max(<uint64_t>1, 4 * TILE // max(width, <uint64_t>1))
+    return r
+
+
+def gather_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
+                     uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
+                     int num_threads=0):
+    """y[i, j] = scale x[rows[i], columns[j]]; None takes all; float32 or float64, contiguous.
+
+    y is (height, width), and x has rows of `stride`. The numbers rise.
+    """
+    cdef submatrix_t r = submatrix_of(rows, columns, height, width, stride, scale)
+    cdef const void *source = cnp.PyArray_DATA(x)
+    cdef void *target = cnp.PyArray_DATA(y)
+    if height * width:
+        with nogil:
+            run(table.gather_submatrix[code], source, target, &r, height * width,
+                (height + r.span - 1) // r.span, num_threads)
+
+
+def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
+                      uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
+                      int num_threads=0):
+    """y[rows[i], columns[j]] += scale x[i, j], with x of (height, width)."""
+    cdef submatrix_t r = submatrix_of(rows, columns, height, width, stride, scale)
+    cdef const void *source = cnp.PyArray_DATA(x)
+    cdef void *target = cnp.PyArray_DATA(y)
+    if height * width:
+        with nogil:
+            run(table.scatter_submatrix[code], source, target, &r, height * width,
+                (height + r.span - 1) // r.span, num_threads)
