@@ -7,10 +7,16 @@ learning rate (`callbacks.LearningRateSchedule`), which may be any number from 0
 from __future__ import annotations
 
 import math
-from dataclasses import InitVar, dataclass
-from typing import ClassVar
+from dataclasses import MISSING, InitVar, dataclass
+from functools import partial
+from typing import Any, ClassVar
 
-from cydropout._validate import check_count, check_number, check_one_rate
+from cydropout._validate import check_count, check_number, optional
+from cydropout.training._settings import setting
+
+
+def _a_rate(default: Any = MISSING) -> Any:
+    return setting(check_number, "[0, inf)", default=default)
 
 
 class Schedule:
@@ -27,11 +33,9 @@ class Schedule:
         ValueError
             If ``step`` is negative or no number.
         """
-        if not step >= 0:
-            raise ValueError(f"step must be at least 0, not {step!r}")
-        return self._rate(step)
+        return self._at(check_number("step", step, "[0, inf)"))
 
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         raise NotImplementedError(f"{type(self).__name__} defines no rate")
 
     @property
@@ -39,23 +43,28 @@ class Schedule:
         """The highest of the rates that it was given; 0 without any."""
         return float(max((getattr(self, name) for name in self._rates), default=0.0))
 
-    def _check(self) -> None:
-        for name in self._rates:
-            check_number(f"{name} of {type(self).__name__}", getattr(self, name), "[0, inf)")
+
+def _check_schedule(name: str, value: Any) -> Schedule:
+    if not isinstance(value, Schedule):
+        raise TypeError(f"{name} must be a schedule, not {value!r}")
+    return value
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """``rate``, at every step."""
+    """``rate``, at every step.
 
-    rate: float
+    Examples
+    --------
+    >>> Constant(0.5)(100)
+    0.5
+    """
+
+    rate: float = _a_rate()
 
     _rates = ("rate",)
 
-    def __post_init__(self) -> None:
-        self._check()
-
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         return self.rate
 
 
@@ -73,19 +82,20 @@ class Linear(Schedule):
         The rates at step 0 and from step ``steps`` on.
     steps : int
         How many steps the way takes, at least 1.
+
+    Examples
+    --------
+    >>> [Linear(0.0, 0.5, steps=10)(step) for step in (0, 5, 10, 20)]
+    [0.0, 0.25, 0.5, 0.5]
     """
 
-    start: float
-    end: float
-    steps: int
+    start: float = _a_rate()
+    end: float = _a_rate()
+    steps: int = setting(check_count)
 
     _rates = ("start", "end")
 
-    def __post_init__(self) -> None:
-        self._check()
-        check_count("steps", self.steps)
-
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         return _between(self.start, self.end, min(step / self.steps, 1.0))
 
 
@@ -99,19 +109,20 @@ class Cosine(Schedule):
         The rates at step 0 and from step ``steps`` on.
     steps : int
         How many steps the way takes, at least 1.
+
+    Examples
+    --------
+    >>> [round(Cosine(1.0, 0.0, steps=3)(step), 2) for step in range(4)]
+    [1.0, 0.75, 0.25, 0.0]
     """
 
-    start: float
-    end: float
-    steps: int
+    start: float = _a_rate()
+    end: float = _a_rate()
+    steps: int = setting(check_count)
 
     _rates = ("start", "end")
 
-    def __post_init__(self) -> None:
-        self._check()
-        check_count("steps", self.steps)
-
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         return _cosine(self.start, self.end, min(step / self.steps, 1.0))
 
 
@@ -134,25 +145,26 @@ class Curriculum(Schedule):
     References
     ----------
     Morerio, Cavazza, Volpi, Vidal, Murino, "Curriculum dropout", ICCV 2017.
+
+    Examples
+    --------
+    >>> [round(Curriculum(0.5, steps=100)(step), 3) for step in (0, 10, 100)]
+    [0.0, 0.316, 0.5]
     """
 
-    rate: float
-    gamma: float | None = None
+    rate: float = _a_rate()
+    gamma: float | None = setting(partial(optional, check_number), "(0, inf)", default=None)
     steps: InitVar[int | None] = None
 
     _rates = ("rate",)
 
     def __post_init__(self, steps: int | None) -> None:
-        self._check()
         if (self.gamma is None) == (steps is None):
             raise ValueError(f"give gamma or steps, one of them; got {self.gamma} and {steps}")
         if steps is not None:
-            check_count("steps", steps)
-            object.__setattr__(self, "gamma", 10.0 / steps)
-        elif self.gamma is not None and not 0 < self.gamma < math.inf:
-            raise ValueError(f"gamma must be positive and finite, not {self.gamma!r}")
+            object.__setattr__(self, "gamma", 10.0 / check_count("steps of Curriculum", steps))
 
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         return -self.rate * math.expm1(-(self.gamma or 0.0) * step)
 
 
@@ -168,21 +180,20 @@ class Step(Schedule):
         What it is multiplied by, above 0 and at most 1.
     every : int
         Steps from one fall to the next, at least 1.
+
+    Examples
+    --------
+    >>> [Step(0.1, factor=0.5, every=10)(step) for step in (0, 9, 10, 20)]
+    [0.1, 0.1, 0.05, 0.025]
     """
 
-    rate: float
-    factor: float
-    every: int
+    rate: float = _a_rate()
+    factor: float = setting(check_number, "(0, 1]")
+    every: int = setting(check_count)
 
     _rates = ("rate",)
 
-    def __post_init__(self) -> None:
-        self._check()
-        if not 0 < self.factor <= 1:
-            raise ValueError(f"factor must be above 0 and at most 1, not {self.factor!r}")
-        check_count("every", self.every)
-
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         return float(self.rate * self.factor ** (step // self.every))
 
 
@@ -202,26 +213,25 @@ class WarmUp(Schedule):
     References
     ----------
     Goyal et al. 2017, "Accurate, large minibatch SGD: training ImageNet in 1 hour".
+
+    Examples
+    --------
+    >>> [WarmUp(4, Constant(0.1))(step) for step in (0, 2, 4, 9)]
+    [0.0, 0.05, 0.1, 0.1]
     """
 
-    steps: int
-    after: Schedule
-    start: float = 0.0
+    steps: int = setting(check_count)
+    after: Schedule = setting(_check_schedule)  # noqa: RUF009
+    start: float = _a_rate(0.0)
 
     _rates = ("start",)
-
-    def __post_init__(self) -> None:
-        check_count("steps", self.steps)
-        if not isinstance(self.after, Schedule):
-            raise TypeError(f"after must be a schedule, not {self.after!r}")
-        self._check()
 
     @property
     def highest(self) -> float:
         """The highest of its own and of what follows."""
         return max(self.start, self.after.highest)
 
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         if step >= self.steps:
             return self.after(step - self.steps)
         return _between(self.start, self.after(0), step / self.steps)
@@ -248,25 +258,23 @@ class OneCycle(Schedule):
     ----------
     Smith, Topin 2018, "Super-convergence: very fast training of neural networks using large
     learning rates".
+
+    Examples
+    --------
+    >>> cycle = OneCycle(1.0, steps=10, warm_up=0.5)
+    >>> [round(cycle(step), 3) for step in (0, 5, 10)]
+    [0.04, 1.0, 0.0]
     """
 
-    peak: float
-    steps: int
-    warm_up: float = 0.3
-    divisor: float = 25.0
-    final_divisor: float = 1e4
+    peak: float = _a_rate()
+    steps: int = setting(check_count)
+    warm_up: float = setting(check_number, "[0, 1]", default=0.3)
+    divisor: float = setting(check_number, "[1, inf)", default=25.0)
+    final_divisor: float = setting(check_number, "[1, inf)", default=1e4)
 
     _rates = ("peak",)
 
-    def __post_init__(self) -> None:
-        self._check()
-        check_one_rate(self.warm_up, "warm_up")
-        check_count("steps", self.steps)
-        for name in ("divisor", "final_divisor"):
-            if not 1 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be finite, at least 1, not {getattr(self, name)!r}")
-
-    def _rate(self, step: float) -> float:
+    def _at(self, step: float) -> float:
         start, turn = self.peak / self.divisor, self.warm_up * self.steps
         if step < turn:
             return _cosine(start, self.peak, step / turn)

@@ -12,7 +12,7 @@ _WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
 
 
 class Loss:
-    """Base of the losses.
+    """Base of the losses: a new one defines `value_and_gradient`, and `accuracy` if it has one.
 
     Calling one returns ``(value, gradient)``: the mean over the batch as a float, and its
     derivative with the shape and dtype of the prediction. Every loss raises `TypeError` for a
@@ -22,7 +22,17 @@ class Loss:
     ----------
     passes : int
         How often `Trainer` runs each batch, each time with masks of its own. The predictions come
-        below each other: the rows of the first pass, then those of the next.
+            below each other: the rows of the first pass, then those of the next.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class MeanAbsoluteError(Loss):
+    ...     def value_and_gradient(self, prediction, target):
+    ...         difference = prediction - target
+    ...         return abs(difference).mean(), np.sign(difference) / difference.size
+    >>> MeanAbsoluteError()(np.array([1.0, -3.0]), np.zeros(2))
+    (2.0, array([ 0.5, -0.5]))
     """
 
     passes: ClassVar[int] = 1
@@ -42,11 +52,12 @@ class Loss:
         wide = given.astype(np.float64 if given.dtype == np.float64 else np.float32, copy=False)
         # NaN and Inf go through to the value, for the caller to act on.
         with np.errstate(invalid="ignore", over="ignore"):
-            value, gradient = self._value_and_gradient(wide, np.asarray(target))
+            value, gradient = self.value_and_gradient(wide, np.asarray(target))
         return float(value), gradient.astype(given.dtype, copy=False)
 
-    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
-        raise NotImplementedError
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return the mean loss and its gradient, of predictions of float32 or float64."""
+        raise NotImplementedError(f"{type(self).__name__} defines no value_and_gradient")
 
     def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float | None]:
         """Return value, gradient and `accuracy`, of which a loss may have the last by the way."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cydropout import functional
+from cydropout._validate import check_number
+from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
 from cydropout.training.losses.targets import (
     Array,
-    check_epsilon,
     check_probabilities,
     class_targets,
     one_hot,
@@ -34,6 +36,7 @@ def log_softmax(z: Array) -> Array:
     return logarithms
 
 
+@dataclass(eq=False, repr=False)
 class SoftmaxCrossEntropy(ClassLoss):
     """``-sum_c t_c log softmax(z)_c``, from logits ``z``; the gradient is ``softmax(z) - t``.
 
@@ -46,12 +49,16 @@ class SoftmaxCrossEntropy(ClassLoss):
     -----
     Predictions are ``(n, ..., C)``. Targets are integer labels ``(n, ...)``, or one-hot or soft
     labels ``(n, ..., C)`` that sum to 1. The mean runs over all positions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, gradient = SoftmaxCrossEntropy()(np.zeros((1, 2)), np.array([1]))
+    >>> round(value, 4), gradient
+    (0.6931, array([[ 0.5, -0.5]]))
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
-        self.label_smoothing = float(label_smoothing)
+    label_smoothing: float = setting(check_number, "[0, 1)", default=0.0)
 
     def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float]:
         """Return value, gradient and `accuracy`, of labels all in one pass."""
@@ -69,7 +76,8 @@ class SoftmaxCrossEntropy(ClassLoss):
             and z.dtype.char in "fd" and z.dtype.isnative
         )
 
-    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return the mean loss and its gradient."""
         if self._is_plain(prediction, target):
             return functional.softmax_cross_entropy(prediction, target, num_threads=1)[:2]
         rows, labels, soft = class_targets(prediction, target)
@@ -88,6 +96,7 @@ class SoftmaxCrossEntropy(ClassLoss):
         return losses.mean(dtype="float64"), gradient.reshape(prediction.shape)
 
 
+@dataclass(eq=False, repr=False)
 class NegativeLogLikelihood(ClassLoss):
     """``-sum_c t_c log p_c``, from probabilities ``p``; the gradient is ``-t / p``.
 
@@ -100,12 +109,19 @@ class NegativeLogLikelihood(ClassLoss):
     -----
     Shapes and targets are those of `SoftmaxCrossEntropy`, which is the better choice where
     logits are at hand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, gradient = NegativeLogLikelihood()(np.array([[0.75, 0.25]]), np.array([1]))
+    >>> round(value, 4), gradient
+    (1.3863, array([[ 0., -4.]]))
     """
 
-    def __init__(self, epsilon: float = 1e-12) -> None:
-        self.epsilon = check_epsilon(epsilon)
+    epsilon: float = setting(check_number, "(0, 0.5)", default=1e-12)
 
-    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return the mean loss and its gradient."""
         rows, labels, soft = class_targets(prediction, target)
         p = np.maximum(check_probabilities(rows), rows.dtype.type(self.epsilon))
         if labels is None and soft is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cydropout._validate import check_flag, check_number
+from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
-from cydropout.training.losses.targets import Array, check_epsilon, check_probabilities, same_shape
+from cydropout.training.losses.targets import Array, check_probabilities, same_shape
 
 
+@dataclass(eq=False, repr=False)
 class BinaryCrossEntropy(Loss):
     """``-t log p - (1 - t) log(1 - p)``, with ``p = sigmoid(z)`` of the logits ``z``.
 
@@ -24,13 +28,20 @@ class BinaryCrossEntropy(Loss):
     -----
     Targets lie between 0 and 1 and have the predictions' shape; ``(n,)`` also fits ``(n, 1)``.
     The mean runs over all elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, gradient = BinaryCrossEntropy()(np.zeros(2), np.array([0, 1]))
+    >>> round(value, 4), gradient
+    (0.6931, array([ 0.25, -0.25]))
     """
 
-    def __init__(self, from_logits: bool = True, epsilon: float = 1e-7) -> None:
-        self.from_logits = bool(from_logits)
-        self.epsilon = check_epsilon(epsilon)
+    from_logits: bool = setting(check_flag, default=True)
+    epsilon: float = setting(check_number, "(0, 0.5)", default=1e-7)
 
-    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return the mean loss and its gradient."""
         t = same_shape(prediction, target)
         wrong = t[~((t >= 0) & (t <= 1))]
         if wrong.size:
@@ -57,9 +68,16 @@ class MeanSquaredError(Loss):
     """``(prediction - target)^2``, averaged over all elements.
 
     Targets have the predictions' shape; ``(n,)`` also fits ``(n, 1)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MeanSquaredError()(np.array([1.0, 2.0]), np.array([0, 0]))
+    (2.5, array([1., 2.]))
     """
 
-    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return the mean loss and its gradient."""
         difference = prediction - same_shape(prediction, target)
         value = np.square(difference).mean(dtype="float64")
         difference *= 2 / difference.size

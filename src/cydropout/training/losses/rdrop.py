@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
+from cydropout._validate import check_number
+from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
 from cydropout.training.losses.classes import ClassLoss, SoftmaxCrossEntropy, log_softmax
 from cydropout.training.losses.targets import Array
 
 
+@dataclass(eq=False, repr=False)
 class RDropLoss(ClassLoss):
     """``CE(a) + CE(b) + alpha / 2 (KL(a || b) + KL(b || a))``, from the logits of two passes.
 
@@ -36,32 +40,37 @@ class RDropLoss(ClassLoss):
     References
     ----------
     Wu et al. 2021, "R-Drop: regularized dropout for neural networks".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> value, gradient = RDropLoss()(np.zeros((2, 2)), np.array([1]))
+    >>> round(value, 4), gradient.shape
+    (1.3863, (2, 2))
     """
 
     passes: ClassVar[int] = 2
 
-    def __init__(self, alpha: float = 1.0, label_smoothing: float = 0.0) -> None:
-        if not 0 <= alpha < np.inf:
-            raise ValueError(f"alpha must be finite and not negative, got {alpha}")
-        self.alpha = float(alpha)
-        self.label_smoothing = SoftmaxCrossEntropy(label_smoothing).label_smoothing
+    alpha: float = setting(check_number, "[0, inf)", default=1.0)
+    label_smoothing: float = setting(check_number, "[0, 1)", default=0.0)
 
     @property
     def one_pass(self) -> Loss:
         """The cross entropy alone."""
         return SoftmaxCrossEntropy(self.label_smoothing)
 
-    def _value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return the mean loss and its gradient."""
         entropy, gradient = self.one_pass(prediction, _for_both(prediction, target))
         rows = prediction.reshape(2, -1, prediction.shape[-1])
         log_a, log_b = log_softmax(rows)
         a, b = np.exp(log_a), np.exp(log_b)
         # Equal also where both are minus infinity, as at a class that the model rules out.
-        apart = np.where(log_a == log_b, 0, log_a - log_b)
-        divergence = _times(a - b, apart).sum(axis=1).mean(dtype="float64")
+        ratio = np.where(log_a == log_b, 0, log_a - log_b)
+        divergence = _times(a - b, ratio).sum(axis=1).mean(dtype="float64")
         weight = self.alpha / (2 * rows.shape[1])
-        parts = np.stack([_slope(a, b, apart), _slope(b, a, -apart)])
-        gradient = 2 * gradient + weight * parts.reshape(prediction.shape)
+        both = np.stack([_divergence_gradient(a, b, ratio), _divergence_gradient(b, a, -ratio)])
+        gradient = 2 * gradient + weight * both.reshape(prediction.shape)
         return 2 * entropy + self.alpha / 2 * divergence, gradient.astype(prediction.dtype)
 
     def accuracy(self, prediction: Any, target: Any) -> float:
@@ -78,13 +87,13 @@ def _for_both(prediction: Array, target: Array) -> Array:
     return np.concatenate([target, target])
 
 
-def _slope(p: Array, q: Array, apart: Array) -> Array:
-    """Return the gradient of KL(p || q) + KL(q || p) with respect to the logits of ``p``."""
-    weighted = _times(p, apart)
-    slope: Array = weighted - p * weighted.sum(axis=1, keepdims=True) + p - q
-    return slope
+def _divergence_gradient(p: Array, q: Array, ratio: Array) -> Array:
+    """Return the gradient of KL(p || q) + KL(q || p) by the logits of ``p``; ratio: log(p / q)."""
+    weighted = _times(p, ratio)
+    gradient: Array = weighted - p * weighted.sum(axis=1, keepdims=True) + p - q
+    return gradient
 
 
-def _times(p: Array, apart: Array) -> Array:
-    product: Array = np.where(p == 0, 0, p * apart)
+def _times(p: Array, ratio: Array) -> Array:
+    product: Array = np.where(p == 0, 0, p * ratio)
     return product

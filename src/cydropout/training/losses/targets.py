@@ -73,10 +73,3 @@ def check_probabilities(p: Array) -> Array:
             "SoftmaxCrossEntropy or BinaryCrossEntropy(from_logits=True)"
         )
     return p
-
-
-def check_epsilon(epsilon: float) -> float:
-    """Return ``epsilon`` as a float, or raise naming the value."""
-    if not 0 < epsilon < 0.5:
-        raise ValueError(f"epsilon must lie between 0 and 0.5, got {epsilon}")
-    return float(epsilon)
