@@ -25,6 +25,7 @@ ROWS = [
     ["training.data"],
     ["training.checkpoint", "training.clipping", "training.monte_carlo", "training.nonfinite"],
     ["training.callbacks"],
+    ["training.run"],
     ["training.trainer"],
     ["training"],
     ["tuning"],

@@ -129,6 +129,19 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> Any:
     return value
 
 
+def check_all(name: str, values: Any, kind: type[T]) -> list[T]:
+    """Return what is iterable as a list; raise if one of it is no ``kind``."""
+    if not np.iterable(values):
+        raise ArgumentTypeError(f"{name} must be a list of {kind.__name__}, not {_shown(values)}")
+    found = list(values)
+    for place, one in enumerate(found):
+        if not isinstance(one, kind):
+            raise ArgumentTypeError(
+                f"{name}[{place}] must be a {kind.__name__}, not {_shown(one)}"
+            )
+    return found
+
+
 def check_numbers(name: str, value: ArrayLike, interval: str = "(-inf, inf)") -> float | Array:
     """Return ``value`` as a float or a float64 array, all of it in the interval."""
     try:

@@ -9,20 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cydropout._optional import require
-from cydropout.random import MaskStream
-from cydropout.training.history import History, Mean
-
-if TYPE_CHECKING:
-    from cydropout.training.callbacks import Callback
-    from cydropout.training.trainer import Trainer
 
 FORMAT = "cydropout-checkpoint-1"
 _TENSOR = "__tensor__"
@@ -117,61 +110,6 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-@dataclass
-class Run:
-    """How far a run has come. ``settings`` are what another part of it must not change."""
-
-    settings: dict[str, Any]
-    callbacks: Sequence[Callback]
-    history: History = field(default_factory=History)
-    epoch: int = 0  # whole epochs
-    step: int = 0  # batches of the epoch that follows
-    steps: int = 0  # batches of all epochs
-    mean: Mean = field(default_factory=Mean)  # of that epoch
-    seconds: float = 0.0  # spent on it
-
-
-def run_state(trainer: Trainer, run: Run) -> dict[str, Any]:
-    """Return a copy of all that the rest of a run depends on."""
-    return {
-        "epoch": run.epoch,
-        "step": run.step,
-        "steps": run.steps,
-        "mean": vars(run.mean).copy(),
-        "seconds": run.seconds,
-        "stopped": trainer.stop_training,
-        "run": run.settings,
-        "stream": {"key": trainer.stream.key, "next_draw": trainer.stream.next_draw},
-        "history": list(run.history.records),
-        "model": trainer.model.state_dict(),
-        "optimizer": {"type": _name(trainer.optimizer), "state": trainer.optimizer.state_dict()},
-        "callbacks": [{"type": _name(c), "state": c.state_dict()} for c in run.callbacks],
-    }
-
-
-def restore_run(trainer: Trainer, saved: Mapping[str, Any], run: Run) -> None:
-    """Take a checkpoint back, all of it or, when it belongs to another run, nothing."""
-    names = [_name(c) for c in run.callbacks]
-    _same("data and batches", saved["run"], run.settings)
-    _same("optimizer", saved["optimizer"]["type"], _name(trainer.optimizer))
-    _same("callbacks", [c["type"] for c in saved["callbacks"]], names)
-    _same("parameters", _layout(saved["model"]), _layout(trainer.model.state_dict()))
-    trainer.optimizer.load_state_dict(saved["optimizer"]["state"])
-    trainer.model.load_state_dict(saved["model"])
-    for callback, state in zip(run.callbacks, saved["callbacks"], strict=True):
-        callback.load_state_dict(state["state"])
-    key, draw = int(saved["stream"]["key"]), int(saved["stream"]["next_draw"])
-    if key == trainer.stream.key:
-        trainer.stream.next_draw = draw  # the caller may hold this very stream
-    else:
-        trainer.stream = MaskStream.from_state(key, draw)
-    trainer.stop_training = bool(saved["stopped"])
-    run.history = History(saved["history"])
-    run.epoch, run.step, run.steps = (int(saved[name]) for name in ("epoch", "step", "steps"))
-    vars(run.mean).update(saved["mean"])
-    run.seconds = float(saved["seconds"])
-
-
 def _pack(node: Any, path: str, tensors: dict[str, np.ndarray[Any, Any]]) -> Any:
     """Move the arrays of a tree into ``tensors`` and return the rest, ready for JSON."""
     if isinstance(node, np.ndarray):
@@ -213,16 +151,3 @@ def _sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _name(thing: object) -> str:
-    return type(thing).__name__
-
-
-def _layout(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, str]:
-    return {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
-
-
-def _same(what: str, saved: Any, here: Any) -> None:
-    if saved != here:
-        raise ValueError(f"the checkpoint is of another run: its {what}: {saved}; here: {here}")

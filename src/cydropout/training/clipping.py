@@ -7,16 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cydropout._validate import check_number
+from cydropout._validate import check_number, optional
 from cydropout.layers._layer import Parameter
-
-
-def check_limit(name: str, limit: float | None) -> float | None:
-    """Return a limit as a float, or None; raise if it is not finite and above 0."""
-    checked = None if limit is None else check_number(name, limit, "[0, inf)")
-    if checked == 0:
-        raise ValueError(f"{name} must be above 0, not {limit!r}")
-    return checked
 
 
 def gradient_norm(parameters: Sequence[Parameter]) -> float:
@@ -42,10 +34,21 @@ def clip_gradients(
     References
     ----------
     Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Parameter
+    >>> w = Parameter(np.zeros(2), "w")
+    >>> w.accumulate(np.array([3.0, 4.0]))
+    >>> clip_gradients([w], norm=1.0)
+    >>> w.grad
+    array([0.6, 0.8])
     """
     if norm is None and value is None:
         return
-    norm, value = check_limit("norm", norm), check_limit("value", value)
+    norm = optional(check_number, "norm", norm, "(0, inf)")
+    value = optional(check_number, "value", value, "(0, inf)")
     if value is not None:
         for parameter in parameters:
             np.clip(parameter.grad, -value, value, out=parameter.grad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import check_count, check_samples
+from cydropout._validate import (
+    check_all,
+    check_count,
+    check_flag,
+    check_number,
+    check_samples,
+    optional,
+)
 from cydropout.layers._context import Masks
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
@@ -23,18 +30,12 @@ from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
 from cydropout.training._batches import Batches, as_batches, batches, held_out
 from cydropout.training.callbacks import Callback
-from cydropout.training.checkpoint import (
-    Run,
-    check_target,
-    load_checkpoint,
-    restore_run,
-    run_state,
-    save_checkpoint,
-)
-from cydropout.training.clipping import check_limit, clip_gradients
+from cydropout.training.checkpoint import check_target, load_checkpoint, save_checkpoint
+from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Mean, Record
 from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
 from cydropout.training.progress import Progress
+from cydropout.training.run import Run
 
 __all__ = ["NonFiniteLossError", "Trainer"]
 
@@ -79,6 +80,17 @@ class Trainer:
     masks : list of dict
         The masks of the last batch by layer, one dict for each pass of the loss, while a callback
         has `Callback.reads_masks`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Dense, Dropout, Sequential
+    >>> model = Sequential([Dense(8, activation="relu"), Dropout(0.5), Dense(2)])
+    >>> trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
+    >>> x, y = np.eye(4, dtype="float32"), np.array([0, 0, 1, 1])
+    >>> history = trainer.fit(x, y, epochs=2, progress=False)
+    >>> len(history), trainer.predict(x).shape
+    (2, (4, 2))
     """
 
     def __init__(
@@ -92,14 +104,12 @@ class Trainer:
         clip_value: float | None = None,
         num_threads: int | None = None,
     ) -> None:
-        if num_threads is not None:
-            check_count("num_threads", num_threads)
         self.model = model
         self.loss = losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
-        self.clip_norm = check_limit("clip_norm", clip_norm)
-        self.clip_value = check_limit("clip_value", clip_value)
-        self.num_threads = num_threads
+        self.clip_norm = optional(check_number, "clip_norm", clip_norm, "(0, inf)")
+        self.clip_value = optional(check_number, "clip_value", clip_value, "(0, inf)")
+        self.num_threads = optional(check_count, "num_threads", num_threads)
         self._threads: int | None = 1
         self.stream: MaskStream = as_stream(rng)
         self.stop_training = False
@@ -114,7 +124,7 @@ class Trainer:
         epochs: int,
         batch_size: int = 32,
         validation_data: Any = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Iterable[Callback] = (),
         progress: bool | str = True,
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
@@ -139,7 +149,7 @@ class Trainer:
             Samples in a batch, where ``x`` and ``y`` are arrays.
         validation_data : (x, y) or iterable of batches, optional
             Measured at the end of every epoch, without dropout.
-        callbacks : sequence of Callback
+        callbacks : iterable of Callback
             Run in this order.
         progress : bool or str
             Show a bar; a string is its label.
@@ -170,8 +180,11 @@ class Trainer:
         """
         check_count("epochs", epochs)
         check_count("batch_size", batch_size)
-        if checkpoint_every is not None:
-            check_count("checkpoint_every", checkpoint_every)
+        optional(check_count, "checkpoint_every", checkpoint_every)
+        check_flag("resume", resume)
+        check_flag("shuffle", shuffle)
+        # An iterator would run dry after the first of the loops over it.
+        callbacks = check_all("callbacks", callbacks, Callback)
         if checkpoint is None and (resume or checkpoint_every):
             name = "resume=True" if resume else "checkpoint_every"
             raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
@@ -185,10 +198,9 @@ class Trainer:
         self._build(data.sample(int(saved["epoch"]) + 1 if saved else 1, partial(_order, key)))
 
         self.stop_training = False
-        for callback in callbacks:
-            callback.on_train_begin(self, metrics)
+        run.tell("on_train_begin", self, metrics)
         if saved:
-            restore_run(self, saved, run)
+            run.restore(self, saved)
         done = run.epoch * (data.samples or 0) + run.mean.count
         bar = Progress(progress, samples=data.samples, epochs=max(epochs, run.epoch), done=done)
         try:
@@ -196,11 +208,9 @@ class Trainer:
                 while run.epoch < epochs and not self.stop_training:
                     self._epoch(run, data, held, bar, target, checkpoint_every)
         except BaseException as error:
-            for callback in callbacks:
-                callback.on_error(self, error)
+            run.tell("on_error", self, error)
             raise
-        for callback in callbacks:
-            callback.on_train_end(self)
+        run.tell("on_train_end", self)
         return run.history
 
     def state(self) -> dict[str, Any]:
@@ -210,7 +220,7 @@ class Trainer:
         """
         if self._run is None:
             raise RuntimeError("there is no run yet: call fit first")
-        return run_state(self, self._run)
+        return self._run.state(self)
 
     def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 1024) -> dict[str, float]:
         """Return the mean ``loss``, and ``accuracy`` where it has one, without dropout.
@@ -262,8 +272,7 @@ class Trainer:
         """Do one epoch, or what is left of it."""
         epoch, started = run.epoch + 1, time.perf_counter() - run.seconds
         bar.begin(epoch)
-        for callback in run.callbacks:
-            callback.on_epoch_begin(self, epoch)
+        run.tell("on_epoch_begin", self, epoch)
         workspace = Workspace()
         ctx = Context(
             True, self.stream, self._threads, input_gradient=False, workspace=workspace)
@@ -272,20 +281,17 @@ class Trainer:
         for x, y in data.epoch(epoch, partial(_order, self.stream.key), run.step):
             batch = self._cast(x)
             last = batch, self.stream.next_draw
-            for callback in run.callbacks:
-                callback.on_batch_begin(self, epoch, run.steps)
+            run.tell("on_batch_begin", self, epoch, run.steps)
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
             record = self._step(parameters, batch, y, epoch, run.step + 1, ctx, watched)
-            for callback in run.callbacks:
-                callback.on_batch_end(self, epoch, run.steps, record)
-            run.step, run.steps = run.step + 1, run.steps + 1
-            run.mean.add(len(y), record["loss"], record.get("accuracy"))
+            run.tell("on_batch_end", self, epoch, run.steps, record)
+            run.add(len(y), record)
             run.seconds = time.perf_counter() - started
             bar.step(len(y), *run.mean.current())
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 self._check_parameters(epoch, run.step, ctx, last)
-                save_checkpoint(target, run_state(self, run))
+                save_checkpoint(target, run.state(self))
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
         self._check_parameters(epoch, run.step, ctx, last)
@@ -293,13 +299,11 @@ class Trainer:
         if held:
             measured |= {f"val_{k}": v for k, v in self._measure(held).items()}
         measured["seconds"] = time.perf_counter() - started
-        run.history.append(measured)
-        run.epoch, run.step, run.mean, run.seconds = epoch, 0, Mean(), 0.0
+        run.end_epoch(measured)
         bar.end(measured)
-        for callback in run.callbacks:
-            callback.on_epoch_end(self, epoch, measured)
+        run.tell("on_epoch_end", self, epoch, measured)
         if target:
-            save_checkpoint(target, run_state(self, run))
+            save_checkpoint(target, run.state(self))
 
     def _step(
         self, parameters: list[Parameter], batch: Array, target: Array, epoch: int, step: int,

@@ -6,15 +6,37 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cydropout.training.trainer import Trainer
+    from cydropout.training.trainer import Trainer as Trainer
+else:
+    Trainer = Any
 
 
 class Callback:
-    """Base class: override what you need; every method does nothing.
+    """Base of the callbacks: override what you need; every method does nothing.
 
     What a callback must remember for a resumed run to end like one that was never stopped goes
     through `state_dict` and `load_state_dict`. To stop after this epoch set
-    ``trainer.stop_training = True``.
+    ``trainer.stop_training = True``. The methods come in this order: `on_train_begin`; for each
+    epoch `on_epoch_begin`, for each batch `on_batch_begin` and `on_batch_end`, `on_epoch_end`; in
+    the end `on_train_end`, or `on_error`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Dense
+    >>> from cydropout.training import Trainer
+    >>> class Losses(Callback):
+    ...     def on_train_begin(self, trainer, metrics):
+    ...         self.count = 0
+    ...     def on_batch_end(self, trainer, epoch, step, record):
+    ...         self.count += "loss" in record
+    >>> losses = Losses()
+    >>> trainer = Trainer(Dense(1), "mean_squared_error", "sgd", rng=0)
+    >>> x = np.ones((8, 2), "float32")
+    >>> history = trainer.fit(
+    ...     x, x[:, :1], epochs=2, batch_size=4, callbacks=[losses], progress=False)
+    >>> losses.count
+    4
     """
 
     #: Whether `on_batch_end` reads ``trainer.masks``; `on_batch_begin` may set it for its batch.

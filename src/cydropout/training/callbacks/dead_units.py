@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,8 @@ from cydropout.layers._layer import Array, Context, Layer
 from cydropout.layers.activations import Activation
 from cydropout.layers.conv import Conv2D
 from cydropout.training._batches import batches
-from cydropout.training.callbacks.base import Callback
+from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.nonfinite import outputs
-
-if TYPE_CHECKING:
-    from cydropout.training.trainer import Trainer
 
 
 def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Array]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cydropout.layers._layer import Layer
-from cydropout.training.callbacks.base import Callback
+from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
-
-if TYPE_CHECKING:
-    from cydropout.training.trainer import Trainer
 
 
 class RateSchedule(Callback):

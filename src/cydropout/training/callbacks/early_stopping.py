@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cydropout._validate import check_count
-from cydropout.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from cydropout.training.trainer import Trainer
+from cydropout.training.callbacks.base import Callback, Trainer
 
 
 class EarlyStopping(Callback):

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cydropout._validate import check_count, check_one_rate
 from cydropout.layers._layer import Layer
 from cydropout.masks import BaseMask
-from cydropout.training.callbacks.base import Callback
+from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.checkpoint import check_target, save_checkpoint
 from cydropout.training.nonfinite import NonFiniteLossError
-
-if TYPE_CHECKING:
-    from cydropout.training.trainer import Trainer
 
 
 class DroppedShareError(RuntimeError):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from cydropout.training.callbacks.base import Callback
+from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
-
-if TYPE_CHECKING:
-    from cydropout.training.trainer import Trainer
 
 
 class LearningRateSchedule(Callback):

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cydropout._optional import require
 from cydropout._validate import check_count
-from cydropout.training.callbacks.base import Callback
-
-if TYPE_CHECKING:
-    from cydropout.training.trainer import Trainer
+from cydropout.training.callbacks.base import Callback, Trainer
 
 
 class TensorBoard(Callback):
