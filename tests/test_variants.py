@@ -106,14 +106,14 @@ def test_the_same_seed_gives_the_same_in_every_dtype(variant):
         np.testing.assert_allclose(y.astype("f8"), wide, rtol=2e-3, atol=2e-3)
 
 
-def test_the_mask_of_a_pass_can_be_had_and_brought_back(variant):
+def test_the_mask_of_a_pass_can_be_recorded_and_supplied(variant):
     layer, x, masks = variant.make(0.4), values(variant), {}
     y, backward = layer.forward(x, Context(training=True, stream=MaskStream(5), masks=masks))
     dx, other, moved_on = backward(x), variant.make(0.4), MaskStream(6)
     assert list(masks) == [layer]
     for ctx, options in (
-        (Context(training=True, stream=moved_on, masks=masks), {}),  # held for the layer
-        (training(moved_on), {"mask": masks[layer]}),  # brought
+        (Context(training=True, stream=moved_on, masks=masks), {}),  # replayed
+        (training(moved_on), {"mask": masks[layer]}),  # supplied
     ):
         again, back = (other if options else layer).forward(x, ctx, **options)
         assert again.tobytes() == y.tobytes() and back(x).tobytes() == dx.tobytes()
@@ -134,7 +134,7 @@ def test_a_mask_of_another_shape_is_refused(variant):
             layer.forward(x, training(), mask=mask)
 
 
-def test_what_is_kept_can_be_brought_as_bools(variant):
+def test_what_is_kept_can_be_supplied_as_bools(variant):
     layer, x = variant.make(0.4), values(variant)
     if not variant.takes_bools:
         pytest.skip("its mask is not made of bools")

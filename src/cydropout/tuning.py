@@ -40,6 +40,12 @@ class Candidate:
 
     ``mean`` is over all folds and seeds, ``spread`` the standard deviation among them, and
     ``error`` that of the mean: ``spread / sqrt(n)``.
+
+    Examples
+    --------
+    >>> from cydropout.tuning import Candidate
+    >>> Candidate({"2.dropout": 0.5}, (0.75, 0.5)).mean
+    0.625
     """
 
     rates: dict[str, float]
@@ -63,7 +69,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What `tune_rate` found: ``candidates`` in the order of the sweep, and ``metric``."""
+    """What `tune_rate` found: ``candidates`` in the order of the sweep, and ``metric``.
+
+    Examples
+    --------
+    >>> from cydropout.tuning import Candidate, Sweep
+    >>> Sweep("accuracy", (Candidate({"2.dropout": 0.5}, (0.9, 0.8)),)).metric
+    'accuracy'
+    """
 
     metric: str
     candidates: tuple[Candidate, ...]
@@ -176,6 +189,20 @@ def tune_rate(
         If an argument is out of its range, a layer is not there, or the record is of another sweep.
     ImportError
         Without the packages of ``cydropout[train]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import tuning
+    >>> from cydropout.layers import Dense, Dropout, ReLU, Sequential
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((64, 4), "f4")
+    >>> y = (x.sum(axis=1) > 0).astype(int)
+    >>> model = Sequential([Dense(16), ReLU(), Dropout(0.2), Dense(2)])
+    >>> found = tuning.tune_rate(model, "softmax_cross_entropy", "adam", x, y, [0.0, 0.5], epochs=1,
+    ...                          folds=2, workers=1, progress=False)
+    >>> len(found.candidates)
+    2
     """
     x, y = check_pair(x, y, "x and y")
     for name, count in (("epochs", epochs), ("batch_size", batch_size)):

@@ -61,6 +61,13 @@ class FeatureDropoutTransformer(
     ----------
     Ho, "The random subspace method for constructing decision forests", PAMI 20 (1998); Breiman,
     "Random forests", Machine Learning 45 (2001).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.sklearn import FeatureDropoutTransformer
+    >>> FeatureDropoutTransformer(0.5, random_state=0).fit_transform(np.ones((2, 6))).shape
+    (2, 3)
     """
 
     def __init__(

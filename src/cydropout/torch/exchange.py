@@ -41,6 +41,17 @@ def to_torch(layer: Layer, module: Any) -> None:
         If the two have another number of layers, or parameters of other names or shapes.
     ImportError
         Without PyTorch.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cydropout.layers import Dense
+    >>> layer, module = Dense(2), torch.nn.Linear(3, 2)
+    >>> layer.build((3,), 0)
+    >>> from cydropout.torch import to_torch
+    >>> to_torch(layer, module)
+    >>> bool((module.weight.detach().numpy().T == layer.parameters()[0].value).all())
+    True
     """
     torch = _torch()
     moved = []
@@ -76,6 +87,17 @@ def from_torch(module: Any, layer: Layer) -> None:
     ------
     ValueError, ImportError
         As `to_torch`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cydropout.layers import Dense
+    >>> layer, module = Dense(2), torch.nn.Linear(3, 2)
+    >>> layer.build((3,), 0)
+    >>> from cydropout.torch import from_torch
+    >>> from_torch(module, layer)
+    >>> bool((module.weight.detach().numpy().T == layer.parameters()[0].value).all())
+    True
     """
     with restored_on_error(layer):
         for own, theirs in _pairs(layer, module):

@@ -134,7 +134,15 @@ def held_out(data: Any, size: int, epochs: int) -> Batches:
 def shuffled(
     batches: Iterable[Any], buffer: int, rng: np.random.Generator
 ) -> Iterator[Any]:
-    """Yield batches in another order, holding ``buffer`` of them: one at random, then the next."""
+    """Yield batches in another order, holding ``buffer`` of them: one at random, then the next.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.training.data import shuffled
+    >>> sorted(shuffled(range(5), 3, np.random.default_rng(0)))
+    [0, 1, 2, 3, 4]
+    """
     held: list[Any] = []
     for batch in batches:
         if len(held) < buffer:

@@ -57,7 +57,15 @@ _PUBLISHED = {
 
 
 class Dataset(NamedTuple):
-    """Images, float32 in [0, 1], shape ``(n, height, width)``; labels, int64, shape ``(n,)``."""
+    """Images, float32 in [0, 1], shape ``(n, height, width)``; labels, int64, shape ``(n,)``.
+
+    Examples
+    --------
+    >>> from cydropout.training.data import load_digits
+    >>> data = load_digits()
+    >>> data.x_test.dtype, data.y_test.shape
+    (dtype('float32'), (450,))
+    """
 
     x_train: NDArray[np.float32]
     y_train: NDArray[np.int64]
@@ -70,6 +78,12 @@ def load_digits() -> Dataset:
 
     The images ship inside scikit-learn, so nothing is fetched. The split keeps the share of each
     digit and is always the same. Without scikit-learn, an `ImportError` names the extra.
+
+    Examples
+    --------
+    >>> from cydropout.training.data import load_digits
+    >>> load_digits().x_train.shape
+    (1347, 8, 8)
     """
     digits = _sklearn.part("datasets", "train").load_digits()
     split = _sklearn.part("model_selection", "train").train_test_split
@@ -103,6 +117,11 @@ def load_mnist(
         Where a file cannot be fetched.
     ImportError
         Where pooch, which fetches, is missing; it comes with ``cydropout[train]``.
+
+    Examples
+    --------
+    >>> from cydropout.training.data import load_mnist
+    >>> load_mnist("data/mnist")  # doctest: +SKIP
     """
     if variant not in get_args(Variant):
         raise ValueError(f"variant must be 'mnist' or 'fashion', not {variant!r}")

@@ -24,6 +24,13 @@ class History:
     ----------
     records : iterable of dict, optional
         Records to start from, as a checkpoint holds them.
+
+    Examples
+    --------
+    >>> from cydropout.training import History
+    >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
+    >>> [record["loss"] for record in history]
+    [0.5, 0.25]
     """
 
     def __init__(self, records: Iterable[Mapping[str, float]] = ()) -> None:

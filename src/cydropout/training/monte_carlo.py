@@ -37,6 +37,17 @@ class MonteCarlo:
         classification and preference learning").
     keys : tuple of int
         The key of each pass's stream, with which `predict_pass` repeats that pass.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import predict_mc
+    >>> from cydropout.layers import Dropout, Sequential
+    >>> model = Sequential([Dropout(0.5)])
+    >>> model.build((2,), 0)
+    >>> found = predict_mc(model, np.ones((1, 2), "f4"), samples=10, rng=0)
+    >>> found.mean.dtype, len(found.keys)
+    (dtype('float64'), 10)
     """
 
     mean: Array
@@ -104,6 +115,19 @@ def predict_mc(
     ----------
     Gal, Ghahramani 2016, "Dropout as a Bayesian approximation: representing model uncertainty in
     deep learning".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import predict_mc
+    >>> from cydropout.layers import Dropout, Sequential
+    >>> model = Sequential([Dropout(0.5)])
+    >>> model.build((4,), 0)
+    >>> found = predict_mc(model, np.ones((2, 4), "f4"), samples=20, rng=0)
+    >>> found.mean.shape
+    (2, 4)
+    >>> bool((found.std > 0).all())
+    True
     """
     x = _checked(x, batch_size, outputs, num_threads)
     check_count("samples", samples)
