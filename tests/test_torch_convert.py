@@ -12,6 +12,9 @@ torch = pytest.importorskip("torch", minversion="2.10")
 cdt = pytest.importorskip("cydropout.torch")
 nn = torch.nn
 
+# PyTorch's own: its compiler runs code that it has given up.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+
 PLAIN = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
 
 
@@ -73,25 +76,54 @@ def test_a_model_without_dropout_is_warned_about():
         assert cdt.replace_dropout(nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2))) == 0
 
 
+class Own(nn.Dropout):
+    """A dropout that does something else."""
+
+    def forward(self, x):
+        return x
+
+
+class Calls(nn.Module):
+    """A module that drops without one inside."""
+
+    def forward(self, x):
+        return nn.functional.dropout(x, 0.5, self.training)
+
+
+class Passes(nn.Module):
+    """A module that passes its rate on."""
+
+    def forward(self, x):
+        rate = 0.5 if self.training else 0.0
+        return nn.functional.scaled_dot_product_attention(x, x, x, dropout_p=rate)
+
+
 def test_what_is_not_converted_is_named():
-    class Mine(nn.Dropout):
-        def forward(self, x):
-            return x
-
-    class Calls(nn.Module):
-        def forward(self, x):
-            return nn.functional.dropout(x, 0.5, self.training)
-
-    model = nn.Sequential(Mine(), Calls(), nn.Dropout())
+    model = nn.Sequential(Own(), nn.Dropout())
     assert cdt.replace_dropout(model) == 1
     found = cdt.report(model)
-    assert "Mine is a subclass" in found["0"] and "functional_calls" in found["1"]
-    assert found["2"] == "converted"
-    x = torch.ones(1000)
+    assert "Own is a subclass" in found["0"] and found["1"] == "converted"
+
+
+@pytest.mark.parametrize("kind", [Calls, Passes])
+def test_a_forward_that_calls_dropout_is_converted(kind):
+    torch._dynamo.reset()
+    own = {Calls: lambda x: cdt.functional.dropout(x, 0.5),
+           Passes: lambda x: cdt.scaled_dot_product_attention(x, x, x, dropout_p=0.5)}[kind]
+    model, x = nn.Sequential(kind()), torch.randn(2, 4, 6, 8)
+    assert "not converted yet" in cdt.report(model)["0"]
     with cdt.functional_calls():
-        y = seeded(lambda: model[1](x))
-    assert torch.equal(y, seeded(lambda: cdt.functional.dropout(x, 0.5)))
-    assert not torch.equal(y, seeded(lambda: model[1](x)))
+        within = seeded(lambda: model(x))
+    assert torch.equal(within, seeded(lambda: own(x)))
+    assert not torch.equal(within, seeded(lambda: model(x)))
+    assert cdt.replace_dropout(model) == 1 and cdt.report(model) == {"0": "converted"}
+    assert torch.equal(seeded(lambda: model(x)), within)
+    compiled = torch.compile(model, fullgraph=True)
+    torch.testing.assert_close(seeded(lambda: compiled(x)), within)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert twin[0].forward.module is twin[0]
+        assert torch.equal(seeded(lambda twin=twin: twin(x)), within)
+    assert cdt.revert_dropout(model) == 1 and "forward" not in vars(model[0])
 
 
 def test_copies_pickles_and_states():
@@ -123,18 +155,55 @@ def test_streams_of_their_own():
     assert not model.state_dict()
 
 
-def attention(**options):
-    return nn.MultiheadAttention(16, 4, dropout=0.4, batch_first=True, **options)
+ATTENTION = {
+    "plain": ({}, {}),
+    "sequence first": ({"batch_first": False}, {}),
+    "no bias": ({"bias": False}, {}),
+    "other sizes": ({"kdim": 6, "vdim": 7}, {}),
+    "masks": ({}, {"attn_mask": torch.rand(5, 5).tril() == 0,
+                   "key_padding_mask": torch.tensor([[False] * 5, [False] * 4 + [True]])}),
+    "float masks": ({}, {"attn_mask": torch.randn(2 * 4, 5, 5),
+                         "key_padding_mask": torch.randn(2, 5)}),
+    "all weights": ({}, {"average_attn_weights": False}),
+    "no weights": ({}, {"need_weights": False}),
+    "causal": ({}, {"attn_mask": torch.ones(5, 5).triu(1) > 0, "is_causal": True}),
+    "one sample": ({}, {"one": True}),
+}
 
 
-@pytest.mark.parametrize("need_weights", [False, True])
-def test_attention_drops_its_weights(need_weights):
-    layer, x = attention(), torch.randn(3, 5, 16)
+@pytest.mark.parametrize("name", ATTENTION)
+def test_attention_is_that_of_pytorch_with_weights_dropped_here(name):
+    torch._dynamo.reset()
+    settings, options = ATTENTION[name]
+    options = dict(options)
+    layer = nn.MultiheadAttention(16, 4, **{"dropout": 1e-12, "batch_first": True, **settings})
+    sizes = (16, settings.get("kdim", 16), settings.get("vdim", 16))
+    x = [torch.randn(5, 2, size) if settings.get("batch_first") is False
+         else torch.randn(2, 5, size) for size in sizes]
+    if options.pop("one", False):
+        x = [part[0] for part in x]
+    expected = layer.eval()(*x, **options)
+    layer.train()
     assert cdt.replace_dropout(layer) == 1
-    y = seeded(lambda: layer(x, x, x, need_weights=need_weights)[0])
-    assert not torch.equal(y, seeded(lambda: layer(x, x, x, need_weights=need_weights)[0], 1))
-    mean = torch.stack([layer(x, x, x, need_weights=need_weights)[0] for _ in range(3000)]).mean(0)
-    torch.testing.assert_close(mean, layer.eval()(x, x, x)[0], atol=0.05, rtol=0.1)
+    for found, wanted in zip(layer(*x, **options), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+    layer.dropout = 0.4
+    y, weights = seeded(lambda: layer(*x, **options))
+    assert not torch.allclose(y, expected[0])
+    if weights is not None and options.get("average_attn_weights") is False:
+        whole = expected[1]
+        mine = seeded(lambda: cdt.functional.dropout(whole, 0.4))
+        torch.testing.assert_close(weights, mine)
+    compiled = torch.compile(layer, fullgraph=True)
+    torch.testing.assert_close(seeded(lambda: compiled(*x, **options))[0], y)
+
+
+@pytest.mark.parametrize("setting", ["add_bias_kv", "add_zero_attn"])
+def test_attention_that_cannot_be_converted_is_named(setting):
+    model = nn.Sequential(nn.MultiheadAttention(16, 4, dropout=0.4, **{setting: True}))
+    with pytest.warns(UserWarning, match="no dropout"):
+        assert cdt.replace_dropout(model) == 0
+    assert setting in cdt.report(model)["0"]
 
 
 @pytest.mark.parametrize("options", [

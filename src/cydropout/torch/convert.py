@@ -1,6 +1,7 @@
 """Conversion of a model: its dropouts run here instead, and go back."""
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Collection
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from cydropout.random import MaskStream
 from cydropout.torch._torch import torch
-from cydropout.torch.attention import MultiheadAttention
+from cydropout.torch.attention import MultiheadAttention, functional_calls
 from cydropout.torch.modules import CONVERTED
 from cydropout.torch.recurrent import GRU, LSTM, RNN
 
@@ -19,8 +20,21 @@ nn: Any = torch.nn
 WHOLE = {nn.MultiheadAttention: MultiheadAttention, nn.LSTM: LSTM, nn.GRU: GRU, nn.RNN: RNN}
 TABLE = CONVERTED | WHOLE
 BACK = {new: old for old, new in TABLE.items()}
-#: What a forward calls that drops without a module, and is not seen from outside.
-CALLS = ("dropout", "scaled_dot_product_attention")
+#: In the source of a forward, a dropout without a module: a function, or a rate that is passed on.
+CALL = re.compile(
+    r"(?<!self\.)\b((?:alpha_|feature_alpha_)?dropout[123]?d?|scaled_dot_product_attention)\("
+    r"|\b(dropout_p|dropout)\s*=(?!=)")
+
+
+class _Calling:
+    """The forward of a module that calls dropouts as functions: they run here instead."""
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with functional_calls():
+            return type(self.module).forward(self.module, *args, **kwargs)
 
 
 def replace_dropout(
@@ -33,8 +47,9 @@ def replace_dropout(
     """Have the dropouts of a model run here; return how many were converted.
 
     Each module becomes one of the class here that subclasses its own, in place: ``p``, ``inplace``,
-    ``training``, hooks, names and whoever else holds it stay as they are. `revert_dropout` undoes
-    it.
+    ``training``, hooks, names and whoever else holds it stay as they are. A module whose own
+    forward calls dropout, or passes a rate on to attention, as far as its source tells, has these
+    calls run here. `revert_dropout` undoes it all.
 
     Parameters
     ----------
@@ -76,9 +91,12 @@ def replace_dropout(
     left = skip if callable(skip) else lambda name, module: name in skip
     count = 0
     for name, module in model.named_modules():
-        if type(module) not in wanted or left(name, module):
+        if left(name, module):
             continue
-        if type(module) in WHOLE and not module.dropout:
+        if types is None and type(module) not in TABLE and _calls(module):
+            module.forward = _Calling(module)
+            count += 1
+        if type(module) not in wanted or _unlike(module):
             continue
         module.__class__ = TABLE[type(module)]
         if rng is not None and hasattr(module, "use_stream"):
@@ -89,10 +107,25 @@ def replace_dropout(
     return count
 
 
+def _unlike(module: Any) -> str:
+    """Return why a module that drops by a number is not to be converted, or ""."""
+    if type(module) in WHOLE and not module.dropout:
+        return "its rate is 0"
+    if isinstance(module, nn.MultiheadAttention):
+        if module.bias_k is not None:
+            return "it has add_bias_kv"
+        if module.add_zero_attn:
+            return "it has add_zero_attn"
+    return ""
+
+
 def revert_dropout(model: Any) -> int:
     """Give the converted modules of a model their own classes back; return how many."""
     count = 0
     for module in model.modules():
+        if isinstance(module.__dict__.get("forward"), _Calling):
+            del module.forward
+            count += 1
         if type(module) in BACK:
             if hasattr(module, "use_stream"):
                 module.use_stream(None)
@@ -104,32 +137,37 @@ def revert_dropout(model: Any) -> int:
 def report(model: Any) -> dict[str, str]:
     """Return for each dropout of a model, by its name, "converted" or why it is not.
 
-    Besides modules it names those whose forward calls a dropout of `torch.nn.functional` by itself,
-    as far as their source tells: `functional_calls` reaches these.
+    Examples
+    --------
+    >>> import torch, cydropout.torch as cdt
+    >>> cdt.report(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5)))
+    {'1': 'not converted yet: replace_dropout does it'}
     """
     found = {}
     for name, module in model.named_modules():
         kind = type(module)
-        if kind in BACK:
+        if kind in BACK or isinstance(module.__dict__.get("forward"), _Calling):
             found[name] = "converted"
-        elif kind in CONVERTED or (kind in WHOLE and module.dropout):
-            found[name] = "not converted yet: replace_dropout converts it"
-        elif isinstance(module, tuple(CONVERTED)):
-            found[name] = f"not converted: {kind.__name__} is a subclass with ways of its own"
+        elif kind in TABLE:
+            why = _unlike(module)
+            if why != "its rate is 0":
+                found[name] = (f"not converted: {why}" if why
+                               else "not converted yet: replace_dropout does it")
         elif isinstance(module, torch.jit.ScriptModule):
             found[name] = "not converted: compiled by TorchScript"
-        elif calls := _calls(kind):
-            found[name] = f"not converted: its forward calls {calls}; see functional_calls"
+        elif _calls(module):
+            found[name] = "not converted yet: its forward calls dropout; replace_dropout does it"
+        elif isinstance(module, tuple(CONVERTED)):
+            found[name] = f"not converted: {kind.__name__} is a subclass with ways of its own"
     return found
 
 
-def _calls(kind: type) -> str:
-    """Return which function of a dropout the forward of a class calls, "" for none."""
-    if kind.__module__.startswith("torch."):
-        return ""
+def _calls(module: Any) -> bool:
+    """Whether the forward of a class that is not PyTorch's own calls dropout by itself."""
+    kind = type(module)
+    if kind.__module__.partition(".")[0] in ("torch", "cydropout"):
+        return False
     try:
-        source = inspect.getsource(kind.forward)  # type: ignore[attr-defined]
-    except (OSError, TypeError):
-        return ""
-    called = (name for name in CALLS if f"{name}(" in source and f"self.{name}(" not in source)
-    return next(called, "")
+        return CALL.search(inspect.getsource(kind.forward)) is not None
+    except (AttributeError, OSError, TypeError):
+        return False
