@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from cydropout import MaskStream
+from cydropout import MaskStream, show_config
 from cydropout.masks import ConcreteMask
 
 torch = pytest.importorskip("torch", minversion="2.10")
@@ -352,6 +352,7 @@ def test_threads_are_those_of_pytorch():
     F.dropout(ones(1 << 20))
     paths = {pool["filepath"] for pool in pools if pool["user_api"] == "openmp"}
     assert len(paths) == 1, paths
+    assert "PyTorch" in show_config("dicts")["threads of a host"]
     x = torch.randn(1 << 20)
     before, expected = torch.get_num_threads(), F.dropout(x, 0.3, key=KEY)
     try:

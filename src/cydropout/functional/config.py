@@ -9,6 +9,7 @@ import numpy as np
 from cydropout import _optional
 from cydropout._kernels import api, blas, caches, dispatch, threads
 from cydropout._kernels.threads import get_num_threads
+from cydropout.functional.host import host
 
 
 def available_cores() -> int:
@@ -52,6 +53,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
         "threads decided by": threads.source(),
         "other thread pools": _other_pools(),
         "teams": _teams(),
+        "threads of a host": f"those of {host()}, for its tensors" if host() else "none",
         "BLAS kernels": blas.core() or "not an OpenBLAS",
         "BLAS threads": blas.num_threads() or "unknown",
         "last-level cache": f"{caches.last_level() // 1024} KiB",

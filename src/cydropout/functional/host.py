@@ -1,6 +1,21 @@
 """Calls for a host library, which has arrays and threads of its own."""
 
-from cydropout._kernels.api import dropout_at, set_host
+from cydropout._kernels import api
+from cydropout._kernels.api import dropout_at
 from cydropout._kernels.threads import HOST
 
-__all__ = ["HOST", "dropout_at", "set_host"]
+__all__ = ["HOST", "dropout_at", "host", "set_host"]
+
+_name = ""
+
+
+def set_host(name: str, parallel_for: int, host_threads: int) -> None:
+    """Have calls with ``num_threads=HOST`` run on the threads of a library, by its functions."""
+    global _name
+    api.set_host(parallel_for, host_threads)
+    _name = name
+
+
+def host() -> str:
+    """Return the name of the library whose threads serve its own calls, or ""."""
+    return _name

@@ -40,7 +40,7 @@ def lend_threads() -> bool:
             ]
         except AttributeError:
             return False
-        set_host(*addresses)
+        set_host("PyTorch", *addresses)
         return True
     return False
 
