@@ -217,6 +217,12 @@ def as_stream(rng: RNG = None) -> MaskStream:
     None gives a stream of this process, seeded with fresh entropy; a `MaskStream` itself; all
     else a new stream at its first draw, so that the same int always gives the same mask, and
     ``rng=0`` inside a loop repeats one mask.
+
+    Examples
+    --------
+    >>> from cydropout.random import as_stream
+    >>> as_stream(0).key == as_stream(0).key
+    True
     """
     if isinstance(rng, MaskStream):
         return rng

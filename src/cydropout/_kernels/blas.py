@@ -91,6 +91,14 @@ def shared_threads() -> Iterator[bool]:
     References
     ----------
     OpenBLAS, ``openblas_set_threads_callback_function``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.functional import shared_threads
+    >>> with shared_threads():
+    ...     y = np.ones((4, 4)) @ np.ones((4, 4))
+    ...
     """
     offered = _function("set_threads_callback_function", None, ctypes.c_void_p) is not None
     address = api.jobs_address() if offered else None

@@ -83,6 +83,14 @@ def set_num_threads(num_threads: int | None) -> None:
     ------
     TypeError, ValueError
         If ``num_threads`` is not a positive integer or None.
+
+    Examples
+    --------
+    >>> import cydropout
+    >>> cydropout.set_num_threads(1)
+    >>> cydropout.get_num_threads()
+    1
+    >>> cydropout.set_num_threads(None)  # decides anew
     """
     count, source = check_num_threads(num_threads), "set_num_threads"
     if num_threads is None:
@@ -93,7 +101,14 @@ def set_num_threads(num_threads: int | None) -> None:
 
 
 def get_num_threads() -> int:
-    """Return how many threads a large call uses that does not say itself."""
+    """Return how many threads a large call uses that does not say itself.
+
+    Examples
+    --------
+    >>> import cydropout
+    >>> cydropout.get_num_threads() >= 1
+    True
+    """
     return _count
 
 

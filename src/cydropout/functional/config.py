@@ -13,7 +13,14 @@ from cydropout.functional.host import host
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use, by its affinity and its container's quota."""
+    """Return how many cores this process may use, by its affinity and its container's quota.
+
+    Examples
+    --------
+    >>> from cydropout.functional import available_cores
+    >>> available_cores() >= 1
+    True
+    """
     return threads.available_cores()[0]
 
 
@@ -42,6 +49,12 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     The build in use and those available, the threads and what decided them, the pools of threads
     of other libraries that are loaded and what the launcher of teams found beside them, and the
     BLAS that NumPy runs: where that does less than the CPU can, what to do about it.
+
+    Examples
+    --------
+    >>> import cydropout
+    >>> cydropout.show_config(mode="dicts")["threads"] >= 1
+    True
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")

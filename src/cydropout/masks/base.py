@@ -34,6 +34,12 @@ class BaseMask:
         The shape of the arrays that the mask is for.
     key, draw : int or None
         Which random numbers decide; None if none were used.
+
+    Examples
+    --------
+    >>> from cydropout import masks
+    >>> issubclass(masks.Mask, masks.BaseMask)
+    True
     """
 
     shape: tuple[int, ...]

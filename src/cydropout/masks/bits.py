@@ -26,6 +26,12 @@ class BitMask(BaseMask):
         The shape of the arrays that the mask is for.
     offset : int
         The mask starts at this element of its draw.
+
+    Examples
+    --------
+    >>> from cydropout import masks
+    >>> issubclass(masks.AlphaMask, masks.BitMask)
+    True
     """
 
     offset: int = 0

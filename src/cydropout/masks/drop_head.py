@@ -62,7 +62,14 @@ class HeadMask(KeepMask):
 
 
 def head_axis(axis: int, shape: tuple[int, ...]) -> int:
-    """Return ``axis`` counted from the first, or raise if ``shape`` has no heads there."""
+    """Return ``axis`` counted from the first, or raise if ``shape`` has no heads there.
+
+    Examples
+    --------
+    >>> from cydropout.masks import head_axis
+    >>> head_axis(-3, (2, 4, 5, 6))
+    1
+    """
     if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
         raise ValueError(
             f"axis {axis} holds no heads: the shape {shape} needs the samples along axis 0 and "
@@ -72,5 +79,12 @@ def head_axis(axis: int, shape: tuple[int, ...]) -> int:
 
 
 def inside_heads(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the axes along which a head has its elements."""
+    """Return the axes along which a head has its elements.
+
+    Examples
+    --------
+    >>> from cydropout.masks import inside_heads
+    >>> inside_heads(1, (2, 4, 5, 6))
+    (2, 3)
+    """
     return tuple(a for a in range(len(shape)) if a not in (0, axis))

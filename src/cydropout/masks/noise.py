@@ -40,6 +40,12 @@ class NoiseMask(BaseMask):
         What is held between uses.
     key, draw : int or None
         Which random numbers the variates are made of; None if there is no noise.
+
+    Examples
+    --------
+    >>> from cydropout import masks
+    >>> issubclass(masks.GaussianMask, masks.NoiseMask)
+    True
     """
 
     logistic: ClassVar[bool] = False

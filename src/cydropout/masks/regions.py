@@ -49,6 +49,12 @@ class RegionMask(KeepMask):
         The expected share of dropped elements; `effective_rate` is that of this mask.
     key, draw : int or None
         As given, or None where nothing can be dropped, since no random number is used then.
+
+    Examples
+    --------
+    >>> from cydropout import masks
+    >>> issubclass(masks.BlockMask, masks.RegionMask)
+    True
     """
 
     _shown = ("rate", "scaling", "key", "draw")

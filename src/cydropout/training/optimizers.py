@@ -38,6 +38,12 @@ class Optimizer:
     ----------
     steps : int
         Steps taken so far.
+
+    Examples
+    --------
+    >>> from cydropout.training import optimizers
+    >>> issubclass(optimizers.Adam, optimizers.Optimizer)
+    True
     """
 
     kind: ClassVar[str]

@@ -20,7 +20,14 @@ def _a_rate(default: Any = MISSING) -> Any:
 
 
 class Schedule:
-    """Base of the schedules: ``schedule(step)`` is the rate of training step ``step``, from 0."""
+    """Base of the schedules: ``schedule(step)`` is the rate of training step ``step``, from 0.
+
+    Examples
+    --------
+    >>> from cydropout.training.schedules import Linear, Schedule
+    >>> isinstance(Linear(0.0, 0.5, 10), Schedule)
+    True
+    """
 
     # The names of the fields that are rates.
     _rates: ClassVar[tuple[str, ...]] = ()

@@ -35,6 +35,17 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
         Samples, as many and as different as will be used.
     batch_size : int
         Samples at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Dense, ReLU, Sequential
+    >>> from cydropout.training.callbacks import dead_units
+    >>> model = Sequential([Dense(2), ReLU()])
+    >>> model.build((3,), 0)
+    >>> model.parameters()[0].value[:, 0] = -1
+    >>> dead_units(model, np.random.default_rng(0).random((8, 3), "f4"))
+    {'1.relu': array([0])}
     """
     x = check_samples(x)
     check_count("batch_size", batch_size)
@@ -73,6 +84,13 @@ class DeadUnits(Callback):
         The dead units of each layer at the last look, by path.
     counts : list of dict
         For each look its ``epoch``, and the number of dead units by path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.training.callbacks import DeadUnits
+    >>> DeadUnits(np.ones((8, 4), "f4"), every=2).every
+    2
     """
 
     def __init__(self, x: Any, every: int = 1) -> None:

@@ -38,6 +38,13 @@ class RateSchedule(Callback):
     ValueError
         If one of `cydropout.schedules` goes above 1; before a batch, if a function gives no rate;
         when training begins, if a layer is not in the model or has no rate that can be set.
+
+    Examples
+    --------
+    >>> from cydropout.training.callbacks import RateSchedule
+    >>> from cydropout.training.schedules import Linear
+    >>> RateSchedule(Linear(0.0, 0.5, 100)).schedule(50)
+    0.25
     """
 
     def __init__(

@@ -35,6 +35,13 @@ class EarlyStopping(Callback):
         Best value so far.
     best_epoch : int
         Epoch (from 1) that reached it; 0 before the first.
+
+    Examples
+    --------
+    >>> from cydropout.training.callbacks import EarlyStopping
+    >>> stop = EarlyStopping("val_loss", patience=3)  # for Trainer.fit(callbacks=[stop])
+    >>> stop.patience
+    3
     """
 
     def __init__(

@@ -68,6 +68,12 @@ class Guard(Callback):
     ValueError
         If ``limit`` is no share, or when training begins names no layer, or the file cannot be
         written.
+
+    Examples
+    --------
+    >>> from cydropout.training.callbacks import Guard
+    >>> Guard(0.95).limit
+    0.95
     """
 
     def __init__(

@@ -28,6 +28,13 @@ class LearningRateSchedule(Callback):
     ------
     TypeError, ValueError
         If ``schedule`` cannot be called, or ``per`` is neither of the two.
+
+    Examples
+    --------
+    >>> from cydropout.training.callbacks import LearningRateSchedule
+    >>> from cydropout.training.schedules import Cosine
+    >>> LearningRateSchedule(Cosine(0.1, 0.0, 100), per="step").per
+    'step'
     """
 
     def __init__(

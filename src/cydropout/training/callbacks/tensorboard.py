@@ -30,6 +30,11 @@ class TensorBoard(Callback):
     ------
     ImportError
         When made, without tensorboardX.
+
+    Examples
+    --------
+    >>> from cydropout.training.callbacks import TensorBoard
+    >>> callback = TensorBoard("runs/first", every=10)  # writes when a run begins
     """
 
     def __init__(self, directory: str | os.PathLike[str], every: int | None = None) -> None:

@@ -21,7 +21,14 @@ __all__ = [
 
 
 def get(loss: Loss | str) -> Loss:
-    """Return ``loss`` itself, or the one of that name with its default settings."""
+    """Return ``loss`` itself, or the one of that name with its default settings.
+
+    Examples
+    --------
+    >>> from cydropout.training import losses
+    >>> losses.get("mean_squared_error")
+    MeanSquaredError()
+    """
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):
