@@ -33,7 +33,7 @@ def here(monkeypatch):
             run.append(job)
             yield job, task.score(job)
 
-    monkeypatch.setattr(tuning, "_run", _run)
+    monkeypatch.setattr(tuning.sweep, "run_jobs", _run)
     return run
 
 
@@ -75,7 +75,7 @@ def test_the_workers_have_one_thread():
 
     before = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
     try:
-        tuning._start(None)
+        tuning.runs.start(None)
         pools = threadpoolctl.threadpool_info()
         assert all(p["num_threads"] == 1 for p in pools if p["user_api"] == "blas")
     finally:
@@ -89,7 +89,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(data, tmp_path, monkeypatch, here)
     whole = sweep(data)
     jobs = list(here)
     here.clear()
-    plain = tuning._run
+    plain = tuning.sweep.run_jobs
 
     def stops(task, jobs, workers):
         for done, result in enumerate(plain(task, jobs, workers)):
@@ -97,10 +97,10 @@ def test_a_stopped_sweep_goes_on_where_it_was(data, tmp_path, monkeypatch, here)
                 raise KeyboardInterrupt
             yield result
 
-    monkeypatch.setattr(tuning, "_run", stops)
+    monkeypatch.setattr(tuning.sweep, "run_jobs", stops)
     with pytest.raises(KeyboardInterrupt):
         sweep(data, record=record)
-    monkeypatch.setattr(tuning, "_run", plain)
+    monkeypatch.setattr(tuning.sweep, "run_jobs", plain)
     with record.open("a", encoding="utf-8") as file:
         file.write('{"rates": {"ra')  # killed while it wrote
     here.clear()
@@ -158,7 +158,7 @@ def test_the_recommended_rate_has_the_best_mean_and_others_are_near_it():
 
 
 def test_the_plot(tmp_path, monkeypatch):
-    figures = drawn(monkeypatch, tuning)
+    figures = drawn(monkeypatch, tuning.results)
     Sweep("accuracy", candidates()).plot(tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     (a, b), scores = figures[0], [s for one in candidates() for s in one.scores]

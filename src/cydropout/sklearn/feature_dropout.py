@@ -6,7 +6,7 @@ import numpy as np
 
 from cydropout import _sklearn
 from cydropout._rates import feature_count
-from cydropout._validate import check_choice, check_features, check_one_rate
+from cydropout._validate import check_choice, check_features, check_number
 from cydropout.masks import subset
 from cydropout.random import MaskStream
 
@@ -65,9 +65,9 @@ class FeatureDropoutTransformer(
     Examples
     --------
     >>> import numpy as np
-    >>> from cydropout.sklearn import FeatureDropoutTransformer
-    >>> FeatureDropoutTransformer(0.5, random_state=0).fit_transform(np.ones((2, 6))).shape
-    (2, 3)
+    >>> table = np.arange(8.0).reshape(2, 4)
+    >>> FeatureDropoutTransformer(0.5, random_state=0).fit_transform(table).shape
+    (2, 2)
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class FeatureDropoutTransformer(
 
     def fit(self, X: Any, y: Any = None) -> "Self":
         """Draw the columns that stay; of ``X`` only their number and names matter."""
-        rate, features = check_one_rate(self.rate, "rate"), check_features(self.features)
+        rate, features = check_number("rate", self.rate, "[0, 1]"), check_features(self.features)
         check_choice("drop", self.drop, DROPS)
         X = self._checked(X, reset=True)
         kept = feature_count(features, rate, X.shape[1])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import Array, check_pair
+from cydropout._validate import Array, check_count, check_pair
 
 Batch = tuple[Array, Array]
 #: Makes the generator of an epoch, from 1: the order of the batches depends on nothing else.
@@ -136,13 +136,28 @@ def shuffled(
 ) -> Iterator[Any]:
     """Yield batches in another order, holding ``buffer`` of them: one at random, then the next.
 
+    Parameters
+    ----------
+    batches : iterable
+        Read once, one after the other.
+    buffer : int
+        How many are held, at least 1: the more, the better they are mixed.
+    rng : numpy.random.Generator
+        Decides the order.
+
     Examples
     --------
     >>> import numpy as np
-    >>> from cydropout.training.data import shuffled
     >>> sorted(shuffled(range(5), 3, np.random.default_rng(0)))
     [0, 1, 2, 3, 4]
     """
+    check_count("buffer", buffer)
+    return _shuffled(batches, buffer, rng)
+
+
+def _shuffled(
+    batches: Iterable[Any], buffer: int, rng: np.random.Generator
+) -> Iterator[Any]:
     held: list[Any] = []
     for batch in batches:
         if len(held) < buffer:

@@ -43,6 +43,16 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
         For anything else in ``state``; nothing is written then.
     OSError
         When writing fails; the old file is untouched.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     path = os.path.join(directory, "run.safetensors")
+    ...     save_checkpoint(path, {"epoch": 3, "weight": np.ones(2)})
+    ...     load_checkpoint(path)
+    {'epoch': 3, 'weight': array([1., 1.])}
     """
     target = Path(path)
     tensors: dict[str, np.ndarray[Any, Any]] = {}
@@ -72,6 +82,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         When there is no such file.
     ValueError
         When the file is damaged, or is not a checkpoint of this package.
+
+    Examples
+    --------
+    >>> load_checkpoint("nowhere.safetensors")
+    Traceback (most recent call last):
+    FileNotFoundError: no checkpoint at 'nowhere.safetensors'
     """
     source = Path(path)
     if not source.is_file():

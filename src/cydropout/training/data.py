@@ -57,15 +57,7 @@ _PUBLISHED = {
 
 
 class Dataset(NamedTuple):
-    """Images, float32 in [0, 1], shape ``(n, height, width)``; labels, int64, shape ``(n,)``.
-
-    Examples
-    --------
-    >>> from cydropout.training.data import load_digits
-    >>> data = load_digits()
-    >>> data.x_test.dtype, data.y_test.shape
-    (dtype('float32'), (450,))
-    """
+    """Images, float32 in [0, 1], shape ``(n, height, width)``; labels, int64, shape ``(n,)``."""
 
     x_train: NDArray[np.float32]
     y_train: NDArray[np.int64]
@@ -81,9 +73,9 @@ def load_digits() -> Dataset:
 
     Examples
     --------
-    >>> from cydropout.training.data import load_digits
-    >>> load_digits().x_train.shape
-    (1347, 8, 8)
+    >>> data = load_digits()
+    >>> data.x_train.shape, data.x_test.shape, data.y_train.dtype
+    ((1347, 8, 8), (450, 8, 8), dtype('int64'))
     """
     digits = _sklearn.part("datasets", "train").load_digits()
     split = _sklearn.part("model_selection", "train").train_test_split
@@ -120,10 +112,11 @@ def load_mnist(
 
     Examples
     --------
-    >>> from cydropout.training.data import load_mnist
-    >>> load_mnist("data/mnist")  # doctest: +SKIP
+    >>> load_mnist("data", "letters")
+    Traceback (most recent call last):
+    ValueError: variant must be 'mnist' or 'fashion', not 'letters'
     """
-    if variant not in get_args(Variant):
+    if not isinstance(variant, str) or variant not in get_args(Variant):
         raise ValueError(f"variant must be 'mnist' or 'fashion', not {variant!r}")
     if directory is None:
         paths = _fetch(variant)

@@ -27,9 +27,8 @@ class History:
 
     Examples
     --------
-    >>> from cydropout.training import History
     >>> history = History([{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.25}])
-    >>> [record["loss"] for record in history]
+    >>> history["loss"]
     [0.5, 0.25]
     """
 

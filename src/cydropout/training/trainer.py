@@ -183,6 +183,8 @@ class Trainer:
         optional(check_count, "checkpoint_every", checkpoint_every)
         check_flag("resume", resume)
         check_flag("shuffle", shuffle)
+        if not isinstance(progress, str):
+            check_flag("progress", progress)
         # An iterator would run dry after the first of the loops over it.
         callbacks = check_all("callbacks", callbacks, Callback)
         if checkpoint is None and (resume or checkpoint_every):

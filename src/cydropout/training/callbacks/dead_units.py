@@ -94,9 +94,8 @@ class DeadUnits(Callback):
     """
 
     def __init__(self, x: Any, every: int = 1) -> None:
-        check_count("every", every)
         self.x = check_samples(x)
-        self.every = every
+        self.every = check_count("every", every)
         self._begin()
 
     def _begin(self) -> None:

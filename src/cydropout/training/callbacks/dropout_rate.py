@@ -59,13 +59,13 @@ class RateSchedule(Callback):
                 f"a rate of dropout must lie between 0 and 1, not at {schedule.highest:g}, which "
                 f"{schedule!r} comes to"
             )
-        if isinstance(layers, (Layer, str)):
-            layers = [layers]
+        if layers is not None:
+            layers = [layers] if isinstance(layers, (Layer, str)) else list(layers)
         wrong = [layer for layer in layers or () if not isinstance(layer, (Layer, str))]
         if wrong:
             raise TypeError(f"layers must be layers or their paths, got {wrong[0]!r}")
         self.schedule = schedule
-        self.layers = None if layers is None else list(layers)
+        self.layers = layers
         self._scheduled: list[Any] = []
 
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:

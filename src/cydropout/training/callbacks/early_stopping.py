@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_count
+from cydropout._validate import check_count, check_flag, check_number
 from cydropout.training.callbacks.base import Callback, Trainer
 
 
@@ -51,13 +51,12 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        check_count("patience", patience)
-        if not 0.0 <= min_delta < math.inf:
-            raise ValueError(f"min_delta must be a finite number of at least 0, got {min_delta!r}")
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor must be the name of a metric, not {monitor!r}")
         self.monitor = monitor
-        self.patience = patience
-        self.min_delta = float(min_delta)
-        self.restore_best = restore_best
+        self.patience = check_count("patience", patience)
+        self.min_delta = check_number("min_delta", min_delta, "[0, inf)")
+        self.restore_best = check_flag("restore_best", restore_best)
         self._sign = -1.0 if monitor.endswith("accuracy") else 1.0
         self._reset()
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cydropout._validate import check_count, check_one_rate
+from cydropout._validate import check_count, check_number
 from cydropout.layers._layer import Layer
 from cydropout.masks import BaseMask
 from cydropout.training.callbacks.base import Callback, Trainer
@@ -82,14 +82,13 @@ class Guard(Callback):
         checkpoint: str | os.PathLike[str] | None = None,
         every: int = 1,
     ) -> None:
-        check_count("every", every)
+        self.every = check_count("every", every)
+        self.limit: float | dict[str, float]
         if isinstance(limit, Mapping):
-            limit = {path: check_one_rate(one, "limit") for path, one in limit.items()}
+            self.limit = {path: check_number("limit", one, "[0, 1]") for path, one in limit.items()}
         else:
-            limit = check_one_rate(limit, "limit")
-        self.limit = limit
+            self.limit = check_number("limit", limit, "[0, 1]")
         self.checkpoint = None if checkpoint is None else check_target(checkpoint)
-        self.every = every
         self._begin()
 
     def _begin(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from cydropout._validate import check_choice
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
 
@@ -42,10 +43,8 @@ class LearningRateSchedule(Callback):
     ) -> None:
         if not callable(schedule):
             raise TypeError(f"schedule must be a function of the epoch, got {schedule!r}")
-        if per not in ("epoch", "step"):
-            raise ValueError(f"per must be 'epoch' or 'step', not {per!r}")
         self.schedule = schedule
-        self.per = per
+        self.per = check_choice("per", per, ("epoch", "step"))
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Set the rate of epoch ``epoch``."""

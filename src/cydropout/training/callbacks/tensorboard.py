@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cydropout._optional import require
-from cydropout._validate import check_count
+from cydropout._validate import check_count, optional
 from cydropout.training.callbacks.base import Callback, Trainer
 
 
@@ -38,11 +38,9 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, directory: str | os.PathLike[str], every: int | None = None) -> None:
-        if every is not None:
-            check_count("every", every)
         self._writer_class = require("tensorboardX", "tensorboard").SummaryWriter
         self.directory = os.fspath(directory)
-        self.every = every
+        self.every = optional(check_count, "every", every)
         self._writer: Any = None
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:

@@ -33,8 +33,7 @@ def get(loss: Loss | str) -> Loss:
         return loss
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a Loss or a name, got {loss!r}")
-    check_choice("loss", loss, NAMES)
-    return NAMES[loss]()
+    return NAMES[check_choice("loss", loss, NAMES)]()
 
 
 NAMES: dict[str, type[Loss]] = {

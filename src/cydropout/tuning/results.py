@@ -1,0 +1,114 @@
+"""What a sweep found: scores by setting, and which setting is best."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from cydropout.training.history import figure_of
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Rates by layer, and the scores of their runs.
+
+    ``mean`` is over all folds and seeds, ``spread`` the standard deviation among them, and
+    ``error`` that of the mean: ``spread / sqrt(n)``.
+
+    Examples
+    --------
+    >>> one = Candidate({"rate": 0.5}, (0.5, 0.75))
+    >>> one.mean, round(one.spread, 3), one.error
+    (0.625, 0.177, 0.125)
+    """
+
+    rates: dict[str, float]
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean of the scores."""
+        return math.fsum(self.scores) / len(self.scores)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the scores (with n - 1); 0 for a single one."""
+        return float(np.std(self.scores, ddof=1)) if len(self.scores) > 1 else 0.0
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean."""
+        return self.spread / math.sqrt(len(self.scores))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What `tune_rate` found: ``candidates`` in the order of the sweep, and ``metric``.
+
+    Examples
+    --------
+    >>> scores = {0.2: (0.8, 0.9), 0.5: (0.9, 0.9)}
+    >>> found = Sweep("accuracy", tuple(Candidate({"rate": p}, s) for p, s in scores.items()))
+    >>> found.recommended.rates
+    {'rate': 0.5}
+    >>> print(found.table())
+    | rate | accuracy | spread | |
+    |---|---|---|---|
+    | 0.2 | 0.8500 | 0.0707 |  |
+    | 0.5 | 0.9000 | 0.0000 | recommended |
+    """
+
+    metric: str
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def recommended(self) -> Candidate:
+        """The candidate with the best mean; of equal ones the first."""
+        sign = 1 if self.metric == "loss" else -1
+        return min(self.candidates, key=lambda one: sign * one.mean)
+
+    @property
+    def near(self) -> tuple[Candidate, ...]:
+        """Those whose mean lies within one standard error of the recommended one's."""
+        best = self.recommended
+        return tuple(c for c in self.candidates if abs(c.mean - best.mean) <= best.error)
+
+    def table(self) -> str:
+        """Return a table in Markdown: rates, mean, spread; the recommended one is marked."""
+        names, best = list(self.candidates[0].rates), self.recommended
+        head = [*names, self.metric, "spread", ""]
+        lines = [f"| {' | '.join(head)} |".replace("  ", " "), "|---" * len(head) + "|"]
+        for one in self.candidates:
+            rates = " | ".join(f"{rate:g}" for rate in one.rates.values())
+            mark = "recommended" if one is best else "near" if one in self.near else ""
+            lines.append(f"| {rates} | {one.mean:.4f} | {one.spread:.4f} | {mark} |")
+        return "\n".join(lines)
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw score against rate, a panel per layer, with the mean and its spread.
+
+        Where several layers are swept, a panel shows the scores of all settings of the others.
+        """
+        names, best = list(self.candidates[0].rates), self.recommended
+        figure, panels = figure_of(len(names))
+        for panel, name in zip(panels, names, strict=True):
+            scores: dict[float, list[float]] = {}
+            for one in self.candidates:
+                scores.setdefault(one.rates[name], []).extend(one.scores)
+            rates = sorted(scores)
+            merged = [Candidate({name: rate}, tuple(scores[rate])) for rate in rates]
+            for rate in rates:
+                panel.plot([rate] * len(scores[rate]), scores[rate], ".", color="C0", alpha=0.35)
+            panel.errorbar(
+                rates, [c.mean for c in merged], [c.spread for c in merged], color="C0", capsize=3
+            )
+            label = f"recommended: {best.rates[name]:g}"
+            panel.axvline(best.rates[name], color="C1", linestyle="--", label=label)
+            panel.set_xlabel(name)
+            panel.set_ylabel(self.metric)
+            panel.grid(alpha=0.3)
+            panel.legend()
+        figure.savefig(os.fspath(path), dpi=120)

@@ -1,0 +1,165 @@
+"""tune_rate: a sweep of dropout rates with cross-validation, in parallel, that can be stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cydropout._validate import (
+    check_choice,
+    check_count,
+    check_integer,
+    check_one_rate,
+    check_pair,
+    optional,
+)
+from cydropout.functional import available_cores
+from cydropout.training import losses, optimizers
+from cydropout.training.progress import bar
+from cydropout.tuning.record import ScoreRecord
+from cydropout.tuning.results import Candidate, Sweep
+from cydropout.tuning.runs import ALL, Rates, Task, run_jobs, with_rates
+
+
+def tune_rate(
+    model: Any,
+    loss: Any,
+    optimizer: Any,
+    x: Any,
+    y: Any,
+    rates: Sequence[float] | Mapping[str, Sequence[float]],
+    *,
+    epochs: int,
+    batch_size: int = 32,
+    folds: int = 5,
+    seeds: Sequence[int] = (0,),
+    metric: str = "accuracy",
+    workers: int | None = None,
+    record: str | os.PathLike[str] | None = None,
+    progress: bool | str = True,
+) -> Sweep:
+    """Train with every setting of the rates, for every fold and seed, and compare the scores.
+
+    The folds are the same for all settings, and a run depends on its rates, fold and seed alone:
+    not on the number of workers, nor on whether the sweep was stopped in between. Every worker is
+    a process of its own with one thread. Python starts them by importing the main module again, so
+    a script calls this below ``if __name__ == "__main__":``.
+
+    Parameters
+    ----------
+    model : Sequential
+        Not built. It is copied for every run.
+    loss, optimizer : Loss or str, Optimizer or str
+        As for `Trainer`.
+    x, y : array
+        Samples and targets; all are used, so keep those for the final test apart.
+    rates : sequence of float, or mapping
+        The rates to try, for all layers of the model whose rate can be set, as `RateSchedule` finds
+        them; or the rates for each layer whose path is named, as in ``{"1.dropout": [0.1, 0.5]}``:
+        all combinations are tried.
+    epochs, batch_size : int
+        As for `Trainer.fit`.
+    folds : int
+        Parts of the data, at least 2, each of them held out once.
+    seeds : sequence of int
+        Each gives other weights, orders and masks.
+    metric : {"accuracy", "loss"}
+        What is measured on the part held out.
+    workers : int, optional
+        Processes; by default one for each processor that this process may use.
+    record : path-like, optional
+        File of the scores, a line of JSON for each run, written as they come. With a file of the
+        same sweep the runs it holds are not done again.
+    progress : bool or str
+        Show a bar of the runs; a string is its label.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, a layer is not there, or the record is of another sweep.
+    ImportError
+        Without the packages of ``cydropout[train]``.
+
+    Examples
+    --------
+    >>> from cydropout.layers import Dense, Dropout, Sequential
+    >>> from cydropout.training.data import load_digits
+    >>> def sweep():  # call it below ``if __name__ == "__main__":``
+    ...     data = load_digits()
+    ...     model = Sequential([Dense(64, activation="relu"), Dropout(0.5), Dense(10)])
+    ...     x = data.x_train.reshape(len(data.x_train), -1)
+    ...     return tune_rate(model, "softmax_cross_entropy", "adam", x, data.y_train,
+    ...                      [0.0, 0.2, 0.5], epochs=10)
+    """
+    x, y = check_pair(x, y, "x and y")
+    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
+        check_count(name, count)
+    check_integer("folds", folds, f"[2, {len(x)}]")
+    check_choice("metric", metric, ("accuracy", "loss"))
+    optional(check_count, "workers", workers)
+    if not np.iterable(seeds):
+        raise TypeError(f"seeds must be a list of integers, not {seeds!r}")
+    seeds = [check_integer("a seed", seed, "[0, inf)") for seed in seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different, and at least one, got {seeds}")
+    grid = _grid(rates)
+    for setting in grid:
+        with_rates(model, setting)
+    loss, optimizer = losses.get(loss), optimizers.get(optimizer)
+    task = Task(model, loss, optimizer, x, y, epochs, batch_size, folds, metric)
+    jobs = list(itertools.product(grid, range(folds), seeds))
+    done = ScoreRecord(record, _fingerprint(task, grid, seeds))
+    missing = [job for job in jobs if job not in done.scores]
+    count = min(workers or available_cores(), max(len(missing), 1))
+    label = {"desc": progress} if isinstance(progress, str) else {}
+    shown = bar(len(jobs), len(jobs) - len(missing), unit=" runs", **label) if progress else None
+    try:
+        for job, score in run_jobs(task, missing, count):
+            done.add(job, score)
+            if shown is not None:
+                shown.update()
+    finally:
+        if shown is not None:
+            shown.close()
+    found = [
+        Candidate(dict(s), tuple(done.scores[s, f, seed] for f in range(folds) for seed in seeds))
+        for s in grid
+    ]
+    return Sweep(metric, tuple(found))
+
+
+def _grid(rates: Sequence[float] | Mapping[str, Sequence[float]]) -> list[Rates]:
+    named = dict(rates) if isinstance(rates, Mapping) else {ALL: rates}
+    columns = [
+        [(name, check_one_rate(rate, "tune_rate")) for rate in each] for name, each in named.items()
+    ]
+    grid = list(itertools.product(*columns)) if columns else []
+    if not grid or len(set(grid)) < len(grid):
+        raise ValueError(f"rates must be different, and at least one for each layer, got {rates!r}")
+    return grid
+
+
+def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, Any]:
+    """Return what a record must agree with for its runs to be those of this sweep."""
+    data = hashlib.sha256()
+    for array in (task.x, task.y):
+        data.update(f"{array.dtype} {array.shape}".encode())
+        for start in range(0, len(array), 4096):
+            data.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
+    return {
+        "model": repr(task.model),
+        "loss": f"{type(task.loss).__name__} {sorted(vars(task.loss).items())}",
+        "optimizer": repr(task.optimizer),
+        "data": data.hexdigest(),
+        "rates": [dict(setting) for setting in grid],
+        "seeds": seeds,
+        "epochs": task.epochs,
+        "batch_size": task.batch_size,
+        "folds": task.folds,
+        "metric": task.metric,
+    }
