@@ -42,7 +42,6 @@ OPTIONAL = {
 
 
 # What is still to be mended.
-KNOWN: set[str] = set()
 LONG = {"_kernels/api.pyi"}
 
 
@@ -92,13 +91,9 @@ def graph(source=SOURCE):
         return next((found for n in range(len(parts), -1, -1)
                      if (found := ".".join(parts[:n])) in known), "")
 
-    found = {name: {target(found) for found in imports(path, source)
-                    if found.split(".")[0] == "cydropout"} - {name}
-             for name, path in modules.items()}
-    for edge in KNOWN:
-        name, other = edge.split(" -> ")
-        found.get(name, set()).discard(other)
-    return found
+    return {name: {target(found) for found in imports(path, source)
+                   if found.split(".")[0] == "cydropout"} - {name}
+            for name, path in modules.items()}
 
 
 def violations(found):

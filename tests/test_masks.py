@@ -212,9 +212,9 @@ def test_kept_rates_take_little_memory_and_cannot_be_changed():
 
     stream = MaskStream(0)
     small, large = np.linspace(0.1, 0.2, 64), np.linspace(0.1, 0.2, 64).reshape(64, 1, 1)
-    before = bernoulli._kept_map.cache_info().currsize
+    before = bernoulli._cached_map.cache_info().currsize
     stream.draw((2, 64, 128, 128), large)
-    assert bernoulli._kept_map.cache_info().currsize == before
+    assert bernoulli._cached_map.cache_info().currsize == before
     masks = [stream.draw((2, 64), rate) for rate in (small, small, small.tolist())]
     for mask in masks:
         with pytest.raises(ValueError):

@@ -114,6 +114,8 @@ class BaseMask:
 
 def check_source(key: Any, draw: Any) -> tuple[int, int]:
     """Return a key and the number of a draw; raise if they are no integers of 64 bits."""
+    if type(key) is type(draw) is int and 0 <= key < WORD and 0 <= draw < WORD:
+        return key, draw
     return check_integer("key", key, "[0, 2**64)"), check_integer("draw", draw, "[0, 2**64)")
 
 

@@ -22,8 +22,8 @@ from cydropout._validate import check_rate
 from cydropout.masks.base import WORD, check_source
 from cydropout.masks.bits import BitMask
 
-#: Rates per mask for which tables are kept: 64 tables of at most 0.2 MiB.
-_LARGEST_KEPT = 8192
+#: Rates per mask for which tables are cached: 64 tables of at most 0.2 MiB.
+_LARGEST_CACHED = 8192
 
 
 class _Map(NamedTuple):
@@ -37,11 +37,11 @@ class _Map(NamedTuple):
 
 
 def _map(rate: ArrayLike, shape: tuple[int, ...], scaling: Scaling) -> _Map:
-    """Return the map of a rate; one that a layer asks for at every step is kept."""
-    if type(rate) is np.ndarray and rate.dtype.kind == "f" and 1 < rate.size <= _LARGEST_KEPT:
+    """Return the map of a rate; one that a layer asks for at every step is cached."""
+    if type(rate) is np.ndarray and rate.dtype.kind == "f" and 1 < rate.size <= _LARGEST_CACHED:
         trailing = rate.shape.index(next(n for n in rate.shape if n > 1)) - rate.ndim
-        if size_of(shape[trailing:]) <= _LARGEST_KEPT:  # what the rates are spread over
-            return _kept_map(rate.tobytes(), rate.dtype, rate.shape, shape, scaling)
+        if size_of(shape[trailing:]) <= _LARGEST_CACHED:  # what the rates are spread over
+            return _cached_map(rate.tobytes(), rate.dtype, rate.shape, shape, scaling)
     if type(rate) is float:
         return _float_map(rate, scaling)
     return _new_map(rate, shape, scaling)
@@ -53,7 +53,7 @@ def _float_map(rate: float, scaling: Scaling) -> _Map:
 
 
 @lru_cache(maxsize=64)
-def _kept_map(
+def _cached_map(
     rate: bytes, dtype: np.dtype[Any], rates: tuple[int, ...], shape: tuple[int, ...],
     scaling: Scaling,
 ) -> _Map:

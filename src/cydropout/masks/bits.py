@@ -45,8 +45,10 @@ class BitMask(BaseMask):
     def _lay(self, shape: Any, shared_axes: Any, offset: Any = 0) -> None:
         """Set the shape, the axes along which one decision is shared, and the offset."""
         self.shape = check_shape(shape)
-        self._axes = check_axes(shared_axes, len(self.shape))
-        self._compact = tuple(1 if a in self._axes else n for a, n in enumerate(self.shape))
+        self._axes = axes = check_axes(shared_axes, len(self.shape))
+        self._compact = self.shape
+        if axes:
+            self._compact = tuple([1 if a in axes else n for a, n in enumerate(self.shape)])
         self.offset = check_offset(offset, size_of(self._compact))
 
     def _make_plan(self, kernel: api.Table | tuple[int, float]) -> None:

@@ -134,7 +134,7 @@ def _shares(sizes: tuple[int, ...], block: tuple[int, ...]) -> tuple[float, ...]
     return tuple(places[n] / size_of(sizes) for n in range(max(places), -1, -1))
 
 
-def _kept(shares: tuple[float, ...], w: float) -> tuple[float, float]:
+def _kept_share(shares: tuple[float, ...], w: float) -> tuple[float, float]:
     """Return the mean of ``w**n`` over the map, and its derivative.
 
     In plain arithmetic, so that every machine finds the same.
@@ -158,17 +158,17 @@ def _threshold(
         # Newton's method from the right, where the kept share is convex: it comes down to the
         # solution, until rounding stops it.
         w, gamma = 1.0, 0.0
-        value, derivative = _kept(shares, w)
+        value, derivative = _kept_share(shares, w)
         while True:
             lower = w - (value - (1.0 - rate)) / derivative
             if not lower < w:
                 break
             w = lower
-            value, derivative = _kept(shares, w)
+            value, derivative = _kept_share(shares, w)
         gamma = 1.0 - w
     else:
         valid = size_of(tuple(s - b + 1 for s, b in zip(sizes, block, strict=True)))
         gamma = min(1.0, rate * size_of(sizes) / size_of(block) / valid)
     q = threshold(gamma)
     assert isinstance(q, int)
-    return q, 1.0 - _kept(shares, q / ONE)[0] if q < ONE else 0.0
+    return q, 1.0 - _kept_share(shares, q / ONE)[0] if q < ONE else 0.0
