@@ -9,10 +9,12 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import Scaling
+from cydropout._validate import check_flag
 from cydropout.masks import InferenceMask, Mask
 from cydropout.random import RNG, as_stream
 
 #: Below this rate nothing is dropped, and no draw is taken.
+_INVERTED: Scaling = "inverted"
 _LEAST = 2.0**-32
 
 
@@ -24,7 +26,7 @@ def dropout(
     training: bool = True,
     shared_axes: int | tuple[int, ...] = (),
     out: np.ndarray | None = None,
-    scaling: Scaling = "inverted",
+    scaling: Scaling = _INVERTED,
     num_threads: int | None = None,
 ) -> np.ndarray:
     """y = x / (1 - rate) where kept, else 0; each element is dropped with probability ``rate``.
@@ -80,7 +82,8 @@ def dropout(
     [0. 2. 2. 2. 2. 0.]
     """
     # The common call, without a Mask in between: most of the time of a small array.
-    if training and type(rate) is float and _LEAST <= rate < 1.0 and scaling == "inverted":
+    plain = training is True and scaling is _INVERTED
+    if plain and type(rate) is float and _LEAST <= rate < 1.0:
         code = api.ready(x, out) if type(shared_axes) is tuple and not shared_axes else -1
         if code >= 0 and (num_threads is None or check_num_threads(num_threads)):
             stream = as_stream(rng)
@@ -95,7 +98,7 @@ def dropout(
             _arrays.check_out(out, array)
     check_num_threads(num_threads)
     mask: Mask
-    if training:
+    if check_flag("training", training):
         # Nothing is held for a backward pass: the bits are used as they are drawn.
         mask = as_stream(rng).draw(
             array.shape, rate, scaling=scaling, shared_axes=shared_axes, storage="seed"

@@ -18,7 +18,7 @@ from cydropout._rates import (
     threshold,
     training_scale,
 )
-from cydropout._validate import check_rate
+from cydropout._validate import check_choice, check_rate, check_scaling
 from cydropout.masks.base import WORD, check_source
 from cydropout.masks.bits import BitMask
 
@@ -139,8 +139,10 @@ class Mask(BitMask):
         storage: Literal["bits", "seed"] = "bits",
         offset: int = 0,
     ) -> None:
-        if storage not in ("bits", "seed"):
-            raise ValueError(f"storage must be 'bits' or 'seed', not {storage!r}")
+        if type(storage) is not str or storage not in ("bits", "seed"):
+            check_choice("storage", storage, ("bits", "seed"))
+        if type(scaling) is not str:
+            check_scaling(scaling)
         self.storage = storage
         self.scaling = scaling
         # The common call, without a call of Python on the way: it comes once in every pass, when

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from cydropout._optional import require
+from cydropout._validate import check_flag
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 
@@ -15,6 +16,12 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 def bar(total: int | None, done: int = 0, **options: Any) -> Any:
     """Return tqdm's bar of ``total`` things, of which ``done`` are there already."""
     return require("tqdm", "train").tqdm(total=total, initial=done, dynamic_ncols=True, **options)
+
+
+def check_bar(progress: bool | str) -> None:
+    """Raise if ``progress`` is neither a flag nor the label of a bar."""
+    if not isinstance(progress, str):
+        check_flag("progress", progress)
 
 
 class Progress:

@@ -34,7 +34,7 @@ from cydropout.training.checkpoint import check_target, load_checkpoint, save_ch
 from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Mean, Record
 from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
-from cydropout.training.progress import Progress
+from cydropout.training.progress import Progress, check_bar
 from cydropout.training.run import Run
 
 __all__ = ["NonFiniteLossError", "Trainer"]
@@ -183,8 +183,7 @@ class Trainer:
         optional(check_count, "checkpoint_every", checkpoint_every)
         check_flag("resume", resume)
         check_flag("shuffle", shuffle)
-        if not isinstance(progress, str):
-            check_flag("progress", progress)
+        check_bar(progress)
         # An iterator would run dry after the first of the loops over it.
         callbacks = check_all("callbacks", callbacks, Callback)
         if checkpoint is None and (resume or checkpoint_every):

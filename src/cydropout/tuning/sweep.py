@@ -20,7 +20,7 @@ from cydropout._validate import (
 )
 from cydropout.functional import available_cores
 from cydropout.training import losses, optimizers
-from cydropout.training.progress import bar
+from cydropout.training.progress import bar, check_bar
 from cydropout.tuning.record import ScoreRecord
 from cydropout.tuning.results import Candidate, Sweep
 from cydropout.tuning.runs import ALL, Rates, Task, run_jobs, with_rates
@@ -102,6 +102,7 @@ def tune_rate(
     check_integer("folds", folds, f"[2, {len(x)}]")
     check_choice("metric", metric, ("accuracy", "loss"))
     optional(check_count, "workers", workers)
+    check_bar(progress)
     if not np.iterable(seeds):
         raise TypeError(f"seeds must be a list of integers, not {seeds!r}")
     seeds = [check_integer("a seed", seed, "[0, inf)") for seed in seeds]
