@@ -9,8 +9,7 @@ Made by `python benches/run.py --full --only variants --output benches`, never b
 Here m is the mask, p the rate, q = 1 - p, and s the logistic function. The names are those of
 layers in `cydropout.layers`; of training, `cydropout.training.losses`, `cydropout.predict_mc`,
 `cydropout.training.schedules` with the callback `RateSchedule`, and `cydropout.sklearn`. Docstrings
-have
-the whole formula, shapes and errors; [the gallery](../examples/gallery.png) shows the masks.
+have the whole formula, shapes and errors; [the gallery](../examples/gallery.png) shows the masks.
 
 One call is forward and backward, through the layer. *Copies* is its time over that of two scale
 copies, `y = c x` and `dx = c dy`, between four arrays of x's size; *faster* is the
