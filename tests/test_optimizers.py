@@ -66,6 +66,36 @@ CASES: dict[str, tuple[Callable[[], Optimizer], Callable[[Any], Any], str, dict[
 SHAPES = [(7, 5), (1,), (129,), (3, 1, 2)]
 
 
+def test_every_optimizer_has_a_row():
+    assert {type(make()) for make, *_ in CASES.values()} == {*optimizers.NAMES.values()}
+
+
+def test_settings_are_checked_whenever_they_are_set():
+    optimizer = SGD(0.1, momentum=0.9)
+    for wrong in (True, "0.5", None, np.ones(2), 1.0):
+        with pytest.raises((TypeError, ValueError), match="momentum of SGD"):
+            optimizer.momentum = wrong
+    assert optimizer.momentum == 0.9
+
+
+def test_an_optimizer_of_one_class():
+    """What CONTRIBUTING says: a formula of the kernels, with other settings, is a class alone."""
+    class Signed(Optimizer):
+        """``v = g^2``; ``w -= lr g / (sqrt(v) + epsilon)``."""
+
+        kind, slots = "rmsprop", ("v",)
+
+        def rule(self):
+            return {"learning_rate": self.learning_rate, "beta2": 0.0, "epsilon": 1e-30}
+
+    optimizer, parameter = Signed(0.5), Parameter(np.zeros(3), "w")
+    parameter.accumulate(np.array([3.0, -0.25, 8.0]))
+    optimizer.step([parameter])
+    np.testing.assert_allclose(parameter.value, [-0.5, 0.5, -0.5])
+    assert [*optimizer.state_dict()] == ["steps", "learning_rate", "w.v"]
+    assert repr(optimizer) == "Signed(learning_rate=0.5)"
+
+
 @pytest.fixture(params=CASES, name="case")
 def _case(request: pytest.FixtureRequest) -> tuple[Any, Any, str, dict[str, Any]]:
     return CASES[request.param]

@@ -88,7 +88,7 @@ class Linear(Schedule):
     start, end : float
         The rates at step 0 and from step ``steps`` on.
     steps : int
-        How many steps the way takes, at least 1.
+        How many steps that takes, at least 1.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class Cosine(Schedule):
     start, end : float
         The rates at step 0 and from step ``steps`` on.
     steps : int
-        How many steps the way takes, at least 1.
+        How many steps that takes, at least 1.
 
     Examples
     --------

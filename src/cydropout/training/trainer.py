@@ -40,7 +40,7 @@ from cydropout.training.run import Run
 __all__ = ["NonFiniteLossError", "Trainer"]
 
 Array = np.ndarray[Any, Any]
-# Independent generators from one key: NumPy's spawn keys keep them apart.
+# Independent generators from one key, by NumPy's spawn keys.
 _WEIGHTS, _SHUFFLE = 0, 1
 
 
@@ -334,7 +334,7 @@ class Trainer:
     def _forward(
         self, batch: Array, ctx: Context, watched: bool
     ) -> tuple[Array, Callable[[Array], object]]:
-        """Return the predictions of all passes, below each other, and their way back."""
+        """Return the predictions of all passes, one below the other, and the backward pass."""
         # One pass over the batch repeated would be up to a fifth faster, but there a mask that
         # the whole batch shares would be the same in both halves.
         self.masks = [{} for _ in range(self.loss.passes if watched else 0)]

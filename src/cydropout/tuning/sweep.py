@@ -57,7 +57,7 @@ def tune_rate(
     loss, optimizer : Loss or str, Optimizer or str
         As for `Trainer`.
     x, y : array
-        Samples and targets; all are used, so keep those for the final test apart.
+        Samples and targets; all are used, so hold those for the final test out.
     rates : sequence of float, or mapping
         The rates to try, for all layers of the model whose rate can be set, as `RateSchedule` finds
         them; or the rates for each layer whose path is named, as in ``{"1.dropout": [0.1, 0.5]}``:

@@ -20,12 +20,12 @@ from cydropout.training.nonfinite import outputs
 def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Array]:
     """Return, by path, which units give the same output for every sample, without dropout.
 
-    Such a unit tells its inputs apart no more: a ReLU that is 0 for all of them gets no gradient
-    and stays dead, a saturated sigmoid nearly none. Looked at are the outputs of activations and of
-    layers with an activation of their own. Where a layer says along which axis its units lie, as
-    `Dense` (the last), `Conv2D`, pooling and `BatchNorm` (that of the channels) do, they lie there
-    until one says otherwise or changes the number of axes, and else along the last axis. So of maps
-    a unit is a channel, dead if it is the same at every place.
+    Such a unit no longer distinguishes its inputs: a ReLU that is 0 for all of them gets no
+    gradient and stays dead, a saturated sigmoid nearly none. Looked at are the outputs of
+    activations and of layers with an activation of their own. Where a layer says along which axis
+    its units lie, as `Dense` (the last), `Conv2D`, pooling and `BatchNorm` (that of the channels)
+    do, they lie there until one says otherwise or changes the number of axes, and else along the
+    last axis. So of maps a unit is a channel, dead if it is the same at every place.
 
     Parameters
     ----------

@@ -60,7 +60,7 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} defines no value_and_gradient")
 
     def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float | None]:
-        """Return value, gradient and `accuracy`, of which a loss may have the last by the way."""
+        """Return value, gradient and `accuracy`, which some losses find in the same pass."""
         value, gradient = self(prediction, target)
         return value, gradient, self.accuracy(prediction, target)
 
