@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cydropout._validate import check_count, check_max_norm
+from cydropout._validate import check_max_norm
 from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
@@ -19,7 +19,8 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
-from cydropout.layers._penalties import Strength, check_strength, penalty
+from cydropout.layers._penalties import Penalty, penalty
+from cydropout.layers._settings import Checked, Count, Flag
 from cydropout.layers._state import Entries, Entry
 
 
@@ -39,30 +40,14 @@ class Affine(Layer):
     """
 
     unit_axis = -1
-
-    def __init__(
-        self,
-        units: int,
-        *,
-        activation: str | None = None,
-        init: str = "glorot",
-        bias: bool = True,
-        max_norm: float | None = None,
-        l1: Strength = 0.0,
-        l2: Strength = 0.0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name)
-        check_count("units", units)
-        activation = check_activation(activation)
-        check_init(init)
-        self.units = int(units)
-        self.activation = activation
-        self.init = init
-        self.bias = bool(bias)
-        self.max_norm = check_max_norm(max_norm)
-        names = ("weight", "bias") if bias else ("weight",)
-        self.l1, self.l2 = check_strength("l1", l1, names), check_strength("l2", l2, names)
+    positional = "units"
+    units = Count()
+    activation = Checked(check_activation, "linear")
+    init = Checked(check_init, "glorot")
+    bias = Flag(True)
+    max_norm = Checked(check_max_norm, None)
+    l1 = Penalty(0.0)
+    l2 = Penalty(0.0)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -109,19 +94,6 @@ class Affine(Layer):
     def torch_entries(self) -> Entries:
         """Return the parameters as ``torch.nn.Linear`` holds them: matrices are transposed."""
         return {name: Entry(one, np.transpose) for name, one in self._parameters.items()}
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "units": self.units,
-            "activation": self.activation,
-            "init": self.init,
-            "bias": self.bias,
-            "max_norm": self.max_norm,
-            "l1": self.l1,
-            "l2": self.l2,
-        }
-
 
 def product(
     rows: Array, weight: Parameter, bias: Parameter | None, input_gradient: bool = True

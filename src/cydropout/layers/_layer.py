@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cydropout.layers._context import Context as Context
 from cydropout.layers._parameter import Parameter as Parameter
+from cydropout.layers._settings import Setting, bind, declare
 from cydropout.layers._state import Entries, Entry, check_names, write_all
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Absorbed(NamedTuple):
 class Layer:
     """Base of all layers: parameters and settings, never the data of a pass.
 
-    A subclass defines `forward`, and where they differ from the identity's `output_shape`,
-    `build` and `get_config`. Shapes given to `build` and `output_shape` leave out the batch axis.
+    A subclass states its settings, defines `forward`, and where they differ from the identity's
+    `output_shape` and `build`. Shapes given to `build` and `output_shape` leave out the batch axis.
     """
 
     #: Whether the input is made of integers, which a `Sequential` then leaves as they are.
@@ -48,11 +49,19 @@ class Layer:
     unit_axis: int | None = None
     #: The attributes that hold the layers of its noise, or None.
     noises: ClassVar[tuple[str, ...]] = ()
+    #: The settings by their keys, and those that may be given by place.
+    settings: ClassVar[dict[str, Setting]]
+    positional: ClassVar[str] = ""
+    is_made: bool = False
     #: Whether the rate is a parameter, which schedules then leave alone.
     learns_rate: bool = False
     _origin: Layer | None = None
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        declare(cls)
+
+    def __init__(self, *args: Any, name: str | None = None, **settings: Any) -> None:
         if name is not None and (not name or "." in name):
             raise ValueError(f"layer name {name!r}: use a non-empty name without a dot")
         self.named = name is not None
@@ -60,6 +69,7 @@ class Layer:
         # The name with the layer's place before it, once a Sequential gives it one.
         self.path = self.name
         self._parameters: dict[str, Parameter] = {}
+        bind(self, args, settings)
 
     @classmethod
     def kind(cls) -> str:
@@ -94,9 +104,18 @@ class Layer:
         """Return the shape of ``y`` for an input of ``input_shape``."""
         return tuple(input_shape)
 
+    def check_settings(self) -> None:
+        """Refuse settings that do not go together; called when they are set, and set again."""
+
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {}
+        """Return the constructor's arguments, of which `from_config` makes the layer again."""
+        config = {key: setting.read(self) for key, setting in self.settings.items()}
+        return {**config, "name": self.name} if self.named else config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return the layer that `get_config` described, not built; also if it went by JSON."""
+        return cls(**config)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Iterate over the parameters in order, each with its name within this layer."""
@@ -193,6 +212,9 @@ class Layer:
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
+
+
+declare(Layer)
 
 
 @contextlib.contextmanager

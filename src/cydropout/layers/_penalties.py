@@ -9,6 +9,7 @@ import numpy as np
 
 from cydropout._validate import check_number
 from cydropout.layers._layer import Parameter
+from cydropout.layers._settings import Setting
 
 #: A strength for the weight alone, or one for each of the parameters that it names.
 Strength = float | Mapping[str, float]
@@ -22,6 +23,15 @@ def check_strength(name: str, strength: Any, parameters: Sequence[str]) -> Stren
     if unknown:
         raise ValueError(f"{name} names the parameters {unknown}; there are {[*parameters]}")
     return {k: check_number(f"{name} of {k!r}", one, "[0, inf)") for k, one in strength.items()}
+
+
+class Penalty(Setting):
+    """A strength."""
+
+    def check(self, value: Any, layer: Any) -> Strength:
+        """Return one number, or one for each parameter named."""
+        names = ("weight", "bias") if layer.bias else ("weight",)
+        return check_strength(self.key, value, names)
 
 
 def penalty(parameters: Mapping[str, Parameter], l1: Strength, l2: Strength) -> float:

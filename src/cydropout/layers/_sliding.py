@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout._validate import check_lengths
 from cydropout.functional import Windows
 from cydropout.layers._layer import Array, Layer, Shape
-from cydropout.layers._maps import DataFormat, channel_axis, check_data_format, check_maps
+from cydropout.layers._maps import channel_axis, check_data_format, check_maps
+from cydropout.layers._settings import Checked, Lengths
 
-Padding: TypeAlias = Literal["valid", "same"] | int | Sequence[int]
+
+def check_padding(padding: Any) -> Any:
+    """Return "valid", "same", or a pair."""
+    if isinstance(padding, str):
+        if padding not in ("valid", "same"):
+            raise ValueError(f"padding {padding!r} is unknown; use 'valid', 'same' or integers")
+        return padding
+    pair = tuple(padding) if isinstance(padding, (list, tuple)) else (padding, padding)
+    whole = all(isinstance(p, (int, np.integer)) and not isinstance(p, bool) for p in pair)
+    if len(pair) != 2 or not whole or min(pair) < 0:
+        raise ValueError(
+            f"padding must be 'valid', 'same', or one or two integers from 0 on, not {padding!r}"
+        )
+    return tuple(int(p) for p in pair)
 
 
 class Sliding(Layer):
@@ -39,15 +51,16 @@ class Sliding(Layer):
         For a map that is smaller than a window.
     """
 
-    def __init__(
-        self, size: Any, strides: Any, padding: Padding, data_format: DataFormat, name: str | None
-    ) -> None:
-        super().__init__(name=name)
-        self.size = check_lengths("size of a window", size, 2)
-        self.strides = check_lengths("strides", strides, 2)
-        self.padding = check_padding(padding)
-        self.data_format = check_data_format(data_format)
-        self.unit_axis = channel_axis(self.data_format, 2)
+    spatial: ClassVar[int] = 2
+    size = Lengths()
+    strides = Lengths(1)
+    padding = Checked(check_padding, "valid")
+    data_format = Checked(check_data_format, "channels_first")
+
+    @property
+    def unit_axis(self) -> int | None:  # type: ignore[override]
+        """That of the channels."""
+        return channel_axis(self.data_format, 2)
 
     def windows(self, maps: Shape) -> Windows:
         """Return the windows over maps (height, width)."""
@@ -93,24 +106,3 @@ class Sliding(Layer):
         *maps, own = self.maps_shape(input_shape)
         counts, depth = self.windows(tuple(maps)).counts, channels or own
         return (depth, *counts) if self.data_format == "channels_first" else (*counts, depth)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that layers of this kind share."""
-        return {
-            "strides": self.strides, "padding": self.padding, "data_format": self.data_format,
-        }
-
-
-def check_padding(padding: Any) -> Any:
-    """Return "valid", "same", or a pair."""
-    if isinstance(padding, str):
-        if padding not in ("valid", "same"):
-            raise ValueError(f"padding {padding!r} is unknown; use 'valid', 'same' or integers")
-        return padding
-    pair = tuple(padding) if isinstance(padding, (list, tuple)) else (padding, padding)
-    whole = all(isinstance(p, (int, np.integer)) and not isinstance(p, bool) for p in pair)
-    if len(pair) != 2 or not whole or min(pair) < 0:
-        raise ValueError(
-            f"padding must be 'valid', 'same', or one or two integers from 0 on, not {padding!r}"
-        )
-    return tuple(int(p) for p in pair)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cydropout.layers._layer import Array, Backward, Context, Layer, Parameter, Shape, as_float
+from cydropout.layers._settings import Inner
 from cydropout.layers._state import Entries, Entry
 
 if TYPE_CHECKING:
@@ -26,16 +27,14 @@ class Wrapper(Layer):
     A subclass defines `forward`.
     """
 
-    def __init__(self, layer: Layer, *, name: str | None = None) -> None:
-        super().__init__(name=name)
-        if not isinstance(layer, Layer):
-            raise TypeError(f"{type(self).__name__} goes around a layer, not {layer!r}")
-        self.layer = layer
+    positional = "layer"
+    layer: Layer = Inner()  # type: ignore[assignment]
 
     @property
     def unit_axis(self) -> int | None:  # type: ignore[override]
         """That of the layer inside."""
-        return self.layer.unit_axis
+        axis: int | None = self.layer.unit_axis
+        return axis
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters of the layer inside."""
@@ -71,7 +70,3 @@ class Wrapper(Layer):
     def penalty(self) -> float:
         """Return the term of the layer inside."""
         return self.layer.penalty()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the layer inside by its kind and settings."""
-        return {"layer": {"kind": self.layer.kind(), **self.layer.get_config()}}

@@ -6,14 +6,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout._validate import check_number
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import Array, Backward, Context, Layer, as_float
-
-
-def check_sharpness(a: float) -> float:
-    """Return softplus's ``a`` as a float, or raise naming the value that is no sharpness."""
-    return check_number("sharpness a", a, "(0, inf)")
+from cydropout.layers._settings import Number
 
 
 class Activation(Layer):
@@ -23,7 +18,7 @@ class Activation(Layer):
     """
 
     function: ClassVar[str] = "linear"
-    a: float = 1.0
+    a: Any = 1.0
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``act(x)`` and the function that multiplies by its slope."""
@@ -72,15 +67,8 @@ class Softplus(Activation):
     """
 
     function = "softplus"
-
-    def __init__(self, a: float = 1.0, *, name: str | None = None) -> None:
-        super().__init__(name=name)
-        self.a = check_sharpness(a)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"a": self.a}
-
+    positional = "a"
+    a = Number(1.0, "(0, inf)")
 
 class SELU(Activation):
     """``s x`` for ``x > 0``, else ``s b (exp(x) - 1)``; ``s = 1.0507...``, ``b = 1.6732...``.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._settings import Integer, Number
 from cydropout.layers.activations import ReLU
 
 
@@ -56,21 +56,15 @@ class BatchNorm(Layer):
     covariate shift", ICML 2015.
     """
 
-    def __init__(
-        self,
-        momentum: float = 0.9,
-        epsilon: float = 1e-5,
-        *,
-        axis: int = 1,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie in [0, 1], not {momentum!r}")
-        if not 0 < epsilon < float("inf"):
-            raise ValueError(f"epsilon must be positive and finite, not {epsilon!r}")
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
-        self.axis = self.unit_axis = operator.index(axis)
+    positional = "momentum epsilon"
+    momentum = Number(0.9, "[0, 1]")
+    epsilon = Number(1e-5, "(0, inf)")
+    axis = Integer(1)
+
+    @property
+    def unit_axis(self) -> int | None:  # type: ignore[override]
+        """That of the channels."""
+        return int(self.axis)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters: weight and running variance 1, bias and running mean 0."""
@@ -147,7 +141,3 @@ class BatchNorm(Layer):
                 f"{self.path} has {weight.value.size} channels, got {shape[self.axis]}"
             )
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"momentum": self.momentum, "epsilon": self.epsilon, "axis": self.axis}

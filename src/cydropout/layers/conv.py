@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import check_count
 from cydropout.layers._absorb import finish, taken_in
 from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import check_init, initial
@@ -25,8 +24,9 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
-from cydropout.layers._maps import DataFormat, check_maps
-from cydropout.layers._sliding import Padding, Sliding
+from cydropout.layers._maps import check_maps
+from cydropout.layers._settings import Checked, Count, Flag, Lengths
+from cydropout.layers._sliding import Sliding
 from cydropout.layers._state import Entries, Entry
 from cydropout.layers.dropout.dropout import Dropout
 
@@ -72,31 +72,20 @@ class Conv2D(Sliding):
         than the kernel.
     """
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | Sequence[int],
-        *,
-        strides: int | Sequence[int] = 1,
-        padding: Padding = "valid",
-        groups: int = 1,
-        activation: str | None = None,
-        bias: bool = True,
-        init: str = "glorot",
-        data_format: DataFormat = "channels_first",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(kernel_size, strides, padding, data_format, name)
-        check_count("filters", filters)
-        check_count("groups", groups)
-        if filters % groups:
-            raise ValueError(f"filters must be a multiple of groups, not {filters} for {groups}")
-        activation = check_activation(activation)
-        check_init(init)
-        self.filters, self.groups = int(filters), int(groups)
-        self.activation = activation
-        self.init = init
-        self.bias = bool(bias)
+    positional = "filters kernel_size"
+    filters = Count()
+    size = Lengths(key="kernel_size")
+    groups = Count(1)
+    activation = Checked(check_activation, "linear")
+    bias = Flag(True)
+    init = Checked(check_init, "glorot")
+
+    def check_settings(self) -> None:
+        """Refuse filters that cannot be split into the groups."""
+        if self.filters % self.groups:
+            raise ValueError(
+                f"filters must be a multiple of groups, not {self.filters} for {self.groups}"
+            )
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -209,19 +198,6 @@ class Conv2D(Sliding):
             name: Entry(one, _filters_first if one.value.ndim == 4 else np.asarray)
             for name, one in self._parameters.items()
         }
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "filters": self.filters,
-            "kernel_size": self.size,
-            **super().get_config(),
-            "groups": self.groups,
-            "activation": self.activation,
-            "bias": self.bias,
-            "init": self.init,
-        }
-
 
 def _filters_first(weight: Array) -> Array:
     turned: Array = weight.transpose(3, 2, 0, 1)

@@ -12,7 +12,7 @@ import numpy as np
 from cydropout.layers._absorb import finish, is_silent, taken_in
 from cydropout.layers._affine import Affine
 from cydropout.layers._layer import NO_GRADIENT, Absorbed, Array, Backward, Context, Layer, in_order
-from cydropout.layers._penalties import Strength
+from cydropout.layers._settings import Noise
 from cydropout.layers.dropout.dropout import Dropout
 
 
@@ -59,25 +59,7 @@ class Dense(Affine):
     """
 
     noises = ("dropout",)
-
-    def __init__(
-        self,
-        units: int,
-        *,
-        activation: str | None = None,
-        rate: Any = 0.0,
-        init: str = "glorot",
-        bias: bool = True,
-        max_norm: float | None = None,
-        l1: Strength = 0.0,
-        l2: Strength = 0.0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
-            name=name,
-        )
-        self.dropout = Dropout(rate)
+    dropout = Noise(lambda rate, _: Dropout(rate), key="rate")
 
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``.
@@ -155,7 +137,3 @@ class Dense(Affine):
             return dx.reshape(*shape[:-1], rows.shape[1])
 
         return y, backward
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"rate": self.dropout.get_config()["rate"]}

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import check_count
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -19,6 +18,7 @@ from cydropout.layers._layer import (
     Shape,
     native_dtype,
 )
+from cydropout.layers._settings import Checked, Count, Noise
 from cydropout.layers.dropout._shared import SharedDropout
 
 
@@ -81,23 +81,11 @@ class Embedding(Layer):
 
     takes_integers = True
     noises = ("dropout",)
-
-    def __init__(
-        self,
-        vocabulary: int,
-        units: int,
-        *,
-        init: str = "glorot",
-        rate: Any = 0.0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name)
-        check_count("vocabulary", vocabulary)
-        check_count("units", units)
-        check_init(init)
-        self.vocabulary, self.units = int(vocabulary), int(units)
-        self.init = init
-        self.dropout = EmbeddingDropout(rate)
+    positional = "vocabulary units"
+    vocabulary = Count()
+    units = Count()
+    init = Checked(check_init, "glorot")
+    dropout = Noise(lambda rate, _: EmbeddingDropout(rate), key="rate")
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the vectors from the NumPy generator ``rng``."""
@@ -147,12 +135,3 @@ class Embedding(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return ``input_shape`` with an axis of ``units`` behind it."""
         return (*input_shape, self.units)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "vocabulary": self.vocabulary,
-            "units": self.units,
-            "init": self.init,
-            "rate": self.dropout.get_config()["rate"],
-        }

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._settings import Checked
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+def check_shape(shape: Any) -> tuple[int, ...]:
+    """Return the shape of one sample."""
+    if any(size < 0 for size in shape):
+        raise ValueError(f"expected shape must not be negative, got {shape}")
+    return tuple(shape)
 
 
 class Flatten(Layer):
@@ -19,11 +31,10 @@ class Flatten(Layer):
         Name within a `Sequential`.
     """
 
+    expected_shape = Checked(check_shape)
+
     def __init__(self, *expected_shape: int, name: str | None = None) -> None:
-        super().__init__(name=name)
-        if any(size < 0 for size in expected_shape):
-            raise ValueError(f"expected shape must not be negative, got {expected_shape}")
-        self.expected_shape = tuple(expected_shape)
+        super().__init__(name=name, expected_shape=expected_shape)
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return the reshaped input, and the function that shapes gradients back."""
@@ -46,9 +57,11 @@ class Flatten(Layer):
         """Check ``input_shape``."""
         self.output_shape(input_shape)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"expected_shape": self.expected_shape}
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return the layer that `get_config` described."""
+        settings = dict(config)
+        return cls(*settings.pop("expected_shape"), **settings)
 
     def __repr__(self) -> str:
         return f"Flatten({', '.join(map(str, self.expected_shape))})"

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout.functional.layer_norm import check_epsilon
 from cydropout.layers._layer import (
     Array,
     Backward,
@@ -18,6 +17,7 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._settings import Number
 
 
 class LayerNorm(Layer):
@@ -46,9 +46,8 @@ class LayerNorm(Layer):
     Ba, Kiros, Hinton 2016, "Layer normalization".
     """
 
-    def __init__(self, epsilon: float = 1e-5, *, name: str | None = None) -> None:
-        super().__init__(name=name)
-        self.epsilon = check_epsilon(epsilon)
+    positional = "epsilon"
+    epsilon = Number(1e-5, "(0, inf)")
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create ``weight`` and ``bias``."""
@@ -90,7 +89,3 @@ class LayerNorm(Layer):
         if input_shape[-1] != found:
             raise ValueError(f"{self.path} has {found} features, got {input_shape[-1]}")
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"epsilon": self.epsilon}

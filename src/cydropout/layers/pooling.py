@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from cydropout import functional
-from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
-from cydropout.layers._maps import DataFormat, check_maps
-from cydropout.layers._sliding import Padding, Sliding
+from cydropout.layers._layer import Array, Backward, Context, Shape, as_float
+from cydropout.layers._maps import check_maps
+from cydropout.layers._settings import Lengths
+from cydropout.layers._sliding import Sliding
 
 
 class _Pool2D(Sliding):
     """Base of the layers that pool; float16 and bfloat16 are computed in float32."""
 
-    def __init__(
-        self,
-        pool_size: int | Sequence[int] = 2,
-        *,
-        strides: int | Sequence[int] | None = None,
-        padding: Padding = "valid",
-        data_format: DataFormat = "channels_first",
-        name: str | None = None,
-    ) -> None:
-        strides = pool_size if strides is None else strides
-        super().__init__(pool_size, strides, padding, data_format, name)
+    positional = "pool_size"
+    size = Lengths(2, key="pool_size")
+    strides = Lengths(None)
+
+    def check_settings(self) -> None:
+        """Have the windows lie side by side by default; refuse a padding of whole windows."""
+        if self.strides is None:
+            self.strides = self.size
         if not isinstance(self.padding, str):
             for size, pad in zip(self.size, self.padding, strict=True):
                 if pad > size // 2:
                     raise ValueError(
-                        f"padding must be at most half of pool_size {self.size}, not {padding!r}"
+                        f"padding must be at most half of pool_size {self.size}, not "
+                        f"{self.padding!r}"
                     )
 
     def pool(
@@ -61,11 +59,6 @@ class _Pool2D(Sliding):
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Check ``input_shape``."""
         self.output_shape(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"pool_size": self.size, **super().get_config()}
-
 
 class MaxPool2D(_Pool2D):
     """``y[n, c, i, j] = max_kl x[n, c, i s - p + k, j s - p + l]``.
@@ -119,7 +112,7 @@ class AveragePool2D(_Pool2D):
         return y, lambda dy: functional.mean_pool_backward(dy, windows, num_threads=threads)
 
 
-class GlobalAveragePool2D(Layer):
+class GlobalAveragePool2D(Sliding):
     """``y[n, c] = mean_ij x[n, c, i, j]``.
 
     Parameters
@@ -130,21 +123,18 @@ class GlobalAveragePool2D(Layer):
         Name within a `Sequential`.
     """
 
-    def __init__(
-        self, *, data_format: DataFormat = "channels_first", name: str | None = None
-    ) -> None:
-        super().__init__(name=name)
-        # Its windows are as large as the maps that come.
-        self.sliding = Sliding(1, 1, "valid", data_format, None)
+    size = strides = (1, 1)
+    padding = "valid"
+    unit_axis = None
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function from ``dy`` to ``dx``."""
         x = as_float(x, self.path)
         check_maps(x.shape, 2, self.path)
-        height, width, channels = self.sliding.maps_shape(x.shape[1:])
+        height, width, channels = self.maps_shape(x.shape[1:])
         if not height * width:
             raise ValueError(f"{self.path} has no mean of maps {(height, width)}")
-        whole = AveragePool2D((height, width), data_format=self.sliding.data_format)
+        whole = AveragePool2D((height, width), data_format=self.data_format)
         y, back = whole.forward(x, ctx)
         return y.reshape(len(x), channels), lambda dy: back(
             np.asarray(dy).reshape(y.shape)
@@ -152,8 +142,4 @@ class GlobalAveragePool2D(Layer):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the channels."""
-        return self.sliding.maps_shape(input_shape)[2:]
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"data_format": self.sliding.data_format}
+        return self.maps_shape(input_shape)[2:]

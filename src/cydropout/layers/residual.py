@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Layer, Shape
+from cydropout.layers._settings import Noise, OneOf, from_config
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout.stochastic_depth import StochasticDepth
 from cydropout.layers.sequential import Sequential
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Residual(Wrapper):
@@ -43,20 +47,14 @@ class Residual(Wrapper):
     """
 
     layer: Sequential
-
     noises = ("dropout",)
+    per = OneOf(("sample", "batch"), "sample", fixed=True)
+    dropout = Noise(lambda rate, layer: StochasticDepth(rate, per=layer.per), key="rate")
 
-    def __init__(
-        self,
-        *layers: Layer,
-        rate: float = 0.0,
-        per: Literal["sample", "batch"] = "sample",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(Sequential(layers), name=name)
+    def __init__(self, *layers: Layer, name: str | None = None, **settings: Any) -> None:
+        super().__init__(Sequential(layers), name=name, **settings)
         if not layers:
             raise ValueError("Residual needs the layers of its branch, got none")
-        self.dropout = StochasticDepth(rate, per=per)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters of the branch."""
@@ -108,5 +106,11 @@ class Residual(Wrapper):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; each layer by its kind and settings."""
-        layers = self.layer.get_config()["layers"]
-        return {"layers": layers, **self.dropout.get_config()}
+        config = super().get_config()
+        return {"layers": config.pop("layer")["layers"], **config}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return the block that `get_config` described."""
+        settings = dict(config)
+        return cls(*map(from_config, settings.pop("layers")), **settings)

@@ -22,6 +22,7 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._settings import Flag, Setting, from_config, to_config
 from cydropout.layers._state import Entries, joined
 from cydropout.random import MaskStream
 
@@ -49,6 +50,18 @@ def plan(layers: Sequence[Layer], fuse: bool = True) -> Iterator[Step]:
         place += count + 1
 
 
+class Dtype(Setting):
+    """The dtype of a model's parameters."""
+
+    def check(self, value: Any, layer: Any) -> np.dtype[Any]:
+        """Return float32 or float64."""
+        return native_dtype(value)
+
+    def read(self, layer: Any) -> str:
+        """Return its name."""
+        return str(layer.dtype.name)
+
+
 class Sequential(Layer):
     """``y = f_k(... f_2(f_1(x)))``.
 
@@ -68,6 +81,9 @@ class Sequential(Layer):
         Name within another `Sequential`.
     """
 
+    dtype = Dtype("float32")
+    fuse = Flag(True, fixed=True)
+
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -76,7 +92,7 @@ class Sequential(Layer):
         fuse: bool = True,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(dtype=dtype, fuse=fuse, name=name)
         layers = list(layers)
         for place, layer in enumerate(layers):
             if not isinstance(layer, Layer):
@@ -87,8 +103,6 @@ class Sequential(Layer):
             raise ValueError(f"layer name {twice!r} is used twice; names must be unique")
         if len({id(layer) for layer in layers}) < len(layers):
             raise ValueError("one layer object is used twice; give each place its own")
-        self.dtype = native_dtype(dtype)
-        self.fuse = fuse
         self.input_shape: Shape | None = None
         self.layers = tuple(layers)
         for place, layer in enumerate(layers):
@@ -234,8 +248,15 @@ class Sequential(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, each layer by its kind and settings."""
-        layers = [{"kind": layer.kind(), **layer.get_config()} for layer in self.layers]
-        return {"layers": layers, "dtype": self.dtype.name, "fuse": self.fuse}
+        return {"layers": [to_config(layer) for layer in self.layers], **super().get_config()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return the model that `get_config` described, not built; also if it went by JSON."""
+        settings = dict(config)
+        if "layers" in settings:
+            settings["layers"] = [from_config(layer) for layer in settings["layers"]]
+        return cls(**settings)
 
     def __repr__(self) -> str:
         lines = [f"    {layer!r},\n".replace("\n    ", "\n        ") for layer in self.layers]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_count
 from cydropout.layers._affine import product
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
@@ -19,9 +18,15 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._settings import Checked, Count, Flag, Noise
 from cydropout.layers._state import Entries, Entry
 from cydropout.layers.dropout.drop_head import DropHead
 from cydropout.layers.dropout.softmax_dropout import SoftmaxDropout
+
+
+def _drop_head(rate: Any, _: Layer) -> DropHead | None:
+    noise = DropHead(rate, axis=2)
+    return noise if noise.rate else None
 
 
 class MultiHeadAttention(Layer):
@@ -63,25 +68,13 @@ class MultiHeadAttention(Layer):
     """
 
     noises = ("dropout", "drop_head")
-
-    def __init__(
-        self,
-        heads: int,
-        *,
-        causal: bool = False,
-        rate: float = 0.0,
-        head_rate: float = 0.0,
-        init: str = "glorot",
-        bias: bool = True,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name)
-        check_count("heads", heads)
-        check_init(init)
-        self.heads, self.init, self.bias = int(heads), init, bool(bias)
-        self.dropout = SoftmaxDropout(rate, causal=causal)
-        drop_head = DropHead(head_rate, axis=2)
-        self.drop_head = drop_head if drop_head.rate else None
+    positional = "heads"
+    heads = Count()
+    causal = Flag(False, fixed=True)
+    dropout = Noise(lambda rate, layer: SoftmaxDropout(rate, causal=layer.causal), key="rate")
+    drop_head = Noise(_drop_head, key="head_rate")
+    init = Checked(check_init, "glorot")
+    bias = Flag(True)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -176,14 +169,3 @@ class MultiHeadAttention(Layer):
             "out_weight": "out_proj.weight", "out_bias": "out_proj.bias",
         }
         return {names[name]: Entry(one, np.transpose) for name, one in self._parameters.items()}
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "heads": self.heads,
-            "causal": self.dropout.causal,
-            "rate": self.dropout.rate,
-            "head_rate": self.drop_head.rate if self.drop_head is not None else 0.0,
-            "init": self.init,
-            "bias": self.bias,
-        }

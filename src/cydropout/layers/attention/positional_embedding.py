@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_choice, check_count
 from cydropout.layers._layer import (
     Array,
     Backward,
@@ -17,6 +16,7 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._settings import Count, OneOf
 
 ENCODINGS = ("learned", "sinusoidal")
 
@@ -49,18 +49,10 @@ class PositionalEmbedding(Layer):
     Vaswani et al. 2017, "Attention is all you need", section 3.5.
     """
 
-    def __init__(
-        self,
-        length: int,
-        *,
-        encoding: Literal["learned", "sinusoidal"] = "learned",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name)
-        check_count("length", length)
-        check_choice("encoding", encoding, ENCODINGS)
-        self.length, self.encoding = int(length), encoding
-        self._vectors: Array | None = None
+    positional = "length"
+    length = Count()
+    encoding = OneOf(ENCODINGS, "learned")
+    _vectors: Array | None = None
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the vectors from the NumPy generator ``rng``, or compute them."""
@@ -107,11 +99,6 @@ class PositionalEmbedding(Layer):
         if vectors is not None and input_shape[1] != vectors.shape[1]:
             raise ValueError(f"{self.path} has {vectors.shape[1]} units, got {input_shape[1]}")
         return tuple(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"length": self.length, "encoding": self.encoding}
-
 
 def sinusoids(length: int, units: int) -> Array:
     """Return sines and cosines of the positions, in turn, in float64."""

@@ -103,6 +103,7 @@ class TransformerBlock(Sequential):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**self._config, "dtype": self.dtype.name}
+        config = {**self._config, "dtype": self.dtype.name}
+        return {**config, "name": self.name} if self.named else config
 
     __repr__ = Layer.__repr__

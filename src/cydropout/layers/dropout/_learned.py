@@ -16,9 +16,34 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._settings import Checked, Flag, Setting
 from cydropout.layers.dropout._masked import NoisyLayer
 from cydropout.masks import FactorMask, NoiseMask
-from cydropout.masks.noise import Storage
+from cydropout.masks.noise import check_storage
+
+
+class LearnedRate(Setting):
+    """The rate learned so far: a float or, per unit, an array. One that is set is for all."""
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        if layer is None:
+            return self
+        if not layer._parameters:
+            return layer.initial_rate
+        rate = np.exp(-np.logaddexp(0, -layer.parameter.value.astype(np.float64)))
+        return float(rate) if rate.ndim == 0 else rate
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        checked = check_one_rate(value, type(layer).__name__)
+        if not 0 < checked < 1:
+            raise ValueError(f"a rate that is learned must lie between 0 and 1, not at {value}")
+        layer.initial_rate = checked
+        if layer._parameters:
+            layer.parameter.value[...] = _logit(checked)
+
+    def read(self, layer: Any) -> float:
+        """Return the rate that learning began with."""
+        return float(layer.initial_rate)
 
 
 class LearnedNoise(NoisyLayer):
@@ -33,8 +58,12 @@ class LearnedNoise(NoisyLayer):
     noise: ClassVar[type[NoiseMask]]
 
     learns_rate = True
-    per_unit: bool
-    storage: Storage
+    initial_rate: float
+
+    positional = "rate"
+    rate = LearnedRate()
+    per_unit = Flag(False)
+    storage = Checked(check_storage, "values")
 
     @property
     def units(self) -> int:
@@ -50,23 +79,6 @@ class LearnedNoise(NoisyLayer):
             raise RuntimeError(
                 f"{self.path} has no parameters yet: call build(input_shape) first"
             ) from None
-
-    @property
-    def rate(self) -> Any:
-        """The rate learned so far: a float or, per unit, an array. One that is set is for all."""
-        if not self._parameters:
-            return self.initial_rate
-        rate = np.exp(-np.logaddexp(0, -self.parameter.value.astype(np.float64)))
-        return float(rate) if rate.ndim == 0 else rate
-
-    @rate.setter
-    def rate(self, rate: float) -> None:
-        checked = check_one_rate(rate, type(self).__name__)
-        if not 0 < checked < 1:
-            raise ValueError(f"a rate that is learned must lie between 0 and 1, not at {rate}")
-        self.initial_rate = checked
-        if self._parameters:
-            self.parameter.value[...] = _logit(checked)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameter for the units of the last axis."""

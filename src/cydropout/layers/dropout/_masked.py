@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout._validate import check_one_rate, check_rate
 from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._settings import Rate
 from cydropout.random import MaskStream
 
 
@@ -46,22 +46,9 @@ class MaskedLayer(NoisyLayer):
         Name within a `Sequential`.
     """
 
-    one_rate: ClassVar[bool] = True
+    positional = "rate"
+    rate = Rate()
     keeps_shape: ClassVar[bool] = True
-
-    def __init__(self, rate: Any, *, name: str | None = None) -> None:
-        super().__init__(name=name)
-        self.rate = rate
-
-    @property
-    def rate(self) -> Any:
-        """The probability of dropping: a float, or where the layer takes them an array."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, rate: Any) -> None:
-        kind = type(self).__name__
-        self._rate = check_one_rate(rate, kind) if self.one_rate else check_rate(rate)
 
     def given(self, array: Any, shape: Shape) -> Any:
         """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
@@ -97,7 +84,3 @@ class MaskedLayer(NoisyLayer):
             return dx
 
         return y, backward
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"rate": self.rate if isinstance(self.rate, float) else self.rate.tolist()}

@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers._maps import (
-    DataFormat,
     channel_axis,
     check_data_format,
     check_maps,
     space_axes,
 )
+from cydropout.layers._settings import Checked
 from cydropout.layers.dropout._masked import MaskedLayer
-from cydropout.masks.regions import Rescale, check_rescale
+from cydropout.masks.regions import check_rescale
 
 
 class RegionLayer(MaskedLayer):
@@ -23,20 +23,9 @@ class RegionLayer(MaskedLayer):
     """
 
     spatial: ClassVar[int] = 2
-
-    def __init__(
-        self,
-        rate: Any,
-        *,
-        data_format: DataFormat,
-        scaling: Rescale,
-        shared_channels: bool = True,
-        name: str | None,
-    ) -> None:
-        super().__init__(rate, name=name)
-        self.data_format = check_data_format(data_format)
-        self.scaling = check_rescale(scaling)
-        self.shared_channels = bool(shared_channels)
+    data_format = Checked(check_data_format, "channels_first")
+    scaling = Checked(check_rescale, "sample")
+    shared_channels: Any = True
 
     def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:
         """Draw the mask of one pass, of the axes, the scaling and the threads in ``options``."""
@@ -57,7 +46,3 @@ class RegionLayer(MaskedLayer):
         """Return the axes along which all maps are one."""
         shared = self.shared_channels
         return (channel_axis(self.data_format, self.spatial),) if shared else ()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"rate": self.rate, "data_format": self.data_format, "scaling": self.scaling}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from cydropout._rates import Scaling
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers.dropout.dropout import Dropout
 from cydropout.masks import Mask
@@ -16,15 +13,7 @@ class SharedDropout(Dropout):
     A subclass defines `along`.
     """
 
-    def __init__(
-        self,
-        rate: Any,
-        *,
-        scaling: Scaling = "inverted",
-        storage: Literal["bits", "seed"] = "bits",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(rate, scaling=scaling, storage=storage, name=name)
+    shared_axes = ()
 
     def along(self, shape: Shape) -> tuple[int, ...]:
         """Return the axes of an input of ``shape`` along which one decision holds."""
@@ -39,9 +28,3 @@ class SharedDropout(Dropout):
             shared_axes=self.along(shape),
             storage=self.storage,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        config = super().get_config()
-        del config["shared_axes"]
-        return config

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cydropout._rates import Scaling, kept_count, share_scale
-from cydropout._validate import check_choice, check_count, check_rate
+from cydropout._rates import kept_count, share_scale
 from cydropout.layers._layer import Array, Context, Shape
+from cydropout.layers._settings import Count, Flag, OneOf
 from cydropout.layers.dropout._shared import SharedDropout
 from cydropout.masks import ColumnMask, InferenceMask, KeepMask, Mask
 
@@ -58,39 +58,18 @@ class BatchwiseDropout(SharedDropout):
     Notin et al., "SliceOut: training transformers and CNNs faster while using less memory", 2020.
     """
 
-    def __init__(
-        self,
-        rate: Any,
-        *,
-        block: int = 1,
-        layout: Literal["scattered", "slice"] = "scattered",
-        lazy: bool = False,
-        scaling: Scaling = "inverted",
-        storage: Literal["bits", "seed"] = "bits",
-        name: str | None = None,
-    ) -> None:
-        check_count("block", block)
-        check_choice("layout", layout, LAYOUTS)
-        self.block = int(block)
-        self.layout: Literal["scattered", "slice"] = layout
-        self.lazy = bool(lazy)
-        super().__init__(rate, scaling=scaling, storage=storage, name=name)
+    block = Count(1)
+    layout = OneOf(LAYOUTS, "scattered")
+    lazy = Flag(False)
 
-    @property
-    def rate(self) -> Any:
-        """The probability of dropping: a float, or an array."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, rate: Any) -> None:
-        checked = check_rate(rate)
-        if not isinstance(checked, float) and not self._plain:
-            raise ValueError(f"blocks and slices take one rate, not {rate!r}")
-        self._rate = checked
+    def check_settings(self) -> None:
+        """Refuse an array of rates with blocks or a slice."""
+        if not isinstance(self.rate, float) and not self._plain:
+            raise ValueError(f"blocks and slices take one rate, not {self.rate!r}")
 
     @property
     def _plain(self) -> bool:
-        return self.block == 1 and self.layout == "scattered"
+        return bool(self.block == 1 and self.layout == "scattered")
 
     def along(self, shape: Shape) -> tuple[int, ...]:
         """Return the first axis."""
@@ -129,7 +108,7 @@ class BatchwiseDropout(SharedDropout):
         return keep, scale
 
     def _blocks(self, shape: Shape) -> int:
-        return -(-(shape[-1] if len(shape) > 1 else 1) // self.block)
+        return -(-(shape[-1] if len(shape) > 1 else 1) // int(self.block))
 
     def given(self, array: Any, shape: Shape) -> Mask | KeepMask:
         """Return the mask of this rate and scale that keeps what ``array``, of bool, says."""
@@ -137,12 +116,6 @@ class BatchwiseDropout(SharedDropout):
             mask: Mask = super().given(array, shape)
             return mask
         return KeepMask(shape, array, self.like(shape).scale)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        own = {"block": self.block, "layout": self.layout, "lazy": self.lazy}
-        return super().get_config() | own
-
 
 def _slice_of(ctx: Context, size: int, count: int) -> np.ndarray[Any, Any]:
     """Return the keep-bits, (1, size), of a run of ``count``, all starts being equally likely."""

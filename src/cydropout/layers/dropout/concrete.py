@@ -6,13 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_number
 from cydropout.layers._layer import Array, Backward, Context, Layer, Shape
+from cydropout.layers._settings import Inner, Number
 from cydropout.layers._wrapper import Identity, Wrapper
-from cydropout.layers.dropout._learned import LearnedNoise
+from cydropout.layers.dropout._learned import LearnedNoise, LearnedRate
 from cydropout.masks import ConcreteMask
-from cydropout.masks.concrete import check_temperature
-from cydropout.masks.noise import Storage, check_storage
+
+
+class InnerOrNone(Inner):
+    """A layer inside; None where the noise is alone."""
+
+    def check(self, value: Any, layer: Any) -> Any:
+        """Return the layer."""
+        return Identity() if value is None else super().check(value, layer)
+
+    def read(self, layer: Any) -> Any:
+        """Return its config."""
+        return None if isinstance(layer.layer, Identity) else super().read(layer)
 
 
 class ConcreteDropout(LearnedNoise, Wrapper):
@@ -63,26 +73,12 @@ class ConcreteDropout(LearnedNoise, Wrapper):
     parameter_name = "logit"
     noise = ConcreteMask
 
-    def __init__(
-        self,
-        layer: Layer | None,
-        rate: float = 0.1,
-        *,
-        per_unit: bool = False,
-        temperature: float = 0.1,
-        weight_regularizer: float = 1e-6,
-        dropout_regularizer: float = 1e-5,
-        storage: Storage = "values",
-        name: str | None = None,
-    ) -> None:
-        Wrapper.__init__(self, Identity() if layer is None else layer, name=name)
-        self.rate, self.per_unit = rate, bool(per_unit)
-        self.temperature = check_temperature(temperature)
-        self.weight_regularizer = check_number("weight_regularizer", weight_regularizer, "[0, inf)")
-        self.dropout_regularizer = check_number(
-            "dropout_regularizer", dropout_regularizer, "[0, inf)"
-        )
-        self.storage = check_storage(storage)
+    positional = "layer rate"
+    layer: Layer = InnerOrNone()  # type: ignore[assignment]
+    rate = LearnedRate(0.1)
+    temperature = Number(0.1, "(0, inf)")
+    weight_regularizer = Number(1e-6, "[0, inf)")
+    dropout_regularizer = Number(1e-5, "[0, inf)")
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters: the logit, and those of the layer inside."""
@@ -135,16 +131,3 @@ class ConcreteDropout(LearnedNoise, Wrapper):
             weight.accumulate(weight.value * scale.astype(weight.value.dtype))
         parameter.accumulate(np.asarray(slope).astype(parameter.value.dtype))
         return float(np.sum(total)) + self.layer.penalty()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the layer inside by its kind and settings."""
-        alone = isinstance(self.layer, Identity)
-        return {
-            "layer": None if alone else Wrapper.get_config(self)["layer"],
-            "rate": self.initial_rate,
-            "per_unit": self.per_unit,
-            "temperature": self.temperature,
-            "weight_regularizer": self.weight_regularizer,
-            "dropout_regularizer": self.dropout_regularizer,
-            "storage": self.storage,
-        }

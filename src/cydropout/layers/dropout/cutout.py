@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from cydropout._validate import check_lengths, check_one_rate
 from cydropout.layers._layer import Context, Shape
-from cydropout.layers._maps import DataFormat
+from cydropout.layers._settings import Checked, Lengths, Rate
 from cydropout.layers.dropout._region import RegionLayer
 from cydropout.masks import CutoutMask
 from cydropout.masks.cutout import check_holes
-from cydropout.masks.regions import Rescale
+from cydropout.masks.regions import check_rescale
 
 
 class CutoutDropout(RegionLayer):
@@ -44,37 +42,18 @@ class CutoutDropout(RegionLayer):
     DeVries, Taylor, "Improved regularization of convolutional neural networks with Cutout", 2017.
     """
 
-    def __init__(
-        self,
-        rate: float | None = None,
-        *,
-        size: int | Sequence[int] | None = None,
-        holes: int = 1,
-        data_format: DataFormat = "channels_first",
-        scaling: Rescale = "none",
-        name: str | None = None,
-    ) -> None:
-        self.size = None if size is None else check_lengths("size", size, 2)
-        self.holes = check_holes(holes)
-        super().__init__(rate, data_format=data_format, scaling=scaling, name=name)
+    rate = Rate(None)
+    size = Lengths(None)
+    holes = Checked(check_holes, 1)
+    scaling = Checked(check_rescale, "none")
 
-    @property
-    def rate(self) -> Any:
-        """The share of the area that a hole has; None of a layer with a size."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, rate: Any) -> None:
-        if (rate is None) == (self.size is None):
-            raise ValueError(f"give either a rate or a size, not {rate=} and size={self.size}")
-        self._rate: Any = None if rate is None else check_one_rate(rate, "CutoutDropout")
+    def check_settings(self) -> None:
+        """Refuse a rate beside a size, and neither."""
+        if (self.rate is None) == (self.size is None):
+            raise ValueError(f"give either a rate or a size, not {self.rate=} and {self.size=}")
 
     def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:
         """Draw the holes of one pass."""
         return ctx.draw_as(
             CutoutMask, shape, self.rate, size=self.size, holes=self.holes, **options
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"size": self.size, "holes": self.holes}

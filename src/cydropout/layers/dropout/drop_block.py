@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from cydropout._validate import check_lengths
 from cydropout.layers._layer import Context, Shape
-from cydropout.layers._maps import DataFormat
+from cydropout.layers._settings import Checked, Flag, Lengths
 from cydropout.layers.dropout._region import RegionLayer
 from cydropout.masks import BlockMask
-from cydropout.masks.drop_block import Gamma, check_gamma
-from cydropout.masks.regions import Rescale
+from cydropout.masks.drop_block import check_gamma
 
 
 class _DropBlock(RegionLayer):
     """Blocks over `spatial` axes."""
 
-    def __init__(
-        self,
-        rate: float,
-        block_size: int | Sequence[int] = 7,
-        *,
-        data_format: DataFormat = "channels_first",
-        shared_channels: bool = False,
-        gamma: Gamma = "exact",
-        scaling: Rescale = "sample",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            rate, data_format=data_format, scaling=scaling, shared_channels=shared_channels,
-            name=name,
-        )
-        self.block_size = check_lengths("block_size", block_size, self.spatial)
-        self.gamma = check_gamma(gamma)
+    positional = "rate block_size"
+    block_size = Lengths(7)
+    shared_channels = Flag(False)
+    gamma = Checked(check_gamma, "exact")
 
     def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:
         """Draw the blocks of one pass."""
@@ -42,15 +26,6 @@ class _DropBlock(RegionLayer):
             BlockMask, shape, self.rate, self.block_size, shared_axes=shared, gamma=self.gamma,
             **options,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {
-            "block_size": self.block_size,
-            "shared_channels": self.shared_channels,
-            "gamma": self.gamma,
-        }
-
 
 class DropBlock1D(_DropBlock):
     """Zero random stretches of sequences, ``rate`` of all, and scale the rest.

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from cydropout import functional
 from cydropout._rates import ONE, threshold
-from cydropout._validate import check_choice, check_count, check_integer, check_one_rate, optional
 from cydropout.layers._affine import Affine, Operands
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Shape
 from cydropout.layers._moments import Nodes, matched, quadrature, sampled
-from cydropout.layers._penalties import Strength
+from cydropout.layers._settings import Count, Flag, Integer, OneOf
 from cydropout.layers.dropout._weight_noise import WeightNoise
-from cydropout.layers.dropout.dropout import Dropout
+from cydropout.layers.dropout.dropout import STORAGES
 
 SPANS = ("batch", "sample")
 INFERENCES = ("mean", "gaussian")
@@ -66,37 +65,18 @@ class DropConnect(WeightNoise, Affine):
     ICML 2013.
     """
 
-    def __init__(
-        self,
-        units: int,
-        rate: float,
-        *,
-        per: Literal["batch", "sample"] = "batch",
-        activation: str | None = None,
-        inference: Literal["mean", "gaussian"] = "mean",
-        samples: int | None = None,
-        rng: int = 0,
-        drop_bias: bool = False,
-        storage: Literal["bits", "seed"] | None = None,
-        init: str = "glorot",
-        bias: bool = True,
-        max_norm: float | None = None,
-        l1: Strength = 0.0,
-        l2: Strength = 0.0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
-            name=name,
-        )
-        check_choice("per", per, SPANS)
-        check_choice("inference", inference, INFERENCES)
-        self.samples = optional(check_count, "samples", samples)
-        self.rng = check_integer("rng", rng, "[0, inf)")
-        storage = storage or ("bits" if per == "batch" else "seed")
-        self.noise = Dropout(check_one_rate(rate, type(self).__name__), storage=storage)
-        self.per, self.inference = per, inference
-        self.drop_bias = bool(drop_bias)
+    positional = "units rate"
+    storage = OneOf(STORAGES, None)
+    per = OneOf(SPANS, "batch")
+    inference = OneOf(INFERENCES, "mean")
+    samples = Count(None)
+    rng = Integer(0, "[0, inf)")
+    drop_bias = Flag(False)
+
+    def check_settings(self) -> None:
+        """Choose a storage, where none is given."""
+        if self.storage is None:
+            self.storage = "bits" if self.per == "batch" else "seed"
 
     def forward(
         self, x: Array, ctx: Context, mask: Any = None
@@ -164,15 +144,3 @@ class DropConnect(WeightNoise, Affine):
         if self.samples is not None:
             return sampled(self.rng, self.samples, self.units)
         return None if self.activation == "relu" else quadrature()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {
-            "rate": self.rate,
-            "per": self.per,
-            "inference": self.inference,
-            "samples": self.samples,
-            "rng": self.rng,
-            "drop_bias": self.drop_bias,
-            "storage": self.noise.storage,
-        }

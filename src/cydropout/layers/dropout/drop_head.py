@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Any, Literal
+from typing import Any
 
-from cydropout._validate import check_choice
 from cydropout.layers._layer import Context, Shape
+from cydropout.layers._settings import Integer, OneOf
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import HeadMask, head_axis, inside_heads
 
@@ -38,20 +37,13 @@ class DropHead(MaskedLayer):
     Findings of EMNLP 2020.
     """
 
-    def __init__(
-        self,
-        rate: float,
-        *,
-        axis: int = 1,
-        scaling: Literal["heads", "inverted"] = "heads",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(rate, name=name)
-        check_choice("scaling", scaling, SCALINGS)
-        self.axis = operator.index(axis)
+    axis = Integer(1)
+    scaling = OneOf(SCALINGS, "heads")
+
+    def check_settings(self) -> None:
+        """Refuse the axis of the samples."""
         if self.axis == 0:
             raise ValueError("axis 0 is that of the samples; the heads lie along another one")
-        self.scaling = scaling
 
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the mask of one pass."""
@@ -59,7 +51,3 @@ class DropHead(MaskedLayer):
         if self.scaling == "heads":
             return ctx.draw_as(HeadMask, shape, self.rate, axis=axis)
         return ctx.draw(shape, self.rate, shared_axes=inside_heads(axis, shape))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "axis": self.axis, "scaling": self.scaling}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from cydropout.layers._layer import Context, Shape
-from cydropout.layers._maps import DataFormat
+from cydropout.layers._settings import Checked, Flag
 from cydropout.layers.dropout._region import RegionLayer
 from cydropout.masks import WalkMask
 from cydropout.masks.drop_walk import check_walks
-from cydropout.masks.regions import Rescale
+from cydropout.masks.regions import check_rescale
 
 
 class DropWalk2D(RegionLayer):
@@ -41,21 +41,9 @@ class DropWalk2D(RegionLayer):
         Name within a `Sequential`.
     """
 
-    def __init__(
-        self,
-        rate: float,
-        *,
-        walks: int = 1,
-        data_format: DataFormat = "channels_first",
-        shared_channels: bool = False,
-        scaling: Rescale = "inverted",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            rate, data_format=data_format, scaling=scaling, shared_channels=shared_channels,
-            name=name,
-        )
-        self.walks = check_walks(walks)
+    walks = Checked(check_walks, 1)
+    shared_channels = Flag(False)
+    scaling = Checked(check_rescale, "inverted")
 
     def region(self, shape: Shape, ctx: Context, **options: Any) -> Any:
         """Draw the walks of one pass."""
@@ -63,10 +51,3 @@ class DropWalk2D(RegionLayer):
         return ctx.draw_as(
             WalkMask, shape, self.rate, walks=self.walks, shared_axes=shared, **options
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {
-            "walks": self.walks,
-            "shared_channels": self.shared_channels,
-        }

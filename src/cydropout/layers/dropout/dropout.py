@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
-
-from cydropout._rates import Scaling
-from cydropout._validate import check_choice
 from cydropout.layers._layer import Context, Shape
+from cydropout.layers._settings import Axes, OneOf, Rates
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
 
@@ -39,23 +35,10 @@ class Dropout(MaskedLayer):
     Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
     """
 
-    one_rate = False
-
-    def __init__(
-        self,
-        rate: Any,
-        *,
-        shared_axes: Sequence[int] = (),
-        scaling: Scaling = "inverted",
-        storage: Literal["bits", "seed"] = "bits",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(rate, name=name)
-        check_choice("scaling", scaling, SCALINGS)
-        check_choice("storage", storage, STORAGES)
-        self.shared_axes = tuple(int(axis) for axis in shared_axes)
-        self.scaling: Scaling = scaling
-        self.storage: Literal["bits", "seed"] = storage
+    rate = Rates()
+    shared_axes = Axes(())
+    scaling = OneOf(SCALINGS, "inverted")
+    storage = OneOf(STORAGES, "bits")
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
@@ -66,12 +49,3 @@ class Dropout(MaskedLayer):
             shared_axes=self.shared_axes,
             storage=self.storage,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "shared_axes": self.shared_axes,
-            "scaling": self.scaling,
-            "storage": self.storage,
-        }

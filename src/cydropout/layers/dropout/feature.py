@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from cydropout._rates import Scaling, feature_count, share_scale
-from cydropout._validate import check_choice, check_features, check_one_rate
+from cydropout._rates import feature_count, share_scale
+from cydropout._validate import check_features
 from cydropout.layers._layer import Context, Shape
+from cydropout.layers._settings import Checked, OneOf, Rate
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.layers.dropout.dropout import SCALINGS
 from cydropout.masks import ColumnMask, KeepMask
@@ -47,34 +48,18 @@ class FeatureDropout(MaskedLayer):
     "Random forests", Machine Learning 45 (2001).
     """
 
-    def __init__(
-        self,
-        rate: float | None = None,
-        *,
-        features: int | Literal["sqrt", "log2"] | None = None,
-        per: Literal["batch", "sample"] = "batch",
-        scaling: Scaling = "inverted",
-        name: str | None = None,
-    ) -> None:
-        if (rate is None) == (features is None):
-            raise ValueError(f"give either a rate or features, not {rate=} and {features=}")
-        self.features = check_features(features)
-        super().__init__(rate, name=name)
-        check_choice("per", per, SPANS)
-        check_choice("scaling", scaling, SCALINGS)
-        self.per = per
-        self.scaling: Scaling = scaling
+    rate = Rate(None)
+    features = Checked(check_features, None)
+    per = OneOf(SPANS, "batch")
+    scaling = OneOf(SCALINGS, "inverted")
 
-    @property
-    def rate(self) -> Any:
-        """The share of the columns that are dropped, or None where ``features`` says how many."""
-        return self._rate
-
-    @rate.setter
-    def rate(self, rate: Any) -> None:
-        if (rate is None) == (self.features is None):
-            raise ValueError(f"{self.path} keeps features={self.features}, so rate={rate} is wrong")
-        self._rate: Any = None if rate is None else check_one_rate(rate, type(self).__name__)
+    def check_settings(self) -> None:
+        """Refuse a rate beside a number of features, and neither."""
+        if (self.rate is None) == (self.features is None):
+            raise ValueError(
+                f"{self.path} takes either features or a rate, not features={self.features} and "
+                f"rate={self.rate}"
+            )
 
     def _kept(self, shape: Shape) -> int:
         if len(shape) != 2:
@@ -96,12 +81,3 @@ class FeatureDropout(MaskedLayer):
     def given(self, array: Any, shape: Shape) -> KeepMask:
         """Return the mask of this scale that keeps what ``array``, of bool, says."""
         return KeepMask(shape, array, share_scale(self._kept(shape), shape[1], self.scaling))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "rate": self.rate,
-            "features": self.features,
-            "per": self.per,
-            "scaling": self.scaling,
-        }

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from cydropout.layers._layer import Context, Shape
+from cydropout.layers._settings import Checked, Rates
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import FactorMask, GaussianMask
-from cydropout.masks.noise import Storage, check_storage
+from cydropout.masks.noise import check_storage
 
 
 class GaussianDropout(MaskedLayer):
@@ -32,13 +33,8 @@ class GaussianDropout(MaskedLayer):
     section 10.
     """
 
-    one_rate = False
-
-    def __init__(
-        self, rate: Any, *, storage: Storage = "values", name: str | None = None
-    ) -> None:
-        super().__init__(rate, name=name)
-        self.storage = check_storage(storage)
+    rate = Rates()
+    storage = Checked(check_storage, "values")
 
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the noise of one pass."""
@@ -47,7 +43,3 @@ class GaussianDropout(MaskedLayer):
     def given(self, array: Any, shape: Shape) -> FactorMask:
         """Return the noise whose factors are ``array``."""
         return FactorMask(shape, array)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "storage": self.storage}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Shape, as_float
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
@@ -42,9 +42,7 @@ class LayerDrop(MaskedLayer, Wrapper):
     Fan, Grave, Joulin, "Reducing transformer depth on demand with structured dropout", ICLR 2020.
     """
 
-    def __init__(self, layer: Layer, rate: float, *, name: str | None = None) -> None:
-        Wrapper.__init__(self, layer, name=name)
-        self.rate = rate
+    positional = "layer rate"
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters of the layer inside."""
@@ -90,7 +88,3 @@ class LayerDrop(MaskedLayer, Wrapper):
             return dy
 
         return x, backward
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments; the layer inside by its kind and settings."""
-        return {**Wrapper.get_config(self), "rate": self.rate}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Any, Literal
-
-from cydropout._rates import Scaling
 from cydropout.layers._layer import Shape
+from cydropout.layers._settings import Integer
 from cydropout.layers.dropout._shared import SharedDropout
 
 
@@ -42,24 +39,10 @@ class LockedDropout(SharedDropout):
     models", ICLR 2018.
     """
 
-    def __init__(
-        self,
-        rate: Any,
-        *,
-        axis: int = 1,
-        scaling: Scaling = "inverted",
-        storage: Literal["bits", "seed"] = "bits",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(rate, scaling=scaling, storage=storage, name=name)
-        self.axis = operator.index(axis)
+    axis = Integer(1)
 
     def along(self, shape: Shape) -> tuple[int, ...]:
         """Return the axis of the steps."""
         if not -len(shape) <= self.axis < len(shape):
             raise ValueError(f"{self.path} has its steps on axis {self.axis}; x has shape {shape}")
         return (self.axis,)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"axis": self.axis}

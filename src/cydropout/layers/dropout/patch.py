@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 from cydropout._rates import kept_count
 from cydropout.layers._layer import Context, Shape
+from cydropout.layers._settings import Integer
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import TokenMask
 
@@ -39,12 +39,7 @@ class PatchDropout(MaskedLayer):
     """
 
     keeps_shape = False
-
-    def __init__(self, rate: float, *, prefix: int = 0, name: str | None = None) -> None:
-        super().__init__(rate, name=name)
-        self.prefix = operator.index(prefix)
-        if self.prefix < 0:
-            raise ValueError(f"prefix must be an integer of at least 0, not {prefix!r}")
+    prefix = Integer(0, "[0, inf)")
 
     def mask(self, shape: Shape, ctx: Context) -> Any:
         """Draw the subsets of one pass."""
@@ -59,7 +54,3 @@ class PatchDropout(MaskedLayer):
     def given(self, array: Any, shape: Shape) -> TokenMask:
         """Return the mask that keeps the tokens named in ``array``, of int."""
         return TokenMask.from_indices(shape, array)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"prefix": self.prefix}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from cydropout import functional
-from cydropout._rates import Scaling
-from cydropout._validate import check_choice
 from cydropout.functional.recurrent import check_gated
 from cydropout.layers._layer import Array, Context, Shape
+from cydropout.layers._settings import OneOf
 from cydropout.layers.dropout._shared import SharedDropout
 
 SPANS = ("step", "sequence")
@@ -38,18 +37,7 @@ class RecurrentDropout(SharedDropout):
     Semeniuta, Severyn, Barth, "Recurrent dropout without memory loss", COLING 2016.
     """
 
-    def __init__(
-        self,
-        rate: Any,
-        *,
-        per: Literal["step", "sequence"] = "step",
-        scaling: Scaling = "inverted",
-        storage: Literal["bits", "seed"] = "bits",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(rate, scaling=scaling, storage=storage, name=name)
-        check_choice("per", per, SPANS)
-        self.per = per
+    per = OneOf(SPANS, "step")
 
     def along(self, shape: Shape) -> tuple[int, ...]:
         """Return the axis of the steps, where there is one and it shares the mask."""
@@ -94,7 +82,3 @@ class RecurrentDropout(SharedDropout):
         }
         y = functional.gated_update(**options)
         return y, partial(functional.gated_update_backward, **options)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"per": self.per}

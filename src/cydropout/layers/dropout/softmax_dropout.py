@@ -6,6 +6,7 @@ from typing import Any
 
 from cydropout import functional
 from cydropout.layers._layer import Array, Backward, Context, Shape, as_float
+from cydropout.layers._settings import Flag, Number
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
 
@@ -34,14 +35,8 @@ class SoftmaxDropout(MaskedLayer):
     Vaswani et al. 2017, "Attention is all you need", sections 3.2.1 and 5.4.
     """
 
-    def __init__(
-        self, rate: float, *, causal: bool = False, scale: float = 1.0, name: str | None = None
-    ) -> None:
-        super().__init__(rate, name=name)
-        if not -float("inf") < scale < float("inf"):
-            raise ValueError(f"scale must be finite, got {scale}")
-        self.causal = bool(causal)
-        self.scale = float(scale)
+    causal = Flag(False)
+    scale = Number(1.0)
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
@@ -83,7 +78,3 @@ class SoftmaxDropout(MaskedLayer):
             return functional.softmax_dropout_backward(dy, x, statistics, used, **options)
 
         return y, backward
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "causal": self.causal, "scale": self.scale}

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from cydropout.layers._layer import Shape
-from cydropout.layers._maps import DataFormat, check_data_format, check_maps, space_axes
+from cydropout.layers._maps import check_data_format, check_maps, space_axes
+from cydropout.layers._settings import Checked, Rate
 from cydropout.layers.dropout._shared import SharedDropout
 
 
 class _SpatialDropout(SharedDropout):
     """Dropout of whole maps over `spatial` axes."""
 
-    one_rate = True
     spatial: ClassVar[int]
-
-    def __init__(
-        self, rate: float, *, data_format: DataFormat = "channels_first", **options: Any
-    ) -> None:
-        super().__init__(rate, **options)
-        self.data_format = check_data_format(data_format)
+    rate = Rate()
+    data_format = Checked(check_data_format, "channels_first")
 
     def along(self, shape: Shape) -> tuple[int, ...]:
         """Return the axes of space."""
         check_maps(shape, self.spatial, self.path)
         return space_axes(self.data_format, self.spatial)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"data_format": self.data_format}
-
 
 class SpatialDropout1D(_SpatialDropout):
     """Zero each feature of a sequence with probability ``rate``; the rest times ``1 / (1 - rate)``.

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import check_number
 from cydropout.layers._affine import Affine, product
+from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import initial
 from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Parameter, Shape
-from cydropout.layers._penalties import Strength
+from cydropout.layers._settings import Checked, Flag, Number
 from cydropout.layers.dropout._masked import NoisyLayer
 from cydropout.masks import KeepMask
 
@@ -49,28 +49,10 @@ class Standout(NoisyLayer, Affine):
     Ba & Frey, "Adaptive dropout for training deep neural networks", NIPS 2013.
     """
 
-    def __init__(
-        self,
-        units: int,
-        *,
-        activation: str = "relu",
-        alpha: float = 1.0,
-        beta: float = 0.0,
-        tied: bool = True,
-        init: str = "glorot",
-        bias: bool = True,
-        max_norm: float | None = None,
-        l1: Strength = 0.0,
-        l2: Strength = 0.0,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(
-            units, activation=activation, init=init, bias=bias, max_norm=max_norm, l1=l1, l2=l2,
-            name=name,
-        )
-        self.alpha = check_number("alpha", alpha)
-        self.beta = check_number("beta", beta)
-        self.tied = bool(tied)
+    activation = Checked(check_activation, "relu")
+    alpha = Number(1.0)
+    beta = Number(0.0)
+    tied = Flag(True)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -133,7 +115,3 @@ class Standout(NoisyLayer, Affine):
             return reduce(np.add, parts).reshape(*shape[:-1], rows.shape[1])
 
         return y, backward
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"alpha": self.alpha, "beta": self.beta, "tied": self.tied}

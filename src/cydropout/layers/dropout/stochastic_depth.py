@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from cydropout._validate import check_choice, check_one_rate
+from cydropout._validate import check_one_rate
 from cydropout.layers._layer import Context, Shape
+from cydropout.layers._settings import OneOf
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
 
@@ -38,22 +37,12 @@ class StochasticDepth(MaskedLayer):
     Huang, Sun, Liu, Sedra, Weinberger, "Deep networks with stochastic depth", ECCV 2016.
     """
 
-    def __init__(
-        self, rate: float, *, per: Literal["sample", "batch"] = "sample", name: str | None = None
-    ) -> None:
-        super().__init__(rate, name=name)
-        check_choice("per", per, SPANS)
-        self.per = per
+    per = OneOf(SPANS, "sample")
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the mask of one pass."""
         first = 1 if self.per == "sample" else 0
         return ctx.draw(shape, self.rate, shared_axes=tuple(range(first, len(shape))))
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {"rate": self.rate, "per": self.per}
-
 
 def depth_rates(depth: int, rate: float) -> list[float]:
     """Return ``rate * l / depth`` for the blocks l = 1 ... depth: the linear decay of the paper.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_choice, check_number
 from cydropout.layers._layer import Array, Context, Shape
-from cydropout.layers.dropout._learned import LearnedNoise
+from cydropout.layers._settings import Number, OneOf
+from cydropout.layers.dropout._learned import LearnedNoise, LearnedRate
 from cydropout.masks import GaussianMask
-from cydropout.masks.noise import Storage, check_storage
 
 
 def _molchanov(log_alpha: Array) -> tuple[Array, Array]:
@@ -75,22 +74,9 @@ class VariationalGaussianDropout(LearnedNoise):
     parameter_name = "log_alpha"
     noise = GaussianMask
 
-    def __init__(
-        self,
-        rate: float = 0.5,
-        *,
-        per_unit: bool = False,
-        kl: Literal["molchanov", "kingma"] = "molchanov",
-        kl_weight: float = 1e-4,
-        storage: Storage = "values",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name)
-        self.rate, self.per_unit = rate, bool(per_unit)
-        check_choice("kl", kl, DIVERGENCES)
-        self.kl = kl
-        self.kl_weight = check_number("kl_weight", kl_weight, "[0, inf)")
-        self.storage = check_storage(storage)
+    rate = LearnedRate(0.5)
+    kl = OneOf(DIVERGENCES, "molchanov")
+    kl_weight = Number(1e-4, "[0, inf)")
 
     @property
     def alpha(self) -> Any:
@@ -119,13 +105,3 @@ class VariationalGaussianDropout(LearnedNoise):
     @property
     def _log_alpha(self) -> Array:
         return self.parameter.value.astype(np.float64)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "rate": self.initial_rate,
-            "per_unit": self.per_unit,
-            "kl": self.kl,
-            "kl_weight": self.kl_weight,
-            "storage": self.storage,
-        }

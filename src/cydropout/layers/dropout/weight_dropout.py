@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_one_rate
-from cydropout.layers._layer import Array, Backward, Context, Layer, Parameter
+from cydropout.layers._layer import Array, Backward, Context, Parameter
+from cydropout.layers._settings import Checked
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout._weight_noise import WeightNoise
-from cydropout.layers.dropout.dropout import Dropout
+
+
+def check_names(names: Any) -> tuple[str, ...]:
+    """Return the names of parameters as a tuple."""
+    found = (names,) if isinstance(names, str) else tuple(names)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"parameters must be one name or more, each once, not {found!r}")
+    return found
 
 
 class WeightDropout(WeightNoise, Wrapper):
@@ -46,21 +52,8 @@ class WeightDropout(WeightNoise, Wrapper):
     Merity, Keskar, Socher, "Regularizing and optimizing LSTM language models", ICLR 2018.
     """
 
-    def __init__(
-        self,
-        layer: Layer,
-        rate: float,
-        parameters: Sequence[str] = ("weight",),
-        *,
-        storage: Literal["bits", "seed"] = "bits",
-        name: str | None = None,
-    ) -> None:
-        super().__init__(layer, name=name)
-        names = (parameters,) if isinstance(parameters, str) else tuple(parameters)
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"parameters must be one name or more, each once, not {names!r}")
-        self.dropped = names
-        self.noise = Dropout(check_one_rate(rate, type(self).__name__), storage=storage)
+    positional = "layer rate parameters"
+    dropped = Checked(check_names, ("weight",), key="parameters")
 
     def forward(
         self, x: Array, ctx: Context, mask: Any = None
@@ -109,11 +102,3 @@ class WeightDropout(WeightNoise, Wrapper):
                 f"{self.layer.path} has no parameters {missing}; it has {[*found]}{hint}"
             )
         return {name: found[name] for name in self.dropped}
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {
-            "rate": self.rate,
-            "parameters": self.dropped,
-            "storage": self.noise.storage,
-        }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import check_choice, check_count
 from cydropout.layers._initializers import check_init, initial, orthogonal
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -21,13 +20,20 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._settings import Checked, Count, Flag, Noise, OneOf
 from cydropout.layers._state import Entries, Entry, SecondBias
 from cydropout.layers.dropout.dropout import Dropout
 from cydropout.layers.dropout.locked import LockedDropout
 from cydropout.layers.dropout.recurrent_dropout import SPANS
 from cydropout.layers.dropout.zoneout import Zoneout
 
-Span = Literal["sequence", "step"]
+
+def one_mask(rate: Any, per: str) -> Dropout:
+    """Return the dropout of one mask for a sequence, or of one for each of its steps."""
+    layer = LockedDropout(rate) if per == "sequence" else Dropout(rate)
+    if not isinstance(layer.rate, float):
+        raise ValueError(f"a recurrent layer needs one rate, got {layer.rate}")
+    return layer
 
 
 class Recurrent(Layer):
@@ -42,38 +48,16 @@ class Recurrent(Layer):
     cell: str
     noises: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout", "zoneout")
 
-    def __init__(
-        self,
-        units: int,
-        *,
-        return_sequences: bool = True,
-        dropout: float = 0.0,
-        dropout_per: Span = "sequence",
-        recurrent_dropout: float = 0.0,
-        recurrent_per: Span = "sequence",
-        zoneout: float = 0.0,
-        init: str = "glorot",
-        bias: bool = True,
-        name: str | None = None,
-    ) -> None:
-        super().__init__(name=name)
-        check_count("units", units)
-        check_init(init)
-        check_choice("dropout_per", dropout_per, SPANS)
-        check_choice("recurrent_per", recurrent_per, SPANS)
-        self.units, self.init, self.bias = int(units), init, bool(bias)
-        self.return_sequences = bool(return_sequences)
-        self.dropout_per, self.recurrent_per = dropout_per, recurrent_per
-        self.dropout = self._dropout(dropout, dropout_per)
-        self.recurrent_dropout = self._dropout(recurrent_dropout, recurrent_per)
-        self.zoneout = Zoneout(zoneout)
-
-    @staticmethod
-    def _dropout(rate: float, per: Span) -> Dropout:
-        layer = LockedDropout(rate) if per == "sequence" else Dropout(rate)
-        if not isinstance(layer.rate, float):
-            raise ValueError(f"a recurrent layer needs one rate, got {layer.rate}")
-        return layer
+    positional = "units"
+    units = Count()
+    return_sequences = Flag(True)
+    dropout = Noise(lambda rate, layer: one_mask(rate, layer.dropout_per))
+    dropout_per = OneOf(SPANS, "sequence", fixed=True)
+    recurrent_dropout = Noise(lambda rate, layer: one_mask(rate, layer.recurrent_per))
+    recurrent_per = OneOf(SPANS, "sequence", fixed=True)
+    zoneout = Noise(lambda rate, _: Zoneout(rate))
+    init = Checked(check_init, "glorot")
+    bias = Flag(True)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``; recurrent ones are orthogonal."""
@@ -221,17 +205,3 @@ class Recurrent(Layer):
         if "bias" in own:
             found["bias_hh_l0"] = SecondBias(own["bias"], own.get("inner_bias"))
         return found
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {
-            "units": self.units,
-            "return_sequences": self.return_sequences,
-            "dropout": self.dropout.rate,
-            "dropout_per": self.dropout_per,
-            "recurrent_dropout": self.recurrent_dropout.rate,
-            "recurrent_per": self.recurrent_per,
-            "zoneout": self.zoneout.rate,
-            "init": self.init,
-            "bias": self.bias,
-        }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cydropout.layers._layer import Context, Shape
+from cydropout.layers._settings import Noise
 from cydropout.layers.dropout.zoneout import Zoneout
 from cydropout.layers.recurrent._gated import Gated
 
@@ -64,10 +65,7 @@ class LSTM(Gated):
     cell = "lstm"
     gates = 4
     noises = (*Gated.noises, "zoneout_cell")
-
-    def __init__(self, units: int, *, zoneout_cell: float = 0.0, **options: Any) -> None:
-        super().__init__(units, **options)
-        self.zoneout_cell = Zoneout(zoneout_cell)
+    zoneout_cell = Noise(lambda rate, _: Zoneout(rate))
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights, and let the forget gates begin open."""
@@ -79,7 +77,3 @@ class LSTM(Gated):
     def _masks(self, shape: Shape, ctx: Context, masks: Mapping[str, Any]) -> dict[str, Any]:
         found = super()._masks(shape, ctx, masks)
         return {**found, "zoneout_c": self._mask("zoneout_cell", shape, ctx, masks)}
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"zoneout_cell": self.zoneout_cell.rate}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
-
-from cydropout._validate import check_choice
+from cydropout.layers._settings import OneOf
 from cydropout.layers.recurrent._rnn import Recurrent
 
 
@@ -30,14 +28,9 @@ class SimpleRNN(Recurrent):
     """
 
     gates = 1
+    activation = OneOf(("tanh", "relu"), "tanh")
 
-    def __init__(
-        self, units: int, *, activation: Literal["tanh", "relu"] = "tanh", **options: Any
-    ) -> None:
-        super().__init__(units, **options)
-        check_choice("activation", activation, ("tanh", "relu"))
-        self.activation = self.cell = activation
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return super().get_config() | {"activation": self.activation}
+    @property
+    def cell(self) -> str:  # type: ignore[override]
+        """The name of the cell."""
+        return str(self.activation)

@@ -125,5 +125,5 @@ class DeadUnits(Callback):
 
 def _is_active(layer: Layer) -> bool:
     if isinstance(layer, (Affine, Conv2D)):
-        return layer.activation != "linear"
+        return bool(layer.activation != "linear")
     return isinstance(layer, Activation)

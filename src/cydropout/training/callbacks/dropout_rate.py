@@ -116,4 +116,6 @@ def _in_use(layer: Layer) -> list[Any]:
 
 def _can_set(layer: Layer) -> bool:
     kind = getattr(type(layer), "rate", None)
-    return kind.fset is not None if isinstance(kind, property) else "rate" in vars(layer)
+    if isinstance(kind, property):
+        return kind.fset is not None
+    return hasattr(kind, "__set__") or "rate" in vars(layer)
