@@ -41,6 +41,18 @@ class Layer:
 
     A subclass states its settings, defines `forward`, and where they differ from the identity's
     `output_shape` and `build`. Shapes given to `build` and `output_shape` leave out the batch axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Context, Layer
+    >>> class Half(Layer):
+    ...     def forward(self, x, ctx):
+    ...         return 0.5 * x, lambda dy: 0.5 * dy
+    ...
+    >>> y, backward = Half().forward(np.ones(3), Context())
+    >>> y, backward(y)
+    (array([0.5, 0.5, 0.5]), array([0.25, 0.25, 0.25]))
     """
 
     #: Whether the input is made of integers, which a `Sequential` then leaves as they are.

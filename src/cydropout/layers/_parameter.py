@@ -32,6 +32,16 @@ class Parameter:
     overwrites it, the later ones add. If only a `Submatrix` has a gradient, that block alone is
     kept, until somebody asks for `grad` or adds to it. A lazy step stays one if `grad` is only
     asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Parameter
+    >>> weight = Parameter(np.ones((2, 3)), "weight")
+    >>> weight.grad += 1
+    >>> weight.zero_grad()
+    >>> weight.grad.sum()
+    np.float64(0.0)
     """
 
     __slots__ = ("_grad", "_part", "_spread", "_stale", "max_norm", "name", "trainable", "value")

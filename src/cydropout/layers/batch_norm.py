@@ -54,6 +54,17 @@ class BatchNorm(Layer):
     ----------
     Ioffe, Szegedy, "Batch normalization: accelerating deep network training by reducing internal
     covariate shift", ICML 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.BatchNorm()
+    >>> layer.build((2,), 0, "float64")
+    >>> y, backward = layer.forward(np.array([[1.0, 5], [3, 9]]), layers.Context(training=True))
+    >>> y.round(3)
+    array([[-1., -1.],
+           [ 1.,  1.]])
     """
 
     positional = "momentum epsilon"

@@ -70,6 +70,16 @@ class Conv2D(Sliding):
     ValueError
         For an input of other than four axes, of another number of channels, or with maps smaller
         than the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.Conv2D(8, 3, padding="same")
+    >>> layer.build((3, 5, 5), 0)
+    >>> y, backward = layer.forward(np.ones((1, 3, 5, 5), "f4"), layers.Context())
+    >>> y.shape
+    (1, 8, 5, 5)
     """
 
     positional = "filters kernel_size"

@@ -41,6 +41,18 @@ class EmbeddingDropout(SharedDropout):
     Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent neural
     networks", NIPS 2016; Merity, Keskar, Socher, "Regularizing and optimizing LSTM language
     models", ICLR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.EmbeddingDropout(0.5).forward(np.ones((4, 2), "f4"), ctx)
+    >>> y
+    array([[2., 2.],
+           [2., 2.],
+           [0., 0.],
+           [0., 0.]], dtype=float32)
     """
 
     def along(self, shape: Shape) -> tuple[int, ...]:
@@ -77,6 +89,16 @@ class Embedding(Layer):
         For tokens that are no integers.
     ValueError
         For tokens outside the vocabulary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.Embedding(10, 4)
+    >>> layer.build((5,), 0)
+    >>> y, backward = layer.forward(np.array([[1, 2, 9]]), layers.Context())
+    >>> y.shape
+    (1, 3, 4)
     """
 
     takes_integers = True

@@ -29,6 +29,14 @@ class Flatten(Layer):
         The shape of one sample, as in ``Flatten(28, 28)``; other inputs are then refused.
     name : str, optional
         Name within a `Sequential`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> y, backward = layers.Flatten().forward(np.ones((2, 3, 4)), layers.Context())
+    >>> y.shape
+    (2, 12)
     """
 
     expected_shape = Checked(check_shape)

@@ -44,6 +44,16 @@ class LayerNorm(Layer):
     References
     ----------
     Ba, Kiros, Hinton 2016, "Layer normalization".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.LayerNorm()
+    >>> layer.build((4,), 0, "float64")
+    >>> y, backward = layer.forward(np.arange(4.0)[None], layers.Context())
+    >>> y.round(3)
+    array([[-1.342, -0.447,  0.447,  1.342]])
     """
 
     positional = "epsilon"

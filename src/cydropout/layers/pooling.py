@@ -85,6 +85,16 @@ class MaxPool2D(_Pool2D):
     ------
     ValueError
         For an input of other than four axes, or with maps smaller than a window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> y, backward = layers.MaxPool2D(2).forward(x, layers.Context())
+    >>> y[0, 0]
+    array([[ 5.,  7.],
+           [13., 15.]])
     """
 
     def pool(
@@ -101,6 +111,16 @@ class AveragePool2D(_Pool2D):
 
     PyTorch has the padding count unless told not to, by ``count_include_pad=False``. Parameters
     and errors are those of `MaxPool2D`, but windows may be of any size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> y, backward = layers.AveragePool2D(2).forward(x, layers.Context())
+    >>> y[0, 0]
+    array([[ 2.5,  4.5],
+           [10.5, 12.5]])
     """
 
     def pool(
@@ -121,6 +141,15 @@ class GlobalAveragePool2D(Sliding):
         Whether the channels come right after the batch axis, or last.
     name : str, optional
         Name within a `Sequential`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> x = np.arange(16.0).reshape(1, 1, 4, 4)
+    >>> y, backward = layers.GlobalAveragePool2D().forward(x, layers.Context())
+    >>> y
+    array([[7.5]])
     """
 
     size = strides = (1, 1)

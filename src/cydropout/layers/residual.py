@@ -44,6 +44,16 @@ class Residual(Wrapper):
     References
     ----------
     He, Zhang, Ren, Sun, "Identity mappings in deep residual networks", ECCV 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.Residual(layers.Dense(4), layers.ReLU(), rate=0.1)
+    >>> layer.build((4,), 0)
+    >>> y, backward = layer.forward(np.ones((2, 4), "f4"), layers.Context())
+    >>> y.shape
+    (2, 4)
     """
 
     layer: Sequential

@@ -65,6 +65,16 @@ class MultiHeadAttention(Layer):
     References
     ----------
     Vaswani et al. 2017, "Attention is all you need", section 3.2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.MultiHeadAttention(2, causal=True)
+    >>> layer.build((5, 8), 0)
+    >>> y, backward = layer.forward(np.ones((1, 5, 8), "f4"), layers.Context())
+    >>> y.shape
+    (1, 5, 8)
     """
 
     noises = ("dropout", "drop_head")

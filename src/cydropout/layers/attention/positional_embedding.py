@@ -47,6 +47,16 @@ class PositionalEmbedding(Layer):
     References
     ----------
     Vaswani et al. 2017, "Attention is all you need", section 3.5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.PositionalEmbedding(16)
+    >>> layer.build((5, 8), 0)
+    >>> y, backward = layer.forward(np.ones((1, 5, 8), "f4"), layers.Context())
+    >>> y.shape
+    (1, 5, 8)
     """
 
     positional = "length"

@@ -51,6 +51,16 @@ class TransformerBlock(Sequential):
     ----------
     Vaswani et al. 2017, "Attention is all you need"; Xiong et al. 2020, "On layer normalization in
     the transformer architecture", ICML 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.TransformerBlock(8, 2, 16, causal=True)
+    >>> layer.build((5, 8), 0)
+    >>> y, backward = layer.forward(np.ones((1, 5, 8), "f4"), layers.Context())
+    >>> y.shape
+    (1, 5, 8)
     """
 
     def __init__(

@@ -25,6 +25,16 @@ class AlphaDropout(MaskedLayer):
     References
     ----------
     Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks", NIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.AlphaDropout(0.5).forward(np.ones((2, 4), "f4"), ctx)
+    >>> y.round(2)
+    array([[ 1.67,  1.67, -0.78, -0.78],
+           [ 1.67, -0.78, -0.78, -0.78]], dtype=float32)
     """
 
     def mask(self, shape: Shape, ctx: Context) -> Any:
@@ -44,6 +54,19 @@ class FeatureAlphaDropout(AlphaDropout):
     References
     ----------
     Klambauer, Unterthiner, Mayr, Hochreiter, "Self-normalizing neural networks", NIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> x = np.ones((1, 4, 2, 2), "f4")
+    >>> y, backward = layers.FeatureAlphaDropout(0.5).forward(x, ctx)
+    >>> y[0, :, 0].round(2)
+    array([[ 1.67,  1.67],
+           [ 1.67,  1.67],
+           [-0.78, -0.78],
+           [-0.78, -0.78]], dtype=float32)
     """
 
     def _shared_axes(self, shape: Shape) -> tuple[int, ...]:

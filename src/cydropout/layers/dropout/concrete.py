@@ -68,6 +68,20 @@ class ConcreteDropout(LearnedNoise, Wrapper):
     References
     ----------
     Gal, Hron, Kendall, "Concrete dropout", NIPS 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> layer = layers.ConcreteDropout(None, 0.2)
+    >>> layer.build((4,), 0)
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layer.forward(np.ones((2, 4), "f4"), ctx)
+    >>> y.round(2)
+    array([[1.25, 1.25, 1.25, 0.01],
+           [0.  , 1.25, 1.25, 1.25]], dtype=float32)
+    >>> round(float(layer.rate), 2)
+    0.2
     """
 
     parameter_name = "logit"

@@ -40,6 +40,18 @@ class CutoutDropout(RegionLayer):
     References
     ----------
     DeVries, Taylor, "Improved regularization of convolutional neural networks with Cutout", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.CutoutDropout(size=2).forward(np.ones((1, 1, 4, 4), "f4"), ctx)
+    >>> y[0, 0]
+    array([[1., 0., 0., 1.],
+           [1., 1., 1., 1.],
+           [1., 1., 1., 1.],
+           [1., 1., 1., 1.]], dtype=float32)
     """
 
     rate = Rate(None)

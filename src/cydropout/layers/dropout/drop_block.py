@@ -32,6 +32,17 @@ class DropBlock1D(_DropBlock):
 
     The input has shape (batch, channels, steps) or (batch, steps, channels). Parameters and paper
     are those of `DropBlock2D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> x = np.ones((1, 2, 8), "f4")
+    >>> y, backward = layers.DropBlock1D(0.4, 3, scaling="none").forward(x, ctx)
+    >>> y[0]
+    array([[1., 1., 0., 0., 0., 0., 0., 0.],
+           [1., 0., 0., 0., 0., 1., 1., 1.]], dtype=float32)
     """
 
     spatial = 1
@@ -70,6 +81,20 @@ class DropBlock2D(_DropBlock):
     ----------
     Ghiasi, Lin, Le, "DropBlock: a regularization method for convolutional networks",
     NeurIPS 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> x = np.ones((1, 1, 5, 5), "f4")
+    >>> y, backward = layers.DropBlock2D(0.4, 2, scaling="none").forward(x, ctx)
+    >>> y[0, 0]
+    array([[1., 1., 0., 0., 1.],
+           [1., 0., 0., 0., 0.],
+           [0., 0., 0., 0., 0.],
+           [0., 0., 1., 1., 1.],
+           [1., 1., 1., 1., 1.]], dtype=float32)
     """
 
     spatial = 2
@@ -80,6 +105,19 @@ class DropBlock3D(_DropBlock):
 
     The input has shape (batch, channels, depth, height, width), or with the channels last.
     Parameters and paper are those of `DropBlock2D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> x = np.ones((1, 1, 2, 4, 4), "f4")
+    >>> y, backward = layers.DropBlock3D(0.4, 2, scaling="none").forward(x, ctx)
+    >>> y[0, 0, 0]
+    array([[1., 1., 0., 0.],
+           [1., 1., 0., 0.],
+           [1., 0., 0., 0.],
+           [1., 0., 0., 0.]], dtype=float32)
     """
 
     spatial = 3

@@ -63,6 +63,18 @@ class DropConnect(WeightNoise, Affine):
     ----------
     Wan, Zeiler, Zhang, LeCun, Fergus, "Regularization of neural networks using DropConnect",
     ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> layer = layers.DropConnect(2, 0.5)
+    >>> layer.build((4,), 0)
+    >>> layer.parameters()[0].value[...] = 1
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layer.forward(np.ones((1, 4), "f4"), ctx)
+    >>> y.round(2)
+    array([[4., 2.]], dtype=float32)
     """
 
     positional = "units rate"

@@ -35,6 +35,18 @@ class DropHead(MaskedLayer):
     ----------
     Zhou, Ge, Wei, Zhou, Xu, "Scheduled DropHead: a regularization method for transformer models",
     Findings of EMNLP 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.DropHead(0.5).forward(np.ones((1, 4, 1, 3), "f4"), ctx)
+    >>> y[0, :, 0]
+    array([[2., 2., 2.],
+           [2., 2., 2.],
+           [0., 0., 0.],
+           [0., 0., 0.]], dtype=float32)
     """
 
     axis = Integer(1)

@@ -39,6 +39,20 @@ class DropWalk2D(RegionLayer):
         The factor is that of the rate, numel / kept of each sample or of the batch, or 1.
     name : str, optional
         Name within a `Sequential`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> x = np.ones((1, 1, 5, 5), "f4")
+    >>> y, backward = layers.DropWalk2D(0.3, scaling="none").forward(x, ctx)
+    >>> y[0, 0]
+    array([[0., 1., 1., 1., 0.],
+           [1., 1., 1., 1., 1.],
+           [1., 1., 1., 0., 0.],
+           [1., 1., 1., 0., 0.],
+           [1., 1., 1., 1., 0.]], dtype=float32)
     """
 
     walks = Checked(check_walks, 1)

@@ -33,6 +33,16 @@ class Dropout(MaskedLayer):
     References
     ----------
     Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.Dropout(0.5).forward(np.ones((2, 4), "f4"), ctx)
+    >>> y
+    array([[2., 2., 0., 0.],
+           [2., 0., 0., 0.]], dtype=float32)
     """
 
     rate = Rates()

@@ -46,6 +46,16 @@ class FeatureDropout(MaskedLayer):
     ----------
     Ho, "The random subspace method for constructing decision forests", PAMI 20 (1998); Breiman,
     "Random forests", Machine Learning 45 (2001).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.FeatureDropout(0.5).forward(np.ones((2, 6), "f4"), ctx)
+    >>> y
+    array([[2., 0., 0., 0., 2., 2.],
+           [2., 0., 0., 0., 2., 2.]], dtype=float32)
     """
 
     rate = Rate(None)

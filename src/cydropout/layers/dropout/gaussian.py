@@ -31,6 +31,16 @@ class GaussianDropout(MaskedLayer):
     ----------
     Srivastava et al. 2014, "Dropout: a simple way to prevent neural networks from overfitting",
     section 10.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.GaussianDropout(0.2).forward(np.ones((2, 4), "f4"), ctx)
+    >>> y.round(2)
+    array([[0.42, 1.08, 1.05, 1.55],
+           [1.7 , 1.15, 0.78, 1.22]], dtype=float32)
     """
 
     rate = Rates()

@@ -40,6 +40,18 @@ class LayerDrop(MaskedLayer, Wrapper):
     References
     ----------
     Fan, Grave, Joulin, "Reducing transformer depth on demand with structured dropout", ICLR 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> layer = layers.LayerDrop(layers.Tanh(), 0.5)
+    >>> layer.build((2,), 0)
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layer.forward(np.ones((2, 2), "f4"), ctx)
+    >>> y.round(2)
+    array([[0.76, 0.76],
+           [0.76, 0.76]], dtype=float32)
     """
 
     positional = "layer rate"

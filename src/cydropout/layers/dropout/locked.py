@@ -17,12 +17,6 @@ class LockedDropout(SharedDropout):
     A sequence that is trained in parts keeps its mask by way of the context: the mask stays in
     the dict until it is cleared, and parts may have other lengths.
 
-    >>> layer, masks = LockedDropout(0.5), {}
-    >>> ctx = Context(training=True, stream=MaskStream(0), masks=masks)
-    >>> y1, _ = layer.forward(steps_0_to_34, ctx)
-    >>> y2, _ = layer.forward(steps_35_to_61, ctx)  # the same mask
-    >>> masks.clear()  # the next sequence draws another
-
     Parameters
     ----------
     rate : float or array
@@ -37,6 +31,21 @@ class LockedDropout(SharedDropout):
     Gal & Ghahramani, "A theoretically grounded application of dropout in recurrent neural
     networks", NIPS 2016; Merity, Keskar, Socher, "Regularizing and optimizing LSTM language
     models", ICLR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> layer, masks = layers.LockedDropout(0.5), {}
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0), masks=masks)
+    >>> y, backward = layer.forward(np.ones((1, 2, 6)), ctx)
+    >>> y[0]
+    array([[2., 2., 0., 0., 2., 0.],
+           [2., 2., 0., 0., 2., 0.]])
+    >>> y, backward = layer.forward(np.ones((1, 1, 6)), ctx)  # the sequence goes on
+    >>> y[0]
+    array([[2., 2., 0., 0., 2., 0.]])
+    >>> masks.clear()  # the next sequence draws another
     """
 
     axis = Integer(1)

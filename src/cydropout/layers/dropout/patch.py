@@ -36,6 +36,15 @@ class PatchDropout(MaskedLayer):
     ----------
     Liu, Matsoukas, Strand, Azizpour, Smith, "PatchDropout: economizing vision transformers using
     patch dropout", WACV 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.PatchDropout(0.5).forward(np.arange(6.0).reshape(1, 6, 1), ctx)
+    >>> y[0, :, 0]
+    array([0., 4., 5.])
     """
 
     keeps_shape = False

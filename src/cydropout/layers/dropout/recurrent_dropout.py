@@ -35,6 +35,16 @@ class RecurrentDropout(SharedDropout):
     References
     ----------
     Semeniuta, Severyn, Barth, "Recurrent dropout without memory loss", COLING 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.RecurrentDropout(0.5).forward(np.ones((2, 4), "f4"), ctx)
+    >>> y
+    array([[2., 2., 0., 0.],
+           [2., 0., 0., 0.]], dtype=float32)
     """
 
     per = OneOf(SPANS, "step")

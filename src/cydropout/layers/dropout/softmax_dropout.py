@@ -33,6 +33,16 @@ class SoftmaxDropout(MaskedLayer):
     References
     ----------
     Vaswani et al. 2017, "Attention is all you need", sections 3.2.1 and 5.4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.SoftmaxDropout(0.5).forward(np.zeros((2, 4), "f4"), ctx)
+    >>> y
+    array([[0.5, 0.5, 0. , 0. ],
+           [0.5, 0. , 0. , 0. ]], dtype=float32)
     """
 
     causal = Flag(False)

@@ -27,6 +27,18 @@ class SpatialDropout1D(_SpatialDropout):
 
     The input has shape (batch, channels, steps) or (batch, steps, channels). Parameters and paper
     are those of `SpatialDropout2D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.SpatialDropout1D(0.5).forward(np.ones((1, 4, 3), "f4"), ctx)
+    >>> y[0]
+    array([[2., 2., 2.],
+           [2., 2., 2.],
+           [0., 0., 0.],
+           [0., 0., 0.]], dtype=float32)
     """
 
     spatial = 1
@@ -51,6 +63,15 @@ class SpatialDropout2D(_SpatialDropout):
     ----------
     Tompson, Goroshin, Jain, LeCun, Bregler, "Efficient object localization using convolutional
     networks", CVPR 2015.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.SpatialDropout2D(0.5).forward(np.ones((1, 4, 2, 2), "f4"), ctx)
+    >>> y[0, :, 0, 0]
+    array([2., 2., 0., 0.], dtype=float32)
     """
 
     spatial = 2
@@ -61,6 +82,16 @@ class SpatialDropout3D(_SpatialDropout):
 
     The input has shape (batch, channels, depth, height, width), or with the channels last.
     Parameters and paper are those of `SpatialDropout2D`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> x = np.ones((1, 4, 2, 2, 2), "f4")
+    >>> y, backward = layers.SpatialDropout3D(0.5).forward(x, ctx)
+    >>> y[0, :, 0, 0, 0]
+    array([2., 2., 0., 0.], dtype=float32)
     """
 
     spatial = 3

@@ -47,6 +47,17 @@ class Standout(NoisyLayer, Affine):
     References
     ----------
     Ba & Frey, "Adaptive dropout for training deep neural networks", NIPS 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> layer = layers.Standout(4)
+    >>> layer.build((3,), 0)
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layer.forward(np.ones((2, 3), "f4"), ctx)
+    >>> y.shape
+    (2, 4)
     """
 
     activation = Checked(check_activation, "relu")

@@ -35,6 +35,18 @@ class StochasticDepth(MaskedLayer):
     References
     ----------
     Huang, Sun, Liu, Sedra, Weinberger, "Deep networks with stochastic depth", ECCV 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.StochasticDepth(0.5).forward(np.ones((4, 3), "f4"), ctx)
+    >>> y
+    array([[2., 2., 2.],
+           [2., 2., 2.],
+           [0., 0., 0.],
+           [0., 0., 0.]], dtype=float32)
     """
 
     per = OneOf(SPANS, "sample")
@@ -53,6 +65,12 @@ def depth_rates(depth: int, rate: float) -> list[float]:
         How many blocks there are.
     rate : float
         The rate of the last one.
+
+    Examples
+    --------
+    >>> from cydropout.layers import depth_rates
+    >>> [round(rate, 2) for rate in depth_rates(4, 0.2)]
+    [0.05, 0.1, 0.15, 0.2]
     """
     if depth < 1:
         raise ValueError(f"depth must be 1 or more, not {depth}")

@@ -69,6 +69,20 @@ class VariationalGaussianDropout(LearnedNoise):
     Kingma, Salimans, Welling, "Variational dropout and the local reparameterization trick", NIPS
     2015. Molchanov, Ashukha, Vetrov, "Variational dropout sparsifies deep neural networks", ICML
     2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> layer = layers.VariationalGaussianDropout(0.2)
+    >>> layer.build((4,), 0)
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layer.forward(np.ones((2, 4), "f4"), ctx)
+    >>> y.round(2)
+    array([[0.42, 1.08, 1.05, 1.55],
+           [1.7 , 1.15, 0.78, 1.22]], dtype=float32)
+    >>> round(float(layer.rate), 2)
+    0.2
     """
 
     parameter_name = "log_alpha"

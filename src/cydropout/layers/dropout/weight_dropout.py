@@ -50,6 +50,18 @@ class WeightDropout(WeightNoise, Wrapper):
     References
     ----------
     Merity, Keskar, Socher, "Regularizing and optimizing LSTM language models", ICLR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> layer = layers.WeightDropout(layers.Dense(2), 0.5)
+    >>> layer.build((4,), 0)
+    >>> layer.parameters()[0].value[...] = 1
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layer.forward(np.ones((1, 4), "f4"), ctx)
+    >>> y.round(2)
+    array([[4., 2.]], dtype=float32)
     """
 
     positional = "layer rate parameters"

@@ -31,6 +31,17 @@ class Zoneout(MaskedLayer):
     ----------
     Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR
     2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> new, previous = np.full((2, 4), 7.0), np.zeros((2, 4))
+    >>> y, backward = layers.Zoneout(0.5).forward(new, ctx, previous=previous)
+    >>> y
+    array([[7., 7., 0., 0.],
+           [7., 0., 0., 0.]])
     """
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:

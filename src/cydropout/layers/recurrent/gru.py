@@ -30,6 +30,16 @@ class GRU(Gated):
     ----------
     Cho et al., "Learning phrase representations using RNN encoder-decoder", EMNLP 2014; for
     the dropout see `LSTM`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.GRU(3, return_sequences=False)
+    >>> layer.build((5, 4), 0)
+    >>> y, backward = layer.forward(np.ones((2, 5, 4), "f4"), layers.Context())
+    >>> y.shape
+    (2, 3)
     """
 
     cell = "gru"

@@ -60,6 +60,16 @@ class LSTM(Gated):
     grounded application of dropout in recurrent neural networks", NIPS 2016; Semeniuta, Severyn,
     Barth, "Recurrent dropout without memory loss", COLING 2016; Krueger et al., "Zoneout", ICLR
     2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.LSTM(3, recurrent_dropout=0.2)
+    >>> layer.build((5, 4), 0)
+    >>> y, backward = layer.forward(np.ones((2, 5, 4), "f4"), layers.Context())
+    >>> y.shape
+    (2, 5, 3)
     """
 
     cell = "lstm"

@@ -25,6 +25,16 @@ class SimpleRNN(Recurrent):
     ----------
     Elman 1990, "Finding structure in time"; Gal & Ghahramani, "A theoretically grounded
     application of dropout in recurrent neural networks", NIPS 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> layer = layers.SimpleRNN(3)
+    >>> layer.build((5, 4), 0)
+    >>> y, backward = layer.forward(np.ones((2, 5, 4), "f4"), layers.Context())
+    >>> y.shape
+    (2, 5, 3)
     """
 
     gates = 1
