@@ -15,6 +15,12 @@ class Activation(Layer):
     """Base of the activations: any shape in, the same shape and dtype out.
 
     float16 and bfloat16 are computed in float32 and rounded once.
+
+    Examples
+    --------
+    >>> from cydropout import layers
+    >>> issubclass(layers.ReLU, layers.Activation)
+    True
     """
 
     function: ClassVar[str] = "linear"
@@ -38,19 +44,52 @@ class Activation(Layer):
 
 
 class ReLU(Activation):
-    """``max(x, 0)``; the slope at 0 is 0."""
+    """``max(x, 0)``; the slope at 0 is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> y, backward = layers.ReLU().forward(np.array([-1.0, 0.0, 2.0]), layers.Context())
+    >>> y.round(3)
+    array([0., 0., 2.])
+    >>> backward(np.ones(3)).round(3)
+    array([0., 0., 1.])
+    """
 
     function = "relu"
 
 
 class Sigmoid(Activation):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> y, backward = layers.Sigmoid().forward(np.array([-1.0, 0.0, 2.0]), layers.Context())
+    >>> y.round(3)
+    array([0.269, 0.5  , 0.881])
+    >>> backward(np.ones(3)).round(3)
+    array([0.197, 0.25 , 0.105])
+    """
 
     function = "sigmoid"
 
 
 class Tanh(Activation):
-    """``tanh(x)``."""
+    """``tanh(x)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> y, backward = layers.Tanh().forward(np.array([-1.0, 0.0, 2.0]), layers.Context())
+    >>> y.round(3)
+    array([-0.762,  0.   ,  0.964])
+    >>> backward(np.ones(3)).round(3)
+    array([0.42 , 1.   , 0.071])
+    """
 
     function = "tanh"
 
@@ -64,6 +103,16 @@ class Softplus(Activation):
         Sharpness: the larger, the closer to `ReLU`.
     name : str, optional
         Name within a `Sequential`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> y, backward = layers.Softplus().forward(np.array([-1.0, 0.0, 2.0]), layers.Context())
+    >>> y.round(3)
+    array([0.313, 0.693, 2.127])
+    >>> backward(np.ones(3)).round(3)
+    array([0.269, 0.5  , 0.881])
     """
 
     function = "softplus"
@@ -76,6 +125,16 @@ class SELU(Activation):
     References
     ----------
     Klambauer et al. 2017, "Self-normalizing neural networks".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> y, backward = layers.SELU().forward(np.array([-1.0, 0.0, 2.0]), layers.Context())
+    >>> y.round(3)
+    array([-1.111,  0.   ,  2.101])
+    >>> backward(np.ones(3)).round(3)
+    array([0.647, 1.758, 1.051])
     """
 
     function = "selu"
@@ -87,6 +146,16 @@ class GELU(Activation):
     References
     ----------
     Hendrycks & Gimpel 2016, "Gaussian error linear units".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import layers
+    >>> y, backward = layers.GELU().forward(np.array([-1.0, 0.0, 2.0]), layers.Context())
+    >>> y.round(3)
+    array([-0.159,  0.   ,  1.954])
+    >>> backward(np.ones(3)).round(3)
+    array([-0.083,  0.5  ,  1.085])
     """
 
     function = "gelu"

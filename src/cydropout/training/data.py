@@ -57,7 +57,15 @@ _PUBLISHED = {
 
 
 class Dataset(NamedTuple):
-    """Images, float32 in [0, 1], shape ``(n, height, width)``; labels, int64, shape ``(n,)``."""
+    """Images, float32 in [0, 1], shape ``(n, height, width)``; labels, int64, shape ``(n,)``.
+
+    Examples
+    --------
+    >>> from cydropout.training.data import load_digits
+    >>> data = load_digits()
+    >>> data.x_test.dtype, data.y_test.shape
+    (dtype('float32'), (450,))
+    """
 
     x_train: NDArray[np.float32]
     y_train: NDArray[np.int64]

@@ -56,6 +56,17 @@ class BatchwiseDropout(SharedDropout):
     ----------
     Graham, Reizenstein, Robinson, "Efficient batchwise dropout training using submatrices", 2015;
     Notin et al., "SliceOut: training transformers and CNNs faster while using less memory", 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, layers
+    >>> ctx = layers.Context(training=True, stream=MaskStream(0))
+    >>> y, backward = layers.BatchwiseDropout(0.5).forward(np.ones((3, 4), "f4"), ctx)
+    >>> y
+    array([[2., 2., 0., 0.],
+           [2., 2., 0., 0.],
+           [2., 2., 0., 0.]], dtype=float32)
     """
 
     block = Count(1)
