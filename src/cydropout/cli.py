@@ -7,18 +7,20 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from cydropout import functional, layers
 from cydropout._optional import blas_threads
+from cydropout._validate import check_integer, check_number
 from cydropout.training import optimizers
 from cydropout.training.data import Dataset, load_digits, load_mnist
 from cydropout.training.history import History, plot_histories
 from cydropout.training.trainer import Trainer
 
 PICTURE = "cydropout-train.png"
+T = TypeVar("T")
 
 
 class UsageError(ValueError):
@@ -50,6 +52,29 @@ def _fail(command: str, error: object, code: int) -> int:
     return code
 
 
+def _checked(
+    check: Callable[..., T], kind: type, interval: str, wanted: str
+) -> Callable[[str], T]:
+    """Return what turns the text of an option into a number of the interval."""
+    def parse(text: str) -> T:
+        try:
+            return check("it", kind(text), interval)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from None
+
+    return parse
+
+
+def _count(most: int) -> Callable[[str], int]:
+    return _checked(check_integer, int, f"[1, {most}]", f"a whole number from 1 to {most}")
+
+
+_whole = _count(2**31 - 1)
+_seed = _checked(check_integer, int, "[0, inf)", "a whole number of at least 0")
+_rate = _checked(check_number, float, "[0, 1]", "a rate between 0 and 1")
+_positive = _checked(check_number, float, "(0, inf)", "a positive number")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="cydropout", description="Dropout that costs next to nothing on a CPU.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{train,info}")
@@ -65,17 +90,17 @@ def _parser() -> argparse.ArgumentParser:
 
     add("--data", "what to learn", "digits", choices=("digits", "mnist", "fashion"))
     add("--directory", "where the files of mnist or fashion are", shown="download them", type=Path)
-    add("--hidden", "hidden units", [256, 256], "256 256", type=_count, nargs="+", metavar="N")
+    add("--hidden", "hidden units", [256, 256], "256 256", type=_whole, nargs="+", metavar="N")
     add("--rate", "one, or one per hidden layer", [0.5], "0.5", type=_rate, nargs="+", metavar="P")
-    add("--epochs", "passes over the data", 40, type=_count, metavar="N")
-    add("--batch-size", "samples in a step", 32, type=_count, metavar="N")
+    add("--epochs", "passes over the data", 40, type=_whole, metavar="N")
+    add("--batch-size", "samples in a step", 32, type=_whole, metavar="N")
     add("--optimizer", "how to step", "adam", choices=tuple(optimizers.NAMES))
     add("--learning-rate", "size of a step", shown="the optimizer's", type=_positive, metavar="X")
     add("--max-norm", "bound of each hidden unit's weights", shown="none", type=_positive,
         metavar="C")
     add("--seed", "of weights, order and masks", 0, type=_seed, metavar="N")
     # One: on networks this small, threads wait for each other longer than they work.
-    add("--threads", "of the matrix products", 1, type=_threads, metavar="N")
+    add("--threads", "of the matrix products", 1, type=_count(os.cpu_count() or 1), metavar="N")
     add("--output", f"where {PICTURE} goes", Path("."), type=Path, metavar="DIR")
 
     info = commands.add_parser("info", help="show the build, the instruction sets, the threads")
@@ -174,37 +199,3 @@ def _writable(directory: Path) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(f"argument --output: cannot write to {directory}: {reason}") from error
-
-
-def _number(text: str, kind: type, good: Any, wanted: str) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not good(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
-
-
-def _count(text: str) -> int:
-    return _whole(text, 2**31 - 1)
-
-
-def _threads(text: str) -> int:
-    return _whole(text, os.cpu_count() or 1)
-
-
-def _whole(text: str, most: int) -> int:
-    return int(_number(text, int, lambda n: 1 <= n <= most, f"a whole number from 1 to {most}"))
-
-
-def _seed(text: str) -> int:
-    return int(_number(text, int, lambda n: n >= 0, "a whole number of at least 0"))
-
-
-def _rate(text: str) -> float:
-    return float(_number(text, float, lambda p: 0 <= p <= 1, "a rate between 0 and 1"))
-
-
-def _positive(text: str) -> float:
-    return float(_number(text, float, lambda x: 0 < x < float("inf"), "a positive number"))
