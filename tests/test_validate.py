@@ -9,6 +9,7 @@ import pytest
 
 from cydropout import Mask, dropout, layers, set_num_threads
 from cydropout._validate import check_all, check_count, check_flag, check_number
+from cydropout.layers._settings import Count, Flag, Integer, Noise, Number, OneOf, Rate
 from cydropout.training import Trainer, callbacks, losses, optimizers, schedules
 from cydropout.training.clipping import clip_gradients
 from cydropout.training.data import load_mnist, shuffled
@@ -33,13 +34,12 @@ GIVEN = {
     "schedule": abs, "shape": (4, 3), "size": 2, "start": 0.1, "steps": 10, "units": 4,
     "vocabulary": 5, "num_threads": 1, "x": np.ones((8, 3)), "y": np.ones((8, 1)),
 }
+#: What is made anew in every pass, or of any number of things.
+UNCHECKED = {layers.Context, layers.Flatten, layers.Parameter, layers.Residual}
 #: Any text is right here.
 TEXTS = {"monitor", "progress"}
-#: The arguments of layers that are looked at: those that one number is.
-OF_LAYERS = {
-    "alpha", "beta", "dropout", "filters", "groups", "heads", "kl_weight", "length",
-    "rate", "temperature", "units", "vocabulary", "walks",
-}
+#: What a setting of a layer is.
+KINDS = {Count: int, Flag: bool, Integer: int, Noise: float, Number: float, OneOf: str, Rate: float}
 SCALARS = {float, int, bool, str}
 WRONG = {
     "bool": True, "string": "1e-3", "None": None, "nan": float("nan"),
@@ -80,23 +80,30 @@ def publics():
 def scalars():
     """Each public thing with each of its arguments that is one number, flag or name."""
     for thing in publics():
+        if thing in UNCHECKED:
+            continue
         for argument, parameter in inspect.signature(thing).parameters.items():
+            setting = getattr(thing, "settings", {}).get(argument)
             found = kinds(hint_of(thing, parameter))
-            allowed, optional = found - {type(None)}, type(None) in found
-            if thing.__module__.startswith("cydropout.layers") and (
-                argument not in OF_LAYERS or thing is layers.Residual  # it needs a branch
-            ):
-                continue
-            if allowed and allowed <= SCALARS:
+            if setting is not None:
+                found = {KINDS.get(type(setting), object)}
+                found |= {type(None)} if setting.default is None else set()
+            allowed = found - {type(None)}
+            optional = type(None) in found or argument == "activation"
+            if allowed and allowed <= SCALARS and argument != "name":
                 name = f"{thing.__qualname__}-{argument}"
                 yield pytest.param(thing, argument, allowed, optional, id=name)
+
+
+def is_noise(thing, argument):
+    return isinstance(getattr(thing, "settings", {}).get(argument), Noise)
 
 
 CASES = [*scalars()]
 
 
 def test_the_table_finds_them():
-    assert len(CASES) > 80
+    assert len(CASES) > 200
 
 
 @pytest.mark.parametrize("thing, argument, allowed, optional", CASES)
@@ -105,7 +112,7 @@ def test_wrong_scalars_are_refused_by_name(thing, argument, allowed, optional, w
     value = WRONG[wrong]
     if (wrong == "None" and optional) or (wrong == "bool" and bool in allowed) or (
         wrong == "string" and argument in TEXTS
-    ):
+    ) or (wrong == "array" and is_noise(thing, argument)):
         pytest.skip("allowed")
     needed = {
         name: GIVEN[name] for name, one in inspect.signature(thing).parameters.items()
@@ -114,7 +121,9 @@ def test_wrong_scalars_are_refused_by_name(thing, argument, allowed, optional, w
     with pytest.raises((TypeError, ValueError)) as caught:
         thing(**{**needed, argument: value})
     message = str(caught.value)
-    assert argument in message, message
+    # What a layer hands to one inside has the name that it has there: ff_units is its units.
+    inside = "rate" if is_noise(thing, argument) else argument.rpartition("_")[2]
+    assert argument in message or inside in message, message
     assert ("array" if wrong == "array" else str(value)) in message, message
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cydropout._validate import check_one_rate
+from cydropout._validate import check_count, check_one_rate
 from cydropout.layers._layer import Context, Shape
 from cydropout.layers._settings import OneOf
 from cydropout.layers.dropout._masked import MaskedLayer
@@ -72,7 +72,6 @@ def depth_rates(depth: int, rate: float) -> list[float]:
     >>> [round(rate, 2) for rate in depth_rates(4, 0.2)]
     [0.05, 0.1, 0.15, 0.2]
     """
-    if depth < 1:
-        raise ValueError(f"depth must be 1 or more, not {depth}")
+    check_count("depth", depth)
     last = check_one_rate(rate, "depth_rates")
     return [last * block / depth for block in range(1, depth + 1)]
