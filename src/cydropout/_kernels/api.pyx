@@ -1,5 +1,7 @@
 """The checked functions above the kernels, and the one place where threads are started."""
 
+from enum import IntEnum
+
 import numpy as np
 
 cimport numpy as cnp
@@ -38,6 +40,16 @@ cdef extern from "team.h":
 cnp.import_array()
 
 TILE_SIZE = TILE
+#: The rows of the table of kernels that Python code names.
+Kernel = IntEnum("Kernel", {
+    "ZONEOUT": ZONEOUT, "ZONEOUT_BACKWARD": ZONEOUT_BACKWARD,
+    "GATED_UPDATE": GATED_UPDATE, "GATED_UPDATE_BACKWARD": GATED_UPDATE_BACKWARD,
+    "UNFOLD": UNFOLD, "FOLD": FOLD,
+    "MAX_POOL": MAX_POOL, "MAX_POOL_BACKWARD": MAX_POOL_BACKWARD,
+    "MEAN_POOL": MEAN_POOL, "MEAN_POOL_BACKWARD": MEAN_POOL_BACKWARD,
+    "MOMENTS": MOMENTS, "NORMALISE": NORMALISE,
+    "NORMALISE_BACKWARD_SUMS": NORMALISE_BACKWARD_SUMS, "NORMALISE_BACKWARD": NORMALISE_BACKWARD,
+})
 WALKERS = MAX_WALKERS
 WINDOW = MAX_WINDOW
 CPU_LEVEL = cyd_cpu_level()

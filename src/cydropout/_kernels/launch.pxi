@@ -1,4 +1,11 @@
-# Where threads are started.
+# Where kernels are started, and threads with them.
+
+cdef int number_of(str kind, dict numbers) except -1:
+    """The number of a kind in an enum of table.pxd."""
+    if kind not in numbers:
+        raise ValueError(f"unknown kind {kind!r}; known are {', '.join(numbers)}")
+    return numbers[kind]
+
 
 # Below this many elements for each of two threads the start of the team costs more than it brings.
 cdef enum:
@@ -18,33 +25,46 @@ cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil
     return num_threads if units > 1 else 1
 
 
-cdef void run(kernel_fn kernel, const void *x, void *y, const void *settings, uint64_t elements,
-              uint64_t units, int num_threads) noexcept nogil:
-    """Run the kernel over its units, on the calling thread alone or with the team.
+cdef kernel_fn kernel_for(int row, int code) except NULL nogil:
+    """The kernel of that row of the table for a dtype_t."""
+    cdef kernel_fn kernel = NULL
+    if 0 <= row < <int>ROWS and 0 <= code < <int>DTYPES:
+        kernel = table.kernels[row][code]
+    if kernel == NULL:
+        with gil:
+            raise TypeError(f"row {row} of the table of kernels has no dtype_t {code}")
+    return kernel
+
+
+cdef int launch(int row, int code, const void *x, void *y, const void *settings,
+                uint64_t elements, uint64_t units, int num_threads) except -1 nogil:
+    """Run a kernel over its units, on the calling thread alone or with the team.
 
     Fewer than 0 threads are those of a host library, where there is one: see `set_host`.
     """
+    cdef kernel_fn kernel = kernel_for(row, code)
     cdef int threads
     if num_threads < 0:
         if elements >= 2 * GRAIN and cyd_run_hosted(kernel, x, y, settings, elements, units):
-            return
+            return 0
         num_threads = 1
     threads = team(elements, units, num_threads)
     if threads == 1:
         kernel(x, y, settings, 0, units)
     else:
         cyd_run_team(kernel, x, y, settings, elements, units, threads)
+    return 0
 
 
 cdef inline uint64_t item_size(int dtype) noexcept nogil:
     return 8 if dtype == FLOAT64 else 4 if dtype == FLOAT32 else 2
 
 
-cdef void run_draw(const mask_t *mask, int num_threads) noexcept nogil:
-    run(table.draw, NULL, NULL, mask, mask.size, tiles(mask.size), num_threads)
+cdef int run_draw(const mask_t *mask, int num_threads) except -1 nogil:
+    return launch(DRAW_BITS, ANY_DTYPE, NULL, NULL, mask, mask.size, tiles(mask.size), num_threads)
 
 
-cdef void run_apply(mask_t *mask, const void *x, void *y, int dtype,
-                    int num_threads) noexcept nogil:
+cdef int run_apply(mask_t *mask, const void *x, void *y, int dtype,
+                   int num_threads) except -1 nogil:
     mask.stream = x != y and mask.size * item_size(dtype) >= STREAM_FROM
-    run(table.apply[dtype], x, y, mask, mask.size, tiles(mask.size), num_threads)
+    return launch(DROPOUT, dtype, x, y, mask, mask.size, tiles(mask.size), num_threads)

@@ -177,7 +177,7 @@ cdef extern from "simd/simd.h" nogil:
         const uint32_t *words
         uint64_t at
         double scale
-    ctypedef struct row_t "cyd_row_t":
+    ctypedef struct cell_row_t "cyd_row_t":
         int cell
         uint64_t units
         choice_t hidden
@@ -203,10 +203,10 @@ cdef extern from "simd/simd.h" nogil:
         void *dh
         void *dc
         void *before
-    void cell_row_f32 "cyd_cell_row_f32"(const row_t *r) noexcept
-    void cell_row_f64 "cyd_cell_row_f64"(const row_t *r) noexcept
-    void cell_back_row_f32 "cyd_cell_back_row_f32"(const row_t *r) noexcept
-    void cell_back_row_f64 "cyd_cell_back_row_f64"(const row_t *r) noexcept
+    void cell_row_f32 "cyd_cell_row_f32"(const cell_row_t *r) noexcept
+    void cell_row_f64 "cyd_cell_row_f64"(const cell_row_t *r) noexcept
+    void cell_back_row_f32 "cyd_cell_back_row_f32"(const cell_row_t *r) noexcept
+    void cell_back_row_f64 "cyd_cell_back_row_f64"(const cell_row_t *r) noexcept
 
     void max_f32 "cyd_pool_f32"(
         float *y, uint8_t *at, const float *x, const uint64_t *places, const uint8_t *numbers,

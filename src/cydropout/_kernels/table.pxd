@@ -8,7 +8,59 @@ cdef enum dtype_t:
     FLOAT32 = 2
     FLOAT64 = 3
 
+# The rows of the table of kernels.
+cdef enum row_t:
+    DRAW_BITS
+    COUNT_BITS
+    DROPOUT
+    DROPOUT_ROWS
+    BIAS_ACTIVATION_DROPOUT
+    BIAS_ACTIVATION_DROPOUT_BACKWARD
+    VARIATES
+    NOISE
+    NOISE_BACKWARD
+    STANDOUT
+    STANDOUT_BACKWARD
+    DROP_CONNECT
+    DROP_CONNECT_BACKWARD
+    DROP_BLOCK
+    DROP_WALK
+    CUTOUT
+    SUBSET
+    ZONEOUT
+    ZONEOUT_BACKWARD
+    GATED_UPDATE
+    GATED_UPDATE_BACKWARD
+    RECURRENCE
+    RECURRENCE_BACKWARD
+    SOFTMAX
+    SOFTMAX_BACKWARD
+    CROSS_ENTROPY
+    LAYER_NORM
+    LAYER_NORM_BACKWARD
+    MOMENTS
+    NORMALISE
+    NORMALISE_BACKWARD_SUMS
+    NORMALISE_BACKWARD
+    GATHER
+    SCATTER_ADD
+    GATHER_SUBMATRIX
+    SCATTER_SUBMATRIX
+    UNFOLD
+    FOLD
+    MAX_POOL
+    MAX_POOL_BACKWARD
+    MEAN_POOL
+    MEAN_POOL_BACKWARD
+    OPTIMIZER_STEP
+    OPTIMIZER_STEP_ROWS
+    MAX_NORM_STEP
+    SCALE_COLUMNS
+    ROWS
+
 cdef enum:
+    DTYPES = 4
+    ANY_DTYPE = 0      # where a kernel has no dtype
     TILE = 2048        # elements; 16 Philox blocks
     TILE_WORDS = 64
     MAX_AXES = 64
@@ -333,52 +385,7 @@ ctypedef struct norm_t:
 
 ctypedef void (*digit_fn)(uint64_t, uint64_t, uint64_t, uint32_t, uint32_t*) noexcept nogil
 
-# The kernels of elements of any dtype stand by dtype_t.
+# One kernel for each row and dtype_t, or NULL where the row does not have that dtype.
 ctypedef struct table_t:
     digit_fn digit
-    kernel_fn draw
-    kernel_fn blend
-    kernel_fn split
-    kernel_fn gated            # float32 and float64 alone
-    kernel_fn gated_back
-    kernel_fn subset
-    kernel_fn apply[4]
-    kernel_fn rows[4]
-    kernel_fn noise[4]
-    kernel_fn noise_back[4]
-    kernel_fn variates
-    kernel_fn forward[4]       # float32 and float64 alone
-    kernel_fn backward[4]
-    kernel_fn standout[4]
-    kernel_fn standout_back[4]
-    kernel_fn connect[4]
-    kernel_fn connect_backward[4]
-    kernel_fn softmax[4]
-    kernel_fn softmax_slope[4]
-    kernel_fn cross_entropy[4]
-    kernel_fn squared[4]
-    kernel_fn columns[4]
-    kernel_fn step[4]
-    kernel_fn step_rows[4]
-    kernel_fn layer_norm[4]
-    kernel_fn layer_norm_back[4]
-    kernel_fn cell[4]
-    kernel_fn cell_back[4]
-    kernel_fn blocks
-    kernel_fn walks
-    kernel_fn holes
-    kernel_fn count
-    kernel_fn gather[4]
-    kernel_fn scatter[4]
-    kernel_fn gather_submatrix[4]
-    kernel_fn scatter_submatrix[4]
-    kernel_fn unfold[4]        # float32 and float64 alone, as are all that follow
-    kernel_fn fold[4]
-    kernel_fn max_pool[4]
-    kernel_fn max_pool_back[4]
-    kernel_fn mean_pool[4]
-    kernel_fn mean_pool_back[4]
-    kernel_fn norm_sums[4]
-    kernel_fn norm[4]
-    kernel_fn norm_back_sums[4]
-    kernel_fn norm_back[4]
+    kernel_fn kernels[ROWS][DTYPES]

@@ -6,6 +6,7 @@ import numpy as np
 
 from cydropout import _arrays
 from cydropout._kernels import api
+from cydropout._kernels.api import Kernel
 from cydropout._kernels.threads import check_num_threads
 
 _UNIT = 16384  # elements in one unit of work, which has sums of its own
@@ -24,7 +25,7 @@ class Normalised(NamedTuple):
     of_batch: bool
 
 
-def _run(kind: str, source: np.ndarray, num_threads: int | None, **arrays: Any) -> None:
+def _run(kind: Kernel, source: np.ndarray, num_threads: int | None, **arrays: Any) -> None:
     code = _arrays.dtype_code(source.dtype)
     threads = check_num_threads(num_threads)
     options = {"x": None, "target": None} | arrays
@@ -37,7 +38,7 @@ def _span(x: np.ndarray) -> int:
     return max(1, -(-rows // _UNITS), _UNIT // max(columns, 1))
 
 
-def _sums(kind: str, source: np.ndarray, num_threads: int | None, **arrays: Any) -> np.ndarray:
+def _sums(kind: Kernel, source: np.ndarray, num_threads: int | None, **arrays: Any) -> np.ndarray:
     rows, columns = source.shape
     span = _span(source)
     totals = np.zeros((max(1, -(-rows // span)), 2, columns))
@@ -66,7 +67,8 @@ def moments(
     if not len(x):
         return np.zeros(x.shape[1]), np.ones(x.shape[1])
     with np.errstate(invalid="ignore", over="ignore"):
-        first, second = _sums("sums", x, num_threads, center=np.ascontiguousarray(x[0])) / len(x)
+        origin = np.ascontiguousarray(x[0])
+        first, second = _sums(Kernel.MOMENTS, x, num_threads, center=origin) / len(x)
         return x[0] + first, np.maximum(second - first * first, 0.0)
 
 
@@ -117,8 +119,8 @@ def normalise(
         relu, of_batch,
     )
     y = np.empty_like(x)
-    _run("apply", x, num_threads, target=y, center=done.mean, scale=done.scale, shift=done.beta,
-         span=_span(x), relu=relu)
+    _run(Kernel.NORMALISE, x, num_threads, target=y, center=done.mean, scale=done.scale,
+         shift=done.beta, span=_span(x), relu=relu)
     return y, done
 
 
@@ -133,12 +135,12 @@ def normalise_backward(
     common = {
         "x": x, "center": done.mean, "scale": done.scale, "shift": done.beta, "relu": done.relu,
     }
-    dbeta, moment = _sums("back_sums", dy, num_threads, **common)
+    dbeta, moment = _sums(Kernel.NORMALISE_BACKWARD_SUMS, dy, num_threads, **common)
     dgamma = moment * done.inverse
     share = done.scale / len(x) if done.of_batch and len(x) else np.zeros(x.shape[1])
     dx = np.empty_like(x)
     _run(
-        "back", dy, num_threads, target=dx, span=_span(x),
+        Kernel.NORMALISE_BACKWARD, dy, num_threads, target=dx, span=_span(x),
         mean=np.ascontiguousarray(share * dbeta, x.dtype),
         tilt=np.ascontiguousarray(share * done.inverse * dgamma, x.dtype), **common,
     )

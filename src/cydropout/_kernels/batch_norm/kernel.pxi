@@ -138,3 +138,9 @@ cdef void norm_back_rows(const real *dy, real *dx, const norm_t *s, uint64_t beg
         for c in range(columns):
             g = rectified[real](dy[at + c], x[at + c], center[c], scale[c], shift[c], relu)
             dx[at + c] = g * scale[c] - mean[c] - (x[at + c] - center[c]) * tilt[c]
+
+
+reals(MOMENTS, <kernel_fn>norm_sums[float], <kernel_fn>norm_sums[double])
+reals(NORMALISE, <kernel_fn>norm_rows[float], <kernel_fn>norm_rows[double])
+reals(NORMALISE_BACKWARD_SUMS, <kernel_fn>norm_back_sums[float], <kernel_fn>norm_back_sums[double])
+reals(NORMALISE_BACKWARD, <kernel_fn>norm_back_rows[float], <kernel_fn>norm_back_rows[double])

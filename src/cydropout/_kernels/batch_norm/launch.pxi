@@ -4,13 +4,12 @@ cdef const void *data_or_null(cnp.ndarray array):
     return NULL if array is None else cnp.PyArray_DATA(array)
 
 
-def normalise(str kind, cnp.ndarray source, cnp.ndarray x, cnp.ndarray target, int code,
+def normalise(int kind, cnp.ndarray source, cnp.ndarray x, cnp.ndarray target, int code,
               cnp.ndarray center, cnp.ndarray scale=None, cnp.ndarray shift=None,
               cnp.ndarray mean=None, cnp.ndarray tilt=None, cnp.ndarray totals=None,
               uint64_t span=1, bint relu=False, int num_threads=0):
-    """Run one of the passes of kernel.pxi; sums go to `totals`, (units, 2, columns)."""
+    """Run the pass of that row of the table; sums go to `totals`, (units, 2, columns)."""
     cdef norm_t s
-    cdef kernel_fn kernel
     cdef const void *start = cnp.PyArray_DATA(source)
     cdef void *to = NULL if target is None else cnp.PyArray_DATA(target)
     s.rows, s.columns = <uint64_t>cnp.PyArray_DIM(source, 0), <uint64_t>cnp.PyArray_DIM(source, 1)
@@ -18,15 +17,10 @@ def normalise(str kind, cnp.ndarray source, cnp.ndarray x, cnp.ndarray target, i
     s.x, s.center, s.scale = data_or_null(x), data_or_null(center), data_or_null(scale)
     s.shift, s.mean, s.tilt = data_or_null(shift), data_or_null(mean), data_or_null(tilt)
     s.totals = NULL if totals is None else <double*>cnp.PyArray_DATA(totals)
-    if kind == "sums":
-        kernel = table.norm_sums[code]
-    elif kind == "apply":
-        kernel = table.norm[code]
-    elif kind == "back_sums":
-        kernel = table.norm_back_sums[code]
-    else:
-        kernel = table.norm_back[code]
+    if not <int>MOMENTS <= kind <= <int>NORMALISE_BACKWARD:
+        raise ValueError(f"{kind} is no kernel of batch_norm")
     if s.rows * s.columns == 0:
         return
     with nogil:
-        run(kernel, start, to, &s, s.rows * s.columns, (s.rows + span - 1) // span, num_threads)
+        launch(kind, code, start, to, &s, s.rows * s.columns, (s.rows + span - 1) // span,
+               num_threads)

@@ -104,3 +104,8 @@ cdef void backward_range(const real *dy, real *dz, const fused_t *fused, uint64_
         backward_tiles[real](
             dy, dz, <real*>chunk_totals(&fused.sums, chunk), fused,
             chunk_tile(&fused.sums, chunk), chunk_tile(&fused.sums, chunk + 1))
+
+
+reals(BIAS_ACTIVATION_DROPOUT, <kernel_fn>forward_range[float], <kernel_fn>forward_range[double])
+reals(BIAS_ACTIVATION_DROPOUT_BACKWARD, <kernel_fn>backward_range[float],
+      <kernel_fn>backward_range[double])

@@ -95,3 +95,7 @@ cdef void fold_rows(const real *x, real *y, const windows_t *w, uint64_t begin,
                         add_run[real](target, source, w.taken)
                         target += w.channels
                         source += w.taken
+
+
+reals(UNFOLD, <kernel_fn>unfold_rows[float], <kernel_fn>unfold_rows[double])
+reals(FOLD, <kernel_fn>fold_rows[float], <kernel_fn>fold_rows[double])

@@ -14,30 +14,23 @@ cdef windows_t sliding(tuple maps, tuple counts, tuple size, tuple stride, tuple
     return w
 
 
-def windows(str kind, cnp.ndarray x, cnp.ndarray y, int code, tuple maps, tuple counts, tuple size,
+def windows(int kind, cnp.ndarray x, cnp.ndarray y, int code, tuple maps, tuple counts, tuple size,
             tuple stride, tuple before, uint64_t first=0, uint64_t taken=0, cnp.ndarray at=None,
             int num_threads=0):
-    """Run one of the passes over windows: from maps to windows, or backwards."""
+    """Run the pass of that row of the table: from maps to windows, or backwards."""
     cdef windows_t w = sliding(maps, counts, size, stride, before, first, taken, at)
     cdef uint64_t samples = maps[0]
     cdef uint64_t units = samples
     cdef uint64_t work = <uint64_t>max(cnp.PyArray_SIZE(x), cnp.PyArray_SIZE(y))
     cdef const void *source = cnp.PyArray_DATA(x)
     cdef void *target = cnp.PyArray_DATA(y)
-    cdef kernel_fn kernel
-    if kind == "unfold":
-        kernel, units = table.unfold[code], samples * w.rows
-    elif kind == "fold":
-        kernel, units = table.fold[code], samples * w.height
-    elif kind == "max":
-        kernel, units = table.max_pool[code], samples * w.rows
-    elif kind == "max_back":
-        kernel = table.max_pool_back[code]
-    elif kind == "mean":
-        kernel, units = table.mean_pool[code], samples * w.rows
-    else:
-        kernel = table.mean_pool_back[code]
+    if kind == UNFOLD or kind == MAX_POOL or kind == MEAN_POOL:
+        units = samples * w.rows
+    elif kind == FOLD:
+        units = samples * w.height
+    elif kind != MAX_POOL_BACKWARD and kind != MEAN_POOL_BACKWARD:
+        raise ValueError(f"{kind} is no kernel over windows")
     if work == 0 or units == 0:
         return
     with nogil:
-        run(kernel, source, target, &w, work, units, num_threads)
+        launch(kind, code, source, target, &w, work, units, num_threads)

@@ -30,3 +30,6 @@ cdef void cross_entropy_rows(const real *z, real *dz, const cross_entropy_t *s, 
         s.below[row] = statistics[0] - z[at + label]
         s.inverse[row] = statistics[1]
         s.right[row] = is_first_greatest[real](z + at, label, statistics[0])
+
+
+reals(CROSS_ENTROPY, <kernel_fn>cross_entropy_rows[float], <kernel_fn>cross_entropy_rows[double])

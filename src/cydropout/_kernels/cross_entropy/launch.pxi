@@ -32,7 +32,7 @@ def cross_entropy(cnp.ndarray logits, cnp.ndarray labels, cnp.ndarray gradient, 
     settings.inverse = settings.below + rows
     settings.right = <uint8_t*>cnp.PyArray_DATA(right)
     with nogil:
-        run(table.cross_entropy[code], source, target, &settings, size, rows, num_threads)
+        launch(CROSS_ENTROPY, code, source, target, &settings, size, rows, num_threads)
         for row in range(rows):
             loss += settings.below[row] - log(settings.inverse[row])
             hits += settings.right[row]

@@ -26,3 +26,6 @@ cdef void holes_range(const void *x, uint32_t *words, const holes_t *holes, uint
             column = edge(column, holes.columns, holes.width, 1)
             for row in range(low, high):
                 drop_bits(words, m * holes.maps.bits + row * holes.width + left, column - left)
+
+
+any_dtype(CUTOUT, <kernel_fn>holes_range)

@@ -8,4 +8,4 @@ def hole_bits(uint64_t key, uint64_t draw, uint64_t count, uint64_t height, uint
     holes.height, holes.width = height, width
     holes.rows, holes.columns, holes.holes = rows, columns, number
     holes.maps = lay_out(count, height * width)
-    return run_maps(table.holes, NULL, &holes.maps, &holes, num_threads)
+    return run_maps(CUTOUT, NULL, &holes.maps, &holes, num_threads)

@@ -55,3 +55,6 @@ cdef void blocks_range(const uint32_t *drawn, uint32_t *words, const blocks_t *b
         for word in range(first, (last + 31) // 32):
             words[word] = ~words[word]
         end_bits(words, last)
+
+
+any_dtype(DROP_BLOCK, <kernel_fn>blocks_range)

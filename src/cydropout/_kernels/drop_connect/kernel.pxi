@@ -112,3 +112,8 @@ cdef void connect_back_range(const real *dy, real *dweight, const connect_t *c, 
                 dy, dweight, c, block * c.block, min(c.block, c.inputs - block * c.block), left,
                 min(<uint64_t>SPAN, c.units - left))
             left += SPAN
+
+
+reals(DROP_CONNECT, <kernel_fn>connect_range[float], <kernel_fn>connect_range[double])
+reals(DROP_CONNECT_BACKWARD, <kernel_fn>connect_back_range[float],
+      <kernel_fn>connect_back_range[double])

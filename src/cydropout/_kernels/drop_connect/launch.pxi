@@ -27,8 +27,8 @@ def connect(Plan plan, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray y, int cod
     cdef const void *source = cnp.PyArray_DATA(x)
     cdef void *target = cnp.PyArray_DATA(y)
     with nogil:
-        run(table.connect[code], source, target, &c, c.rows * c.inputs * units, c.rows,
-            num_threads)
+        launch(DROP_CONNECT, code, source, target, &c, c.rows * c.inputs * units, c.rows,
+               num_threads)
 
 
 def connect_backward(Plan plan, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray weight,
@@ -42,5 +42,5 @@ def connect_backward(Plan plan, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray weigh
     cdef void *target = cnp.PyArray_DATA(dweight)
     c.dx = NULL if dx is None else cnp.PyArray_DATA(dx)
     with nogil:
-        run(table.connect_backward[code], source, target, &c, c.rows * c.inputs * units,
-            (c.inputs + c.block - 1) // c.block, num_threads)
+        launch(DROP_CONNECT_BACKWARD, code, source, target, &c, c.rows * c.inputs * units, (c.inputs
+               + c.block - 1) // c.block, num_threads)

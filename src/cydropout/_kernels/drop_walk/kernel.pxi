@@ -64,3 +64,6 @@ cdef void walks_range(const void *x, uint32_t *words, const walks_t *walks, uint
     for m in range(begin * walks.maps.unit, last_map(&walks.maps, end)):
         for c in range(walks.inner):
             walk_map(words, m * walks.maps.bits + c, walks, m * walks.inner + c, &tape)
+
+
+any_dtype(DROP_WALK, <kernel_fn>walks_range)

@@ -11,4 +11,4 @@ def walk_bits(uint64_t key, uint64_t draw, uint64_t count, uint64_t height, uint
     walks.height, walks.width, walks.inner = height, width, inner
     walks.target, walks.walkers = target, walkers
     walks.maps = lay_out(count, height * width * inner)
-    return run_maps(table.walks, NULL, &walks.maps, &walks, num_threads)
+    return run_maps(DROP_WALK, NULL, &walks.maps, &walks, num_threads)

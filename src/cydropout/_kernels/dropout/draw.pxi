@@ -61,3 +61,6 @@ cdef void draw_range(const void *x, void *y, const mask_t *mask, uint64_t begin,
     cursor.has_above = False
     for tile in range(begin, end):
         tile_words(mask, tile, &cursor)
+
+
+any_dtype(DRAW_BITS, <kernel_fn>draw_range)

@@ -75,3 +75,7 @@ cdef void apply_range(const element *x, element *y, const mask_t *mask, uint64_t
         stream_range[element](x, y, mask, begin, end)
     else:
         cached_range[element](x, y, mask, begin, end)
+
+
+elements(DROPOUT, <kernel_fn>apply_range[f16], <kernel_fn>apply_range[bf16],
+         <kernel_fn>apply_range[float], <kernel_fn>apply_range[double])

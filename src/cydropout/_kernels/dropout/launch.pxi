@@ -243,8 +243,8 @@ cdef class Plan:
         rows.mask = &mask
         rows.scales = NULL if scales is None else <const double*>cnp.PyArray_DATA(scales)
         with nogil:
-            run(table.rows[code], source, target, &rows, rows.size,
-                (rows.size + rows.span - 1) // rows.span, num_threads)
+            launch(DROPOUT_ROWS, code, source, target, &rows, rows.size, (rows.size + rows.span - 1)
+                   // rows.span, num_threads)
 
     def forward(self, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray y, int code, int kind,
                 double a, uint64_t columns, int num_threads=0):
@@ -256,8 +256,8 @@ cdef class Plan:
         fused.mask, fused.bias = &mask, cnp.PyArray_DATA(bias)
         fused.kind, fused.a, fused.columns = kind, a, columns
         with nogil:
-            run(table.forward[code], source, target, &fused, mask.size, tiles(mask.size),
-                num_threads)
+            launch(BIAS_ACTIVATION_DROPOUT, code, source, target, &fused, mask.size,
+                   tiles(mask.size), num_threads)
         self.keep_words(&mask)
 
     def backward(self, cnp.ndarray dy, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray dz,
@@ -276,29 +276,21 @@ cdef class Plan:
         fused.kind, fused.a, fused.columns = kind, a, columns
         fused.z, fused.sums = cnp.PyArray_DATA(z), sums_of(totals, mask.size, columns)
         with nogil:
-            run(table.backward[code], source, target, &fused, mask.size, fused.sums.chunks,
-                num_threads)
+            launch(BIAS_ACTIVATION_DROPOUT_BACKWARD, code, source, target, &fused, mask.size,
+                   fused.sums.chunks, num_threads)
         self.keep_words(&mask)
 
-    def joint(self, str kind, list inputs, list outputs, int code, int num_threads=0):
-        """Run the `kind` over arrays of the mask's size, as the kernels of zoneout and
-        recurrent_dropout say."""
+    def joint(self, int kind, list inputs, list outputs, int code, int num_threads=0):
+        """Run the kernel of that row of the table over arrays of the mask's size."""
         cdef joint_t joint
         cdef mask_t mask = self.ready()
-        cdef kernel_fn kernel
         cdef int i
+        if not <int>ZONEOUT <= kind <= <int>GATED_UPDATE_BACKWARD:
+            raise ValueError(f"{kind} is no kernel of several arrays under one mask")
         joint.mask, joint.size = &mask, item_size(code)
         for i in range(JOINT):
             joint.inputs[i] = cnp.PyArray_DATA(inputs[i]) if i < len(inputs) else NULL
             joint.outputs[i] = cnp.PyArray_DATA(outputs[i]) if i < len(outputs) else NULL
-        if kind == "blend":
-            kernel = table.blend
-        elif kind == "split":
-            kernel = table.split
-        elif kind == "gated":
-            kernel = table.gated
-        else:
-            kernel = table.gated_back
         with nogil:
-            run(kernel, NULL, NULL, &joint, mask.size, tiles(mask.size), num_threads)
+            launch(kind, code, NULL, NULL, &joint, mask.size, tiles(mask.size), num_threads)
         self.keep_words(&mask)

@@ -167,3 +167,7 @@ cdef void apply_rows(const element *x, element *y, const rows_t *rows, uint64_t 
         at += count
         column = 0
         walk_on(&walk, rows)
+
+
+elements(DROPOUT_ROWS, <kernel_fn>apply_rows[f16], <kernel_fn>apply_rows[bf16],
+         <kernel_fn>apply_rows[float], <kernel_fn>apply_rows[double])

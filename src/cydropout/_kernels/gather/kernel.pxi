@@ -42,3 +42,8 @@ cdef void scatter_columns(const real *x, real *y, const gather_t *g, uint64_t be
         target = y + at * g.columns + first
         for i in range(count):
             target[i] = target[i] + scale * source[i]
+
+
+elements(GATHER, <kernel_fn>gather_rows[f16], <kernel_fn>gather_rows[bf16],
+         <kernel_fn>gather_rows[float], <kernel_fn>gather_rows[double])
+reals(SCATTER_ADD, <kernel_fn>scatter_columns[float], <kernel_fn>scatter_columns[double])

@@ -34,8 +34,8 @@ def gather(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t columns, in
         return
     g.span = max(<uint64_t>1, 4 * TILE // columns)
     with nogil:
-        run(table.gather[code], source, target, &g, g.rows * columns,
-            (g.rows + g.span - 1) // g.span, num_threads)
+        launch(GATHER, code, source, target, &g, g.rows * columns, (g.rows + g.span - 1) // g.span,
+               num_threads)
 
 
 def scatter_add(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t columns, int code,
@@ -53,5 +53,5 @@ def scatter_add(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t column
     cdef uint64_t threads = team(g.rows * columns, strips, num_threads)
     g.span = STRIP * ((strips + threads - 1) // threads)
     with nogil:
-        run(table.scatter[code], source, target, &g, g.rows * columns,
-            (columns + g.span - 1) // g.span, num_threads)
+        launch(SCATTER_ADD, code, source, target, &g, g.rows * columns,
+               (columns + g.span - 1) // g.span, num_threads)

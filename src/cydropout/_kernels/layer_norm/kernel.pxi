@@ -38,3 +38,8 @@ cdef void layer_norm_chunks(const real *dy, real *dx, const layer_norm_t *norm, 
             else:
                 layer_norm_back_f64(dx + at, dweight, dbias, dy + at, x + at,
                                     statistics + 2 * row, weight, norm.columns)
+
+
+reals(LAYER_NORM, <kernel_fn>layer_norm_rows[float], <kernel_fn>layer_norm_rows[double])
+reals(LAYER_NORM_BACKWARD, <kernel_fn>layer_norm_chunks[float],
+      <kernel_fn>layer_norm_chunks[double])

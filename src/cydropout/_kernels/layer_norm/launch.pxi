@@ -22,8 +22,8 @@ def layer_norm(cnp.ndarray x, cnp.ndarray y, cnp.ndarray statistics, cnp.ndarray
     cdef void *target = cnp.PyArray_DATA(y)
     norm.bias, norm.epsilon = cnp.PyArray_DATA(bias), epsilon
     with nogil:
-        run(table.layer_norm[code], norm.x, target, &norm, norm.rows * norm.columns, norm.rows,
-            num_threads)
+        launch(LAYER_NORM, code, norm.x, target, &norm, norm.rows * norm.columns, norm.rows,
+               num_threads)
 
 
 def layer_norm_backward(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray totals,
@@ -38,5 +38,5 @@ def layer_norm_backward(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarr
     cdef void *target = cnp.PyArray_DATA(dx)
     norm.totals, norm.chunks = cnp.PyArray_DATA(totals), <uint64_t>cnp.PyArray_DIM(totals, 0)
     with nogil:
-        run(table.layer_norm_back[code], source, target, &norm, norm.rows * norm.columns,
-            norm.chunks, num_threads)
+        launch(LAYER_NORM_BACKWARD, code, source, target, &norm, norm.rows * norm.columns,
+               norm.chunks, num_threads)

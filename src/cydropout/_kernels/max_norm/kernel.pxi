@@ -36,3 +36,7 @@ cdef void columns_range(const void *_, real *w, const columns_t *s, uint64_t beg
         row, factors = w + at, <const real*>s.factors + at % s.columns
         for i in range(min(<uint64_t>TILE, s.size - at)):
             row[i] = row[i] * factors[i]
+
+
+reals(MAX_NORM_STEP, <kernel_fn>squared_range[float], <kernel_fn>squared_range[double])
+reals(SCALE_COLUMNS, <kernel_fn>columns_range[float], <kernel_fn>columns_range[double])

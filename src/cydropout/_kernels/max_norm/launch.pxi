@@ -3,10 +3,10 @@
 def scale_columns(cnp.ndarray w, cnp.ndarray factors, uint64_t columns, int num_threads=0):
     """Multiply each column of w in place; the factors are of its dtype, a row and a tile."""
     cdef columns_t settings
-    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
+    cdef int code = _code_if_ready(w)
     cdef void *target = cnp.PyArray_DATA(w)
     settings.factors, settings.columns = cnp.PyArray_DATA(factors), columns
     settings.size = <uint64_t>cnp.PyArray_SIZE(w)
     with nogil:
-        run(table.columns[code], NULL, target, &settings, settings.size, tiles(settings.size),
-            num_threads)
+        launch(SCALE_COLUMNS, code, NULL, target, &settings, settings.size, tiles(settings.size),
+               num_threads)

@@ -163,3 +163,10 @@ cdef void noise_back_range(const element *dy, element *dx, const noise_t *noise,
         noise_back_tiles[element](
             dy, dx, chunk_totals(&noise.sums, chunk), noise, chunk_tile(&noise.sums, chunk),
             chunk_tile(&noise.sums, chunk + 1))
+
+
+any_dtype(VARIATES, <kernel_fn>variates_range)
+elements(NOISE, <kernel_fn>noise_range[f16], <kernel_fn>noise_range[bf16],
+         <kernel_fn>noise_range[float], <kernel_fn>noise_range[double])
+elements(NOISE_BACKWARD, <kernel_fn>noise_back_range[f16], <kernel_fn>noise_back_range[bf16],
+         <kernel_fn>noise_back_range[float], <kernel_fn>noise_back_range[double])

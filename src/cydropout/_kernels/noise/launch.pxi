@@ -56,8 +56,7 @@ cdef class Noise:
         cdef void *target = cnp.PyArray_DATA(y)
         cdef cnp.ndarray held = self.ready(&noise, code)
         with nogil:
-            run(table.noise[code], source, target, &noise, noise.size, tiles(noise.size),
-                num_threads)
+            launch(NOISE, code, source, target, &noise, noise.size, tiles(noise.size), num_threads)
         self.held = held
 
     def backward(self, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray totals, int code,
@@ -69,8 +68,8 @@ cdef class Noise:
         cdef cnp.ndarray held = self.ready(&noise, code)
         noise.x, noise.sums = cnp.PyArray_DATA(x), sums_of(totals, noise.size, columns)
         with nogil:
-            run(table.noise_back[code], source, target, &noise, noise.size, noise.sums.chunks,
-                num_threads)
+            launch(NOISE_BACKWARD, code, source, target, &noise, noise.size, noise.sums.chunks,
+                   num_threads)
         self.held = held
 
     def variates(self, int num_threads=0):
@@ -78,6 +77,6 @@ cdef class Noise:
         cdef cnp.ndarray y = np.empty(self.noise.size, np.float32)
         cdef void *target = cnp.PyArray_DATA(y)
         with nogil:
-            run(table.variates, NULL, target, &self.noise, self.noise.size,
-                tiles(self.noise.size), num_threads)
+            launch(VARIATES, ANY_DTYPE, NULL, target, &self.noise, self.noise.size,
+                   tiles(self.noise.size), num_threads)
         return y

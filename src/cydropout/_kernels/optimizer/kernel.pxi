@@ -70,7 +70,7 @@ cdef inline void step_part(const real *g, real *w, real *first, real *second, co
         sgd[real](g, w, first, s, count)
     elif s.kind == ADAM:
         adam[real](g, w, first, second, s, count)
-    else:
+    elif s.kind == RMSPROP:
         rmsprop[real](g, w, first, s, count)
 
 
@@ -82,3 +82,6 @@ cdef void step_range(const real *g, real *w, const step_t *s, uint64_t begin,
     cdef real *second = <real*>s.second
     step_part[real](g + at, w + at, state_at[real](first, at), state_at[real](second, at), s,
                     last - at)
+
+
+reals(OPTIMIZER_STEP, <kernel_fn>step_range[float], <kernel_fn>step_range[double])

@@ -1,10 +1,13 @@
 # Optimizer steps over checked arrays.
 
+# Values of `kind` in a step_t, by the name of the rule.
+cdef dict RULES = {"sgd": SGD, "adam": ADAM, "rmsprop": RMSPROP}
+
 
 cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, double epsilon,
-                    double decay, double correction, bint nesterov):
+                    double decay, double correction, bint nesterov) except *:
     cdef step_t settings
-    settings.kind = SGD if kind == "sgd" else ADAM if kind == "adam" else RMSPROP
+    settings.kind = number_of(kind, RULES)
     settings.learning_rate = learning_rate
     settings.beta1 = beta1
     settings.beta2 = beta2
@@ -18,19 +21,19 @@ cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, 
     return settings
 
 
-cdef void one_step(step_t *settings, const submatrix_t *r, cnp.ndarray g, cnp.ndarray w, int code,
-                   int num_threads):
-    cdef const void *slope = cnp.PyArray_DATA(g)
+cdef int one_step(step_t *settings, const submatrix_t *r, cnp.ndarray g, cnp.ndarray w, int code,
+                  int num_threads) except -1:
+    cdef const void *gradient = cnp.PyArray_DATA(g)
     cdef void *target = cnp.PyArray_DATA(w)
-    cdef uint64_t size = settings.size
+    cdef uint64_t size = settings.size, work, units
     settings.submatrix = r
     with nogil:
         if r == NULL:
-            run(table.step[code], slope, target, settings, size, tiles(size), num_threads)
+            launch(OPTIMIZER_STEP, code, gradient, target, settings, size, tiles(size), num_threads)
         else:
-            run(table.step_rows[code], slope, target, settings,
-                r.height * r.width if settings.lazy else size,
-                r.height if settings.lazy else size // max(r.stride, <uint64_t>1), num_threads)
+            work = r.height * r.width if settings.lazy else size
+            units = r.height if settings.lazy else size // max(r.stride, <uint64_t>1)
+            launch(OPTIMIZER_STEP_ROWS, code, gradient, target, settings, work, units, num_threads)
 
 
 def steps(str kind, list group, list grads, *, double learning_rate, double beta1=0.0,
@@ -70,15 +73,15 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     cdef step_t settings = rule_of(
         kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
     cdef submatrix_t r
-    cdef int code = FLOAT32 if w.dtype == np.float32 else FLOAT64
-    cdef const void *slope = cnp.PyArray_DATA(g)
+    cdef int code = _code_if_ready(w)
+    cdef const void *gradient = cnp.PyArray_DATA(g)
     cdef void *target = cnp.PyArray_DATA(w)
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
     settings.first = NULL if first is None else cnp.PyArray_DATA(first)
     settings.second = NULL if second is None else cnp.PyArray_DATA(second)
     settings.size = size
     settings.lazy = lazy
-    settings.kernel = table.step[code] if submatrix is None else NULL
+    settings.kernel = kernel_for(OPTIMIZER_STEP, code) if submatrix is None else NULL
     if totals is not None:
         settings.sums = sums_of(totals, size, columns)
     if submatrix is not None:
@@ -89,5 +92,5 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
         one_step(&settings, NULL, g, w, code, num_threads)
     if totals is not None:
         with nogil:
-            run(table.squared[code], slope, target, &settings, size, settings.sums.chunks,
-                num_threads)
+            launch(MAX_NORM_STEP, code, gradient, target, &settings, size, settings.sums.chunks,
+                   num_threads)

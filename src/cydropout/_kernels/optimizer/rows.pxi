@@ -110,3 +110,6 @@ cdef void step_rows(const real *g, real *w, const step_t *s, uint64_t begin,
             place += 1
         else:
             step_row[real](NULL, w, slopes, s, row)
+
+
+reals(OPTIMIZER_STEP_ROWS, <kernel_fn>step_rows[float], <kernel_fn>step_rows[double])

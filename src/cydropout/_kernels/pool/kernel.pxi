@@ -100,3 +100,9 @@ cdef void mean_back_maps(const real *dy, real *dx, const windows_t *w, uint64_t 
                                    + <int64_t>m) * <int64_t>w.channels
                     for c in range(w.channels):
                         target[c] = target[c] + share * source[c]
+
+
+reals(MAX_POOL, <kernel_fn>max_rows[float], <kernel_fn>max_rows[double])
+reals(MAX_POOL_BACKWARD, <kernel_fn>max_back_maps[float], <kernel_fn>max_back_maps[double])
+reals(MEAN_POOL, <kernel_fn>mean_rows[float], <kernel_fn>mean_rows[double])
+reals(MEAN_POOL_BACKWARD, <kernel_fn>mean_back_maps[float], <kernel_fn>mean_back_maps[double])

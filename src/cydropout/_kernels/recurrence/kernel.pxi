@@ -11,7 +11,7 @@ cdef inline void choose(choice_t *choice, const keep_t *keep, uint64_t row,
     choice.scale = keep.scale
 
 
-cdef void fill_row(row_t *r, const cell_t *s, uint64_t row) noexcept nogil:
+cdef void fill_row(cell_row_t *r, const cell_t *s, uint64_t row) noexcept nogil:
     """Where the parts of one row lie: sequences are (rows, steps, units), states (rows, units)."""
     cdef uint64_t units = s.units * s.size, gates = s.gates * units
     cdef uint64_t at = row * s.steps + s.step
@@ -46,7 +46,7 @@ cdef void fill_row(row_t *r, const cell_t *s, uint64_t row) noexcept nogil:
 cdef void cell_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
                     uint64_t end) noexcept nogil:
     """The gates, in the place of z, and the new states."""
-    cdef row_t r
+    cdef cell_row_t r
     cdef uint64_t row
     for row in range(begin, end):
         fill_row(&r, s, row)
@@ -59,7 +59,7 @@ cdef void cell_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
 cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
                          uint64_t end) noexcept nogil:
     """The gradients of the gates before their activation, and of the states before the step."""
-    cdef row_t r
+    cdef cell_row_t r
     cdef uint64_t row
     for row in range(begin, end):
         fill_row(&r, s, row)
@@ -67,3 +67,7 @@ cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin
             cell_back_row_f32(&r)
         else:
             cell_back_row_f64(&r)
+
+
+reals(RECURRENCE, <kernel_fn>cell_rows[float], <kernel_fn>cell_rows[double])
+reals(RECURRENCE_BACKWARD, <kernel_fn>cell_back_rows[float], <kernel_fn>cell_back_rows[double])

@@ -4,7 +4,7 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_MatrixProduct2(object, object, cnp.ndarray)
 
 # Values of `cell` in a cell_t, by the name of the layer's cell.
-CELLS = {"tanh": 0, "relu": 1, "lstm": 2, "gru": 3}
+cdef dict CELLS = {"tanh": 0, "relu": 1, "lstm": 2, "gru": 3}
 
 
 cdef void *data_of(array):
@@ -37,7 +37,7 @@ cdef class Recurrence:
         memset(cell, 0, sizeof(cell_t))
         self.code, self.rows = code, <uint64_t>cnp.PyArray_DIM(z, 0)
         self.held = [z, h, c, inner, h0, c0, bias, inner_bias, keeps]
-        cell.cell, cell.size = CELLS[kind], item_size(code)
+        cell.cell, cell.size = number_of(kind, CELLS), item_size(code)
         cell.steps = <uint64_t>cnp.PyArray_DIM(z, 1)
         cell.gates = <uint64_t>cnp.PyArray_DIM(z, 2)
         cell.units = <uint64_t>cnp.PyArray_DIM(z, 3)
@@ -47,11 +47,11 @@ cdef class Recurrence:
         cell.h0, cell.c0, cell.bias = data_of(h0), data_of(c0), data_of(bias)
         cell.inner_bias = data_of(inner_bias)
 
-    cdef void run(self, kernel_fn kernel, cell_t *cell, int num_threads):
+    cdef int run(self, row_t row, cell_t *cell, int num_threads) except -1:
         # A gate costs as much as this many elements of a dropout, and BLAS has just woken the team.
-        cdef uint64_t rows = self.rows, work = 8 * rows * cell.gates * cell.units
+        cdef uint64_t work = 8 * self.rows * cell.gates * cell.units
         with nogil:
-            run(kernel, NULL, NULL, cell, work, rows, num_threads)
+            return launch(row, self.code, NULL, NULL, cell, work, self.rows, num_threads)
 
     def forward(self, cnp.ndarray weight, cnp.ndarray state, cnp.ndarray product,
                 int num_threads=0):
@@ -62,7 +62,7 @@ cdef class Recurrence:
         for step in range(cell.steps):
             PyArray_MatrixProduct2(state, weight, product)
             cell.step = step
-            self.run(table.cell[self.code], &cell, num_threads)
+            self.run(RECURRENCE, &cell, num_threads)
 
     def backward(self, cnp.ndarray weight, cnp.ndarray dy, cnp.ndarray dz, ds, cnp.ndarray flow,
                  cnp.ndarray back, cnp.ndarray dh, dc, cnp.ndarray before, int num_threads=0):
@@ -80,5 +80,5 @@ cdef class Recurrence:
         cell.before = data_of(before)
         for step in range(cell.steps):
             cell.step = cell.steps - 1 - step
-            self.run(table.cell_back[self.code], &cell, num_threads)
+            self.run(RECURRENCE_BACKWARD, &cell, num_threads)
             PyArray_MatrixProduct2(flow, weight, back)

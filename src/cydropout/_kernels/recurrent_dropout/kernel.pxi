@@ -61,3 +61,7 @@ cdef void gated_back_range(const void *x, void *y, const joint_t *joint, uint64_
     dcandidate = mask(gate dy).
     """
     joint_tiles(joint, gated_back_words, begin, end)
+
+
+reals(GATED_UPDATE, <kernel_fn>gated_range, <kernel_fn>gated_range)
+reals(GATED_UPDATE_BACKWARD, <kernel_fn>gated_back_range, <kernel_fn>gated_back_range)

@@ -52,3 +52,6 @@ cdef void count_range(const uint32_t *words, int64_t *counts, const maps_t *maps
     cdef uint64_t m
     for m in range(begin * maps.unit, last_map(maps, end)):
         counts[m] = <int64_t>count_ones(words, m * maps.bits, maps.bits)
+
+
+any_dtype(COUNT_BITS, <kernel_fn>count_range)

@@ -15,15 +15,15 @@ cdef maps_t lay_out(uint64_t count, uint64_t bits) noexcept:
     return maps
 
 
-cdef run_maps(kernel_fn kernel, const void *x, const maps_t *maps, const void *settings,
+cdef run_maps(row_t row, const void *x, const maps_t *maps, const void *settings,
               int num_threads):
     """Return the words that the kernel writes."""
     cdef uint64_t size = maps.count * maps.bits
     cdef cnp.ndarray words = np.empty((size + 31) // 32, np.uint32)
     cdef void *target = cnp.PyArray_DATA(words)
     with nogil:
-        run(kernel, x, target, settings, size, (maps.count + maps.unit - 1) // maps.unit,
-            num_threads)
+        launch(row, ANY_DTYPE, x, target, settings, size,
+               (maps.count + maps.unit - 1) // maps.unit, num_threads)
     return words
 
 
@@ -35,5 +35,5 @@ def count_bits(cnp.ndarray words, uint64_t count, uint64_t bits, int num_threads
     cdef void *target = cnp.PyArray_DATA(counts)
     maps.count, maps.bits, maps.unit = count, bits, 1
     with nogil:
-        run(table.count, source, target, &maps, count * bits, count, num_threads)
+        launch(COUNT_BITS, ANY_DTYPE, source, target, &maps, count * bits, count, num_threads)
     return counts

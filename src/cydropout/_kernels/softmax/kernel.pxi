@@ -51,3 +51,7 @@ cdef void softmax_slope_rows(const real *dy, real *dx, const softmax_t *settings
                 dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
                 allowed(settings, row), settings.scale, settings.factor)
         memset(dx + at + count, 0, (settings.keys - count) * sizeof(real))
+
+
+reals(SOFTMAX, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
+reals(SOFTMAX_BACKWARD, <kernel_fn>softmax_slope_rows[float], <kernel_fn>softmax_slope_rows[double])

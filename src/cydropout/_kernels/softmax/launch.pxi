@@ -34,7 +34,7 @@ def softmax(cnp.ndarray scores, cnp.ndarray y, cnp.ndarray statistics, cnp.ndarr
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(scores)
     cdef uint64_t rows = <uint64_t>cnp.PyArray_SIZE(statistics) // 2
     with nogil:
-        run(table.softmax[code], settings.scores, target, &settings, size, rows, num_threads)
+        launch(SOFTMAX, code, settings.scores, target, &settings, size, rows, num_threads)
 
 
 def softmax_backward(cnp.ndarray dy, cnp.ndarray scores, cnp.ndarray dscores,
@@ -49,4 +49,4 @@ def softmax_backward(cnp.ndarray dy, cnp.ndarray scores, cnp.ndarray dscores,
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(scores)
     cdef uint64_t rows = <uint64_t>cnp.PyArray_SIZE(statistics) // 2
     with nogil:
-        run(table.softmax_slope[code], source, target, &settings, size, rows, num_threads)
+        launch(SOFTMAX_BACKWARD, code, source, target, &settings, size, rows, num_threads)

@@ -81,3 +81,8 @@ cdef void standout_back_range(const real *dy, real *dz, const standout_t *s, uin
             memcpy(dz + at + whole, parts[0], left * sizeof(real))
             if dr:
                 memcpy(dr + at + whole, parts[3], left * sizeof(real))
+
+
+reals(STANDOUT, <kernel_fn>standout_range[float], <kernel_fn>standout_range[double])
+reals(STANDOUT_BACKWARD, <kernel_fn>standout_back_range[float],
+      <kernel_fn>standout_back_range[double])

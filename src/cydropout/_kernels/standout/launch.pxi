@@ -22,7 +22,7 @@ def standout(cnp.ndarray z, cnp.ndarray r, cnp.ndarray y, cnp.ndarray bits, draw
     if draw is not None:
         s.key, s.draw, s.drawn = draw[0], draw[1], True
     with nogil:
-        run(table.standout[code], source, target, &s, s.size, tiles(s.size), num_threads)
+        launch(STANDOUT, code, source, target, &s, s.size, tiles(s.size), num_threads)
 
 
 def standout_backward(cnp.ndarray dy, cnp.ndarray z, cnp.ndarray r, cnp.ndarray bits,
@@ -34,4 +34,4 @@ def standout_backward(cnp.ndarray dy, cnp.ndarray z, cnp.ndarray r, cnp.ndarray 
     cdef void *target = cnp.PyArray_DATA(dz)
     s.dr = NULL if dr is None else cnp.PyArray_DATA(dr)
     with nogil:
-        run(table.standout_back[code], source, target, &s, s.size, tiles(s.size), num_threads)
+        launch(STANDOUT_BACKWARD, code, source, target, &s, s.size, tiles(s.size), num_threads)

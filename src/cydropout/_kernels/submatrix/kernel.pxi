@@ -63,3 +63,7 @@ cdef void scatter_submatrix(const real *x, real *y, const submatrix_t *r, uint64
             for j in range(r.width):
                 at = <uint64_t>r.columns[j]
                 target[at] = target[at] + scale * source[j]
+
+
+reals(GATHER_SUBMATRIX, <kernel_fn>gather_submatrix[float], <kernel_fn>gather_submatrix[double])
+reals(SCATTER_SUBMATRIX, <kernel_fn>scatter_submatrix[float], <kernel_fn>scatter_submatrix[double])

@@ -22,8 +22,8 @@ def gather_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray
     cdef void *target = cnp.PyArray_DATA(y)
     if height * width:
         with nogil:
-            run(table.gather_submatrix[code], source, target, &r, height * width,
-                (height + r.span - 1) // r.span, num_threads)
+            launch(GATHER_SUBMATRIX, code, source, target, &r, height * width, (height + r.span - 1)
+                   // r.span, num_threads)
 
 
 def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
@@ -35,5 +35,5 @@ def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarra
     cdef void *target = cnp.PyArray_DATA(y)
     if height * width:
         with nogil:
-            run(table.scatter_submatrix[code], source, target, &r, height * width,
-                (height + r.span - 1) // r.span, num_threads)
+            launch(SCATTER_SUBMATRIX, code, source, target, &r, height * width, (height + r.span -
+                   1) // r.span, num_threads)

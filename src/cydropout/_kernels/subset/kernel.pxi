@@ -35,3 +35,6 @@ cdef void subset_rows(const void *x, void *y, const subset_t *s, uint64_t begin,
                     out[taken] = j + k
                     taken += hits[k]
             j += last
+
+
+any_dtype(SUBSET, <kernel_fn>subset_rows)

@@ -9,5 +9,5 @@ def subset(uint64_t key, uint64_t draw, uint64_t offset, uint64_t rows, uint64_t
     s.key, s.draw, s.offset, s.size, s.count, s.flags = key, draw, offset, size, count, flags
     if rows * size:
         with nogil:
-            run(table.subset, NULL, target, &s, rows * size, rows, num_threads)
+            launch(SUBSET, ANY_DTYPE, NULL, target, &s, rows * size, rows, num_threads)
     return y

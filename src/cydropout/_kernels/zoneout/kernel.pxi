@@ -92,3 +92,7 @@ cdef void split_range(const void *x, void *y, const joint_t *joint, uint64_t beg
                       uint64_t end) noexcept nogil:
     """dnew = dy where kept, dprevious = dy where not, else 0; input dy."""
     joint_tiles(joint, split_words, begin, end)
+
+
+any_dtype(ZONEOUT, <kernel_fn>blend_range)
+any_dtype(ZONEOUT_BACKWARD, <kernel_fn>split_range)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cydropout import _arrays
 from cydropout._kernels import api
+from cydropout._kernels.api import Kernel
 from cydropout._kernels.threads import check_num_threads
 
 
@@ -24,7 +25,7 @@ class Windows(NamedTuple):
 
 
 def _run(
-    kind: str, x: np.ndarray, y: np.ndarray, windows: Windows, maps: np.ndarray,
+    kind: Kernel, x: np.ndarray, y: np.ndarray, windows: Windows, maps: np.ndarray,
     num_threads: int | None, **options: Any,
 ) -> None:
     if maps.shape[1:3] != windows.maps:
@@ -71,7 +72,7 @@ def unfold(
     """
     first, taken = _taken(x, channels)
     _expect("out", out, (len(x), *windows.counts, *windows.size, taken))
-    _run("unfold", x, out, windows, x, num_threads, first=first, taken=taken)
+    _run(Kernel.UNFOLD, x, out, windows, x, num_threads, first=first, taken=taken)
     return out
 
 
@@ -82,7 +83,7 @@ def fold(
     """Set ``channels`` of ``out`` to the adjoint of `unfold`; all else as there."""
     first, taken = _taken(out, channels)
     _expect("windowed", windowed, (len(out), *windows.counts, *windows.size, taken))
-    _run("fold", windowed, out, windows, out, num_threads, first=first, taken=taken)
+    _run(Kernel.FOLD, windowed, out, windows, out, num_threads, first=first, taken=taken)
     return out
 
 
@@ -126,7 +127,7 @@ def max_pool(
     _check_inside(windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
     at = np.empty(y.shape, np.uint8)
-    _run("max", x, y, windows, x, num_threads, at=at)
+    _run(Kernel.MAX_POOL, x, y, windows, x, num_threads, at=at)
     return y, at
 
 
@@ -140,7 +141,7 @@ def max_pool_backward(
     if at.dtype != np.uint8 or not _arrays.is_ready(at):
         raise ValueError(f"at must be as max_pool gave it, not {at.dtype}")
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
-    _run("max_back", dy, dx, windows, dx, num_threads, at=at)
+    _run(Kernel.MAX_POOL_BACKWARD, dy, dx, windows, dx, num_threads, at=at)
     return dx
 
 
@@ -150,7 +151,7 @@ def mean_pool(
     """Return the mean of each window, of what lies within the map; as `max_pool`."""
     _check_inside(windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
-    _run("mean", x, y, windows, x, num_threads)
+    _run(Kernel.MEAN_POOL, x, y, windows, x, num_threads)
     return y
 
 
@@ -161,5 +162,5 @@ def mean_pool_backward(
     _check_inside(windows)
     _expect("dy", dy, (len(dy), *windows.counts, dy.shape[-1]))
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
-    _run("mean_back", dy, dx, windows, dx, num_threads)
+    _run(Kernel.MEAN_POOL_BACKWARD, dy, dx, windows, dx, num_threads)
     return dx

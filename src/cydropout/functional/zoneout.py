@@ -91,7 +91,7 @@ def zoneout(
         np.copyto(y, previous, where=np.equal(k, 0))
         return y
     (y,) = _like(new, 1)
-    _choice(mask).joint("blend", [new, previous], [y], code, threads)
+    _choice(mask).joint(api.Kernel.ZONEOUT, [new, previous], [y], code, threads)
     return y
 
 
@@ -109,7 +109,7 @@ def zoneout_backward(
         k = threshold(mask.rate) / ONE
         return _weighed(dy, k).astype(dy.dtype), _weighed(dy, 1 - k).astype(dy.dtype)
     dnew, dprevious = _like(dy, 2)
-    _choice(mask).joint("split", [dy], [dnew, dprevious], code, threads)
+    _choice(mask).joint(api.Kernel.ZONEOUT_BACKWARD, [dy], [dnew, dprevious], code, threads)
     return dnew, dprevious
 
 
@@ -166,7 +166,7 @@ def gated_update(
     if apart is not None:
         inputs[3] = apart.apply(inputs[3], num_threads=num_threads)
     (y,) = _like(inputs[0], 1)
-    plan.joint("gated", inputs, [y], code, threads)
+    plan.joint(api.Kernel.GATED_UPDATE, inputs, [y], code, threads)
     return y
 
 
@@ -195,7 +195,8 @@ def gated_update_backward(
     if apart is not None:
         inputs[4] = apart.apply(inputs[4], num_threads=num_threads)
     dprevious, dforget, dgate, dcandidate = _like(inputs[0], 4)
-    plan.joint("gated_back", inputs, [dprevious, dforget, dgate, dcandidate], code, threads)
+    outputs = [dprevious, dforget, dgate, dcandidate]
+    plan.joint(api.Kernel.GATED_UPDATE_BACKWARD, inputs, outputs, code, threads)
     if apart is not None:
         dcandidate = apart.backward(dcandidate, num_threads=num_threads)
     return dprevious, dforget, dgate, dcandidate
