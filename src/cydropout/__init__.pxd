@@ -1,4 +1,4 @@
-"""The C face of cydropout: ``cimport cydropout`` from another Cython package.
+"""The C API of cydropout: ``cimport cydropout`` from another Cython package.
 
 Pure C functions over raw buffers, callable without the GIL; the comments stand in
 ``cydropout/_kernels/api.pxd``.

@@ -1,4 +1,4 @@
-"""The C face: masks and their use over raw buffers, without the GIL; see cydropout/__init__.pxd."""
+"""The C API: masks and their use over raw buffers, without the GIL; see cydropout/__init__.pxd."""
 
 from libc.stdint cimport uint32_t, uint64_t
 

@@ -1,4 +1,4 @@
-# The C face of api.pxd.
+# The C API of api.pxd.
 
 cdef uint64_t keep_threshold(double rate) noexcept nogil:
     if not rate > 0:

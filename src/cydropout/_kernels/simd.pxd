@@ -149,14 +149,14 @@ cdef extern from "simd/simd.h" nogil:
     void softmax_f32 "cyd_softmax_f32"(
         float *y, const float *x, float *statistics, uint64_t count, const uint32_t *keep,
         uint64_t bit, const uint32_t *allow, float scale, float factor) noexcept
-    void softmax_slope_f32 "cyd_softmax_slope_f32"(
+    void softmax_back_f32 "cyd_softmax_back_f32"(
         float *dx, const float *dy, const float *x, const float *statistics, uint64_t count,
         const uint32_t *keep, uint64_t bit, const uint32_t *allow, float scale,
         float factor) noexcept
     void softmax_f64 "cyd_softmax_f64"(
         double *y, const double *x, double *statistics, uint64_t count, const uint32_t *keep,
         uint64_t bit, const uint32_t *allow, double scale, double factor) noexcept
-    void softmax_slope_f64 "cyd_softmax_slope_f64"(
+    void softmax_back_f64 "cyd_softmax_back_f64"(
         double *dx, const double *dy, const double *x, const double *statistics, uint64_t count,
         const uint32_t *keep, uint64_t bit, const uint32_t *allow, double scale,
         double factor) noexcept

@@ -274,7 +274,7 @@ ctypedef struct gather_t:
     uint64_t span             # rows, or of a sum columns, in one unit of work
     const mask_t *mask        # one bit for each row of the table, stored; or NULL: all as they are
 
-# Some rows and some columns of a matrix, both by their numbers in rising order.
+# Some rows and some columns of a matrix, both by their numbers, ascending.
 ctypedef struct submatrix_t:
     const int64_t *rows       # or NULL: all
     const int64_t *columns    # or NULL: all

@@ -1,15 +1,15 @@
-# Columns normalised to a mean and a spread, and the way back.
+# Columns normalised to a mean and a spread, and backward.
 
 # So many columns are summed at a time, in registers.
 cdef enum:
     SUM_LANES = 32
 
-cdef inline real rectified(real slope, real x, real center, real scale, real shift,
+cdef inline real rectified(real gradient, real x, real center, real scale, real shift,
                            bint relu) noexcept nogil:
-    """The gradient behind the ReLU, if there is one."""
+    """The gradient of what enters the ReLU, if there is one."""
     if relu and (x - center) * scale + shift <= 0:
         return 0
-    return slope
+    return gradient
 
 
 cdef inline void sums_of_lanes(const real *x, const real *center, double *first, double *second,
@@ -56,7 +56,7 @@ cdef void norm_sums(const real *x, void *unused, const norm_t *s, uint64_t begin
 
 cdef void norm_rows(const real *x, real *y, const norm_t *s, uint64_t begin,
                     uint64_t end) noexcept nogil:
-    """y = (x - center) * scale + shift, with a ReLU behind it where it is asked for."""
+    """y = (x - center) * scale + shift, then a ReLU where it is asked for."""
     cdef const real *center = <const real*>s.center
     cdef const real *scale = <const real*>s.scale
     cdef const real *shift = <const real*>s.shift
@@ -77,7 +77,7 @@ cdef inline void back_sums_of_lanes(const real *dy, const norm_t *s, double *to,
                                     bint relu) noexcept nogil:
     """Write the sums of g and of g (x - center) of the columns from `at` on."""
     cdef const real *x = <const real*>s.x + first * s.columns + at
-    cdef const real *slope = dy + first * s.columns + at
+    cdef const real *gradient = dy + first * s.columns + at
     cdef const real *center = <const real*>s.center + at
     cdef const real *scale = <const real*>s.scale + at
     cdef const real *shift = <const real*>s.shift + at
@@ -91,7 +91,7 @@ cdef inline void back_sums_of_lanes(const real *dy, const norm_t *s, double *to,
     for row in range(rows):
         for c in range(lanes):
             i = row * s.columns + c
-            g = <double>rectified[real](slope[i], x[i], center[c], scale[c], shift[c], relu)
+            g = <double>rectified[real](gradient[i], x[i], center[c], scale[c], shift[c], relu)
             a[c] += g
             b[c] += g * (<double>x[i] - <double>center[c])
     for c in range(lanes):
@@ -100,7 +100,7 @@ cdef inline void back_sums_of_lanes(const real *dy, const norm_t *s, double *to,
 
 cdef void norm_back_sums(const real *dy, void *unused, const norm_t *s, uint64_t begin,
                          uint64_t end) noexcept nogil:
-    """The sums of g and of g (x - center), g being dy behind the ReLU, over each unit's rows."""
+    """The sums of g and of g (x - center) over each unit's rows, with g as `rectified` gives it."""
     cdef double *to
     cdef uint64_t unit, c, first, rows, columns = s.columns
     cdef int lanes

@@ -12,14 +12,14 @@ cdef inline uint64_t edge(uint64_t centre, uint64_t length, uint64_t size,
 cdef void holes_range(const void *x, uint32_t *words, const holes_t *holes, uint64_t begin,
                       uint64_t end) noexcept nogil:
     """The units [begin, end); hole h has its centre from the words 2 h and 2 h + 1."""
-    cdef tape_t tape
+    cdef words_t random
     cdef uint64_t m, h, row, column, low, high, left
-    tape.key, tape.draw, tape.has_tile = holes.key, holes.draw, False
+    random.key, random.draw, random.has_tile = holes.key, holes.draw, False
     keep_all(words, &holes.maps, begin, end)
     for m in range(begin * holes.maps.unit, last_map(&holes.maps, end)):
         for h in range(m * holes.holes, (m + 1) * holes.holes):
-            row = (tape_word(&tape, 2 * h) * holes.height) >> 32
-            column = (tape_word(&tape, 2 * h + 1) * holes.width) >> 32
+            row = (word_at(&random, 2 * h) * holes.height) >> 32
+            column = (word_at(&random, 2 * h + 1) * holes.width) >> 32
             low, high = edge(row, holes.rows, holes.height, 0), edge(
                 row, holes.rows, holes.height, 1)
             left = edge(column, holes.columns, holes.width, 0)

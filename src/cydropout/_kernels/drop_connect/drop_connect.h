@@ -70,15 +70,15 @@ CYD_INLINE uint32_t cyd_bits_within(const uint32_t *words, uint64_t at, uint64_t
                 bits[n] = cyd_bits_within(words[n], at[n] + j, columns - j);                     \
             }                                                                                    \
             for (int k = 0; k < 32; k += lanes) {                                                \
-                vector slope, weight, v;                                                         \
-                CYD_LOAD(slope, dw + j + k);                                                     \
+                vector gradient, weight, v;                                                         \
+                CYD_LOAD(gradient, dw + j + k);                                                     \
                 CYD_LOAD(weight, w + j + k);                                                     \
                 for (int n = 0; n < rows; n++) {                                                 \
                     CYD_LOAD(v, dy + n * stride + j + k);                                        \
-                    slope += keep(v * factor[n], bits[n], k);                                    \
+                    gradient += keep(v * factor[n], bits[n], k);                                    \
                     if (dx) sum[n][k / lanes] += keep(v * weight, bits[n], k);                   \
                 }                                                                                \
-                CYD_STORE(dw + j + k, slope);                                                    \
+                CYD_STORE(dw + j + k, gradient);                                                    \
             }                                                                                    \
         }                                                                                        \
         for (int n = 0; dx && n < rows; n++) dx[n * inputs] += cyd_fold_##name(sum[n]);          \

@@ -11,28 +11,28 @@ cdef inline uint64_t leave(uint32_t *words, uint64_t bit) noexcept nogil:
 
 
 cdef void walk_map(uint32_t *words, uint64_t first, const walks_t *walks, uint64_t m,
-                   tape_t *tape) noexcept nogil:
+                   words_t *random) noexcept nogil:
     """Map m, whose cells are the bits first, first + inner, ...: DropWalk2D says how."""
     cdef uint64_t rows[MAX_WALKERS]
     cdef uint64_t columns[MAX_WALKERS]
     cdef uint64_t height = walks.height, width = walks.width
     cdef uint64_t row, column, back, across
     cdef uint64_t i = m << WALK_BITS, cell, walker
-    cdef uint64_t left = (walks.target + tape_word(tape, i)) >> 32
+    cdef uint64_t left = (walks.target + word_at(random, i)) >> 32
     cdef uint32_t word
     cdef int step
     for walker in range(walks.walkers):
         if not left:
             return
         i += 1
-        cell = (tape_word(tape, i) * (height * width)) >> 32
+        cell = (word_at(random, i) * (height * width)) >> 32
         rows[walker], columns[walker] = cell // width, cell % width
         left -= leave(words, first + cell * walks.inner)
     walker = 0
     row, column = rows[0], columns[0]
     while left:
         i += 1
-        word = tape_word(tape, i)
+        word = word_at(random, i)
         for step in range(16):
             # All ones or none: nobody could predict a branch.
             back = 0 - <uint64_t>(word & 1)
@@ -57,13 +57,13 @@ cdef void walk_map(uint32_t *words, uint64_t first, const walks_t *walks, uint64
 cdef void walks_range(const void *x, uint32_t *words, const walks_t *walks, uint64_t begin,
                       uint64_t end) noexcept nogil:
     """The units [begin, end)."""
-    cdef tape_t tape
+    cdef words_t random
     cdef uint64_t m, c
-    tape.key, tape.draw, tape.has_tile = walks.key, walks.draw, False
+    random.key, random.draw, random.has_tile = walks.key, walks.draw, False
     keep_all(words, &walks.maps, begin, end)
     for m in range(begin * walks.maps.unit, last_map(&walks.maps, end)):
         for c in range(walks.inner):
-            walk_map(words, m * walks.maps.bits + c, walks, m * walks.inner + c, &tape)
+            walk_map(words, m * walks.maps.bits + c, walks, m * walks.inner + c, &random)
 
 
 any_dtype(DROP_WALK, <kernel_fn>walks_range)

@@ -1,4 +1,4 @@
-# The tape (DESIGN: stream version 1): which elements of a draw are kept.
+# Stream version 1 of docs and tests: which elements of a draw are kept.
 
 ctypedef struct cursor_t:
     uint32_t words[TILE_WORDS]         # the tile asked for

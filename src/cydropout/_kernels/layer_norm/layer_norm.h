@@ -1,4 +1,4 @@
-/* One row of layer normalization, and its way back, for one float type; parts.h comes first.
+/* One row of layer normalization, and backward, for one float type; reduce.h comes first.
  *
  * The rows of the parameters and of their sums have whole groups; those of the data may end within
  * one, which is then taken and put in part.
@@ -85,7 +85,7 @@ CYD_INLINE void NAME(cyd_norm_sums_)(NAME(cyd_parts_) *sum, NAME(cyd_parts_) *do
     }
 }
 
-CYD_INLINE void NAME(cyd_norm_slopes_)(REAL *dx, const REAL *dy, const REAL *x, REAL mean,
+CYD_INLINE void NAME(cyd_norm_gradients_)(REAL *dx, const REAL *dy, const REAL *x, REAL mean,
                                        REAL scale, const REAL *weight, REAL level, REAL along) {
     for (int k = 0; k < GROUP; k += LANES) {
         VECTOR v, g, w;
@@ -120,10 +120,10 @@ static void NAME(cyd_layer_norm_back_)(REAL *dx, REAL *dweight, REAL *dbias, con
     const REAL level = NAME(cyd_total_)(sum) / (REAL)count;
     const REAL along = NAME(cyd_total_)(dot) / (REAL)count;
     for (uint64_t at = 0; at < whole; at += GROUP) {
-        NAME(cyd_norm_slopes_)(dx + at, dy + at, x + at, mean, scale, weight + at, level, along);
+        NAME(cyd_norm_gradients_)(dx + at, dy + at, x + at, mean, scale, weight + at, level, along);
     }
     if (left) {
-        NAME(cyd_norm_slopes_)(last_dy, last_dy, last_x, mean, scale, weight + whole, level,
+        NAME(cyd_norm_gradients_)(last_dy, last_dy, last_x, mean, scale, weight + whole, level,
                                 along);
         cyd_put_part(dx + whole, last_dy, left * sizeof(REAL));
     }

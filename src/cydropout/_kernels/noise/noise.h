@@ -11,7 +11,7 @@ typedef struct {
     REAL sharpness;
 } NAME(cyd_law_);
 
-/* The part, the factor f, and its slope.
+/* The part, the factor f, and its derivative.
  *
  * Normal n, theta = (sigma):           the part is n itself; f = 1 + sigma n, df/dsigma = n.
  * Logistic n, theta = (eta, 1/q, p):   z = sigmoid((eta + n) / t), and the part is 1 - z, or 0 beyond
@@ -33,12 +33,12 @@ static void NAME(cyd_noise_parts_)(REAL *part, const float *n, const REAL *theta
 }
 
 CYD_INLINE VECTOR NAME(cyd_factor_)(const void *parts, uint64_t i, const NAME(cyd_law_) law,
-                                    uint64_t at, const int logistic, VECTOR *slope) {
+                                    uint64_t at, const int logistic, VECTOR *derivative) {
     VECTOR a, b, c, part;
     if (!logistic) {
         CYD_LOAD(a, law.theta + at);
         FROM_F32(part, (const float *)parts + i);
-        *slope = part;
+        *derivative = part;
         return 1 + a * part;
     }
     CYD_LOAD(part, (const REAL *)parts + i);
@@ -46,21 +46,21 @@ CYD_INLINE VECTOR NAME(cyd_factor_)(const void *parts, uint64_t i, const NAME(cy
     CYD_LOAD(c, law.theta + 2 * law.stride + at);
     /* Where the part is 0, 1/q may be too large to be represented. */
     const VECTOR f = NAME(cyd_choose_)(part == 0, part, part * b);
-    *slope = f * (c - (1 - part) * law.sharpness);
+    *derivative = f * (c - (1 - part) * law.sharpness);
     return f;
 }
 
-/* y = f x for `count` words of 32 elements, and the way back: dx = f dy, sum += dy x df/dtheta. */
+/* y = f x for `count` words of 32 elements, and backward: dx = f dy, sum += dy x df/dtheta. */
 #define CYD_DEFINE_NOISE(name, type, load, store)                                                \
     CYD_INLINE void cyd_noise_words_##name(type *y, const type *x, const void *parts,            \
                                            const NAME(cyd_law_) law, uint64_t count,             \
                                            const int logistic) {                                 \
         for (uint64_t word = 0; word < count; word++) {                                          \
             for (int k = 0; k < 32; k += LANES) {                                                \
-                VECTOR v, slope;                                                                 \
+                VECTOR v, derivative;                                                                 \
                 load(v, x + 32 * word + k);                                                      \
                 v = v * NAME(cyd_factor_)(parts, 32 * word + k, law, law.step * word + k,        \
-                                          logistic, &slope);                                     \
+                                          logistic, &derivative);                                     \
                 store(y + 32 * word + k, v);                                                     \
             }                                                                                    \
         }                                                                                        \
@@ -70,13 +70,13 @@ CYD_INLINE VECTOR NAME(cyd_factor_)(const void *parts, uint64_t i, const NAME(cy
         const NAME(cyd_law_) law, uint64_t count, const int logistic) {                          \
         for (uint64_t word = 0; word < count; word++) {                                          \
             for (int k = 0; k < 32; k += LANES) {                                                \
-                VECTOR g, v, t, slope;                                                           \
+                VECTOR g, v, t, derivative;                                                           \
                 load(g, dy + 32 * word + k);                                                     \
                 load(v, x + 32 * word + k);                                                      \
                 CYD_LOAD(t, sum + 32 * word + k);                                                \
                 const VECTOR f = NAME(cyd_factor_)(parts, 32 * word + k, law,                    \
-                                                   law.step * word + k, logistic, &slope);       \
-                t = t + g * v * slope;                                                           \
+                                                   law.step * word + k, logistic, &derivative);       \
+                t = t + g * v * derivative;                                                           \
                 g = g * f;                                                                       \
                 store(dx + 32 * word + k, g);                                                    \
                 CYD_STORE(sum + 32 * word + k, t);                                               \

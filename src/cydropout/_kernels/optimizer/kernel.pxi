@@ -11,16 +11,16 @@ cdef void sgd(const real *g, real *w, real *velocity, const step_t *s,
               uint64_t count) noexcept nogil:
     """g' = g + decay w; v = beta1 v + g'; w -= lr (g' + beta1 v if nesterov else v)."""
     cdef real lr = <real>s.learning_rate, momentum = <real>s.beta1, decay = <real>s.decay
-    cdef real slope
+    cdef real gradient
     cdef uint64_t i
     if velocity == NULL:
         for i in range(count):
             w[i] = w[i] - lr * (g[i] + decay * w[i])
     elif s.nesterov:
         for i in range(count):
-            slope = g[i] + decay * w[i]
-            velocity[i] = momentum * velocity[i] + slope
-            w[i] = w[i] - lr * (slope + momentum * velocity[i])
+            gradient = g[i] + decay * w[i]
+            velocity[i] = momentum * velocity[i] + gradient
+            w[i] = w[i] - lr * (gradient + momentum * velocity[i])
     else:
         for i in range(count):
             velocity[i] = momentum * velocity[i] + (g[i] + decay * w[i])

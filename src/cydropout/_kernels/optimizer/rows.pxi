@@ -6,7 +6,7 @@ cdef enum:
 
 cdef inline uint64_t place_from(const int64_t *index, uint64_t count,
                                 uint64_t least) noexcept nogil:
-    """The first place in a rising index whose number is at least `least`."""
+    """The first place in a sorted index whose number is at least `least`."""
     cdef uint64_t low = 0, high = count, middle
     while low < high:
         middle = (low + high) // 2
@@ -17,30 +17,30 @@ cdef inline uint64_t place_from(const int64_t *index, uint64_t count,
     return low
 
 
-cdef void step_row(const real *g, real *w, real *slopes, const step_t *s,
+cdef void step_row(const real *g, real *w, real *zeros, const step_t *s,
                    uint64_t row) noexcept nogil:
     """One step of a whole row, whose gradient is that of the submatrix's columns and 0 elsewhere.
 
-    Without `g` it is 0 everywhere. `slopes`, a stretch, holds zeros before and after.
+    Without `g` it is 0 everywhere. `zeros`, a stretch of them, holds zeros before and after.
     """
     cdef const submatrix_t *r = s.submatrix
-    cdef const real *slope
+    cdef const real *gradient
     cdef uint64_t at, count, k, first = 0, start = 0, stop = 0
     while first < r.stride:
         count = min(<uint64_t>STRETCH, r.stride - first)
         at = row * r.stride + first
-        slope = slopes
+        gradient = zeros
         start = stop
         if g != NULL and r.columns == NULL:
-            slope = g + first
+            gradient = g + first
         elif g != NULL:
             while stop < r.width and <uint64_t>r.columns[stop] < first + count:
-                slopes[<uint64_t>r.columns[stop] - first] = g[stop]
+                zeros[<uint64_t>r.columns[stop] - first] = g[stop]
                 stop += 1
-        step_part[real](slope, w + at, state_at[real](<real*>s.first, at),
+        step_part[real](gradient, w + at, state_at[real](<real*>s.first, at),
                         state_at[real](<real*>s.second, at), s, count)
         for k in range(start, stop):
-            slopes[<uint64_t>r.columns[k] - first] = 0
+            zeros[<uint64_t>r.columns[k] - first] = 0
         first += count
 
 
@@ -96,20 +96,20 @@ cdef void step_rows(const real *g, real *w, const step_t *s, uint64_t begin,
     """One step of the rows [begin, end): of the submatrix alone, or of the matrix around it too."""
     cdef const submatrix_t *r = s.submatrix
     cdef uint64_t row, place
-    cdef real slopes[STRETCH]
+    cdef real zeros[STRETCH]
     cdef bint runs = s.lazy and in_few_runs(r)
     if s.lazy:
         for row in range(begin, end):
             step_lazily[real](g + row * r.width, w, s, number_at(r.rows, row), runs)
         return
-    memset(slopes, 0, sizeof(slopes))
+    memset(zeros, 0, sizeof(zeros))
     place = begin if r.rows == NULL else place_from(r.rows, r.height, begin)
     for row in range(begin, end):
         if place < r.height and number_at(r.rows, place) == row:
-            step_row[real](g + place * r.width, w, slopes, s, row)
+            step_row[real](g + place * r.width, w, zeros, s, row)
             place += 1
         else:
-            step_row[real](NULL, w, slopes, s, row)
+            step_row[real](NULL, w, zeros, s, row)
 
 
 reals(OPTIMIZER_STEP_ROWS, <kernel_fn>step_rows[float], <kernel_fn>step_rows[double])

@@ -1,4 +1,4 @@
-# One number for each window of a map whose channels come last, and its way back.
+# One number for each window of a map whose channels come last, and backward.
 
 cdef inline uint64_t inside(uint64_t *places, uint8_t *numbers, const windows_t *w, uint64_t unit,
                             uint64_t j) noexcept nogil:

@@ -45,15 +45,15 @@ typedef uint8_t cyd_u8_of64 __attribute__((vector_size(CYD_L64)));
                                       uint64_t count, uint64_t channels) {                         \
         uint64_t c = 0;                                                                            \
         for (; c + LANES <= channels; c += LANES) {                                                \
-            real_v slope, sum;                                                                     \
+            real_v gradient, sum;                                                                     \
             byte_v bytes;                                                                          \
-            CYD_LOAD(slope, dy + c);                                                               \
+            CYD_LOAD(gradient, dy + c);                                                               \
             CYD_LOAD(bytes, at + c);                                                               \
             int_v which = __builtin_convertvector(bytes, int_v);                                   \
             for (uint64_t j = 0; j < count; j++) {                                                 \
                 int_v own = which == numbers[j];                                                   \
                 CYD_LOAD(sum, dx + places[j] + c);                                                 \
-                sum += (real_v)((int_v)slope & own);                                               \
+                sum += (real_v)((int_v)gradient & own);                                               \
                 CYD_STORE(dx + places[j] + c, sum);                                                \
             }                                                                                      \
         }                                                                                          \

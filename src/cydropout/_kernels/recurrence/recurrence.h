@@ -42,7 +42,7 @@ CYD_INLINE VECTOR NAME(cyd_zoned_)(const cyd_choice_t *m, VECTOR yes, VECTOR no,
     return share * yes + (1 - share) * no;
 }
 
-/* The way back: what of `dy` goes to the one and to the other. */
+/* Backward: what of `dy` goes to the one and to the other. */
 CYD_INLINE VECTOR NAME(cyd_unzoned_)(const cyd_choice_t *m, VECTOR dy, VECTOR *dno, uint64_t k,
                                      const int count) {
     const VECTOR zero = {0};

@@ -1,6 +1,6 @@
 # Keep-bits of maps that share words: what blocks, walks and holes have in common.
 
-ctypedef struct tape_t:
+ctypedef struct words_t:
     uint64_t key
     uint64_t draw
     uint64_t tile              # whose words are there, if `has_tile`
@@ -8,13 +8,13 @@ ctypedef struct tape_t:
     uint32_t words[TILE_WORDS]
 
 
-cdef inline uint32_t tape_word(tape_t *tape, uint64_t i) noexcept nogil:
+cdef inline uint32_t word_at(words_t *random, uint64_t i) noexcept nogil:
     """Word i % 4 of Philox block i // 4 of the draw."""
     cdef uint64_t tile = i // TILE_WORDS
-    if not tape.has_tile or tape.tile != tile:
-        digit(tape.key, tape.draw, tile, 0, tape.words)
-        tape.tile, tape.has_tile = tile, True
-    return tape.words[i % TILE_WORDS]
+    if not random.has_tile or random.tile != tile:
+        digit(random.key, random.draw, tile, 0, random.words)
+        random.tile, random.has_tile = tile, True
+    return random.words[i % TILE_WORDS]
 
 
 cdef inline uint64_t last_map(const maps_t *maps, uint64_t end) noexcept nogil:

@@ -1,4 +1,4 @@
-/* Activations and their slopes over vector lanes, for one float type; vectors.h comes first.
+/* Activations and their derivatives over vector lanes, for one float type; vectors.h comes first.
  *
  * Included twice, after the macros from REAL to LN2_LOW that simd.h defines for each type. No fused multiply-add and
  * no library call that differs between builds, so that all builds agree to the bit.
@@ -114,7 +114,7 @@ CYD_INLINE VECTOR NAME(cyd_activate_)(VECTOR z, int kind, REAL a) {
     }
 }
 
-CYD_INLINE VECTOR NAME(cyd_slope_)(VECTOR z, int kind, REAL a) {
+CYD_INLINE VECTOR NAME(cyd_derivative_)(VECTOR z, int kind, REAL a) {
     const VECTOR zero = {0}, one = zero + 1;
     VECTOR y, bell;
     switch (kind) {
@@ -175,8 +175,8 @@ CYD_INLINE void NAME(cyd_backward_words_)(REAL *dz, REAL *sum, const REAL *dy, c
                 const VECTOR at = v + b, zero = {0};
                 g = NAME(cyd_choose_)(at <= zero, zero, g);
             } else if (kind != CYD_LINEAR) {
-                /* No gradient stays none, also where the slope is NaN: dropped elements are 0. */
-                g = NAME(cyd_choose_)(g == 0, g, g * NAME(cyd_slope_)(v + b, kind, p.a));
+                /* No gradient stays none, also where the derivative is NaN: dropped elements are 0. */
+                g = NAME(cyd_choose_)(g == 0, g, g * NAME(cyd_derivative_)(v + b, kind, p.a));
             }
             g = KEEP(g, bits, k);
             t = t + g;

@@ -31,8 +31,8 @@ cdef void softmax_rows(const real *x, real *y, const softmax_t *settings, uint64
         memset(y + at + count, 0, (settings.keys - count) * sizeof(real))
 
 
-cdef void softmax_slope_rows(const real *dy, real *dx, const softmax_t *settings, uint64_t begin,
-                             uint64_t end) noexcept nogil:
+cdef void softmax_backward_rows(const real *dy, real *dx, const softmax_t *settings,
+                                uint64_t begin, uint64_t end) noexcept nogil:
     """dx = scale * p * (g - sum(p * g)), with p the softmax and g = factor * dy where kept."""
     cdef const real *statistics = <const real*>settings.statistics
     cdef const real *x = <const real*>settings.scores
@@ -43,15 +43,16 @@ cdef void softmax_slope_rows(const real *dy, real *dx, const softmax_t *settings
         fetch(dy + at + settings.keys, count * sizeof(real))
         fetch(dx + at + settings.keys, settings.keys * sizeof(real))
         if real is float:
-            softmax_slope_f32(
+            softmax_back_f32(
                 dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
                 allowed(settings, row), <float>settings.scale, <float>settings.factor)
         else:
-            softmax_slope_f64(
+            softmax_back_f64(
                 dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
                 allowed(settings, row), settings.scale, settings.factor)
         memset(dx + at + count, 0, (settings.keys - count) * sizeof(real))
 
 
 reals(SOFTMAX, <kernel_fn>softmax_rows[float], <kernel_fn>softmax_rows[double])
-reals(SOFTMAX_BACKWARD, <kernel_fn>softmax_slope_rows[float], <kernel_fn>softmax_slope_rows[double])
+reals(SOFTMAX_BACKWARD, <kernel_fn>softmax_backward_rows[float],
+      <kernel_fn>softmax_backward_rows[double])

@@ -1,4 +1,4 @@
-/* One row of softmax with dropout, and its way back, for one float type; activations.h and parts.h
+/* One row of softmax with dropout, and backward, for one float type; activations.h and reduce.h
  * come first.
  */
 
@@ -77,7 +77,7 @@ CYD_INLINE void NAME(cyd_dot_)(NAME(cyd_parts_) *dot, REAL *p, const REAL *dy, c
 }
 
 /* No gradient stays none, also of a NaN: what is wholly dropped has the gradient 0. */
-CYD_INLINE void NAME(cyd_slopes_)(REAL *dx, const REAL *p, const REAL *dy, REAL scale, REAL factor,
+CYD_INLINE void NAME(cyd_softmax_gradients_)(REAL *dx, const REAL *p, const REAL *dy, REAL scale, REAL factor,
                                   REAL dot, uint32_t keep, uint32_t allow, const int some) {
     for (int k = 0; k < GROUP; k += LANES) {
         VECTOR v, g;
@@ -131,7 +131,7 @@ CYD_INLINE void NAME(cyd_softmax_row_)(REAL *y, const REAL *x, REAL *statistics,
     }
 }
 
-CYD_INLINE void NAME(cyd_softmax_slope_row_)(REAL *dx, const REAL *dy, const REAL *x,
+CYD_INLINE void NAME(cyd_softmax_back_row_)(REAL *dx, const REAL *dy, const REAL *x,
                                              const REAL *statistics, const NAME(cyd_row_) row,
                                              const int some) {
     const uint64_t left = row.count % GROUP, whole = row.count - left;
@@ -154,12 +154,12 @@ CYD_INLINE void NAME(cyd_softmax_slope_row_)(REAL *dx, const REAL *dy, const REA
     }
     const REAL dot = NAME(cyd_total_)(parts);
     for (uint64_t at = 0; at < whole; at += GROUP) {
-        NAME(cyd_slopes_)(dx + at, dx + at, dy + at, row.scale, row.factor, dot,
+        NAME(cyd_softmax_gradients_)(dx + at, dx + at, dy + at, row.scale, row.factor, dot,
                           NAME(cyd_group_)(row.keep, row.bit + at, GROUP),
                           NAME(cyd_group_)(some ? row.allow : NULL, at, GROUP), some);
     }
     if (left) {
-        NAME(cyd_slopes_)(last_x, last_x, last_dy, row.scale, row.factor, dot, keep, allow, 1);
+        NAME(cyd_softmax_gradients_)(last_x, last_x, last_dy, row.scale, row.factor, dot, keep, allow, 1);
         cyd_put_part(dx + whole, last_x, left * sizeof(REAL));
     }
 }
@@ -176,11 +176,11 @@ static void NAME(cyd_softmax_)(REAL *y, const REAL *x, REAL *statistics, uint64_
 }
 
 /* dx = scale * p * (g - sum(p * g)) where allowed, else 0, with g = factor * dy where kept, else 0. */
-static void NAME(cyd_softmax_slope_)(REAL *dx, const REAL *dy, const REAL *x,
+static void NAME(cyd_softmax_back_)(REAL *dx, const REAL *dy, const REAL *x,
                                      const REAL *statistics, uint64_t count, const uint32_t *keep,
                                      uint64_t bit, const uint32_t *allow, REAL scale,
                                      REAL factor) {
     const NAME(cyd_row_) row = {count, keep, allow, bit, scale, factor};
-    if (allow) NAME(cyd_softmax_slope_row_)(dx, dy, x, statistics, row, 1);
-    else NAME(cyd_softmax_slope_row_)(dx, dy, x, statistics, row, 0);
+    if (allow) NAME(cyd_softmax_back_row_)(dx, dy, x, statistics, row, 1);
+    else NAME(cyd_softmax_back_row_)(dx, dy, x, statistics, row, 0);
 }

@@ -66,8 +66,8 @@ CYD_INLINE void NAME(cyd_standout_back_words_)(REAL *dz, REAL *dr, const REAL *d
             CYD_LOAD(v, z + 32 * word + k);
             const VECTOR chance = NAME(cyd_chance_)(&gate, 32 * word + k);
             const VECTOR rate = g * NAME(cyd_activate_)(v, kind, 1) * (chance * (1 - chance)) * gate.a;
-            /* No gradient stays none, also where the slope is NaN. */
-            g = NAME(cyd_choose_)(g == 0, g, g * NAME(cyd_slope_)(v, kind, 1));
+            /* No gradient stays none, also where the derivative is NaN. */
+            g = NAME(cyd_choose_)(g == 0, g, g * NAME(cyd_derivative_)(v, kind, 1));
             g = gate.mean ? g * chance : KEEP(g, gate.bits[word], k);
             if (gate.tied) {
                 g = g + rate;

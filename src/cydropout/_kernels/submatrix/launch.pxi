@@ -15,7 +15,7 @@ def gather_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray
                      int num_threads=0):
     """y[i, j] = scale x[rows[i], columns[j]]; None takes all; float32 or float64, contiguous.
 
-    y is (height, width), and x has rows of `stride`. The numbers rise.
+    y is (height, width), and x has rows of `stride`. The numbers ascend.
     """
     cdef submatrix_t r = submatrix_of(rows, columns, height, width, stride, scale)
     cdef const void *source = cnp.PyArray_DATA(x)
