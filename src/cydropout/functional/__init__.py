@@ -2,28 +2,20 @@
 
 from cydropout._kernels.blas import shared_threads
 from cydropout._kernels.threads import get_num_threads, set_num_threads
-from cydropout.functional.attention import AttentionMask, softmax_dropout, softmax_dropout_backward
 from cydropout.functional.batch_norm import moments, normalise, normalise_backward
-from cydropout.functional.cells import Recurrence, recurrence, recurrence_backward
-from cydropout.functional.config import available_cores, show_config
-from cydropout.functional.cross_entropy import softmax_cross_entropy
-from cydropout.functional.drop_connect import dropconnect, dropconnect_backward
-from cydropout.functional.dropout import dropout
-from cydropout.functional.fused import (
+from cydropout.functional.bias_activation_dropout import (
     ACTIVATIONS,
     bias_activation_dropout,
     bias_activation_dropout_backward,
 )
+from cydropout.functional.config import available_cores, show_config
+from cydropout.functional.conv import Windows, fold, unfold
+from cydropout.functional.cross_entropy import softmax_cross_entropy
+from cydropout.functional.drop_connect import dropconnect, dropconnect_backward
+from cydropout.functional.dropout import dropout
 from cydropout.functional.gather import gather, scatter_add
 from cydropout.functional.layer_norm import layer_norm, layer_norm_backward
-from cydropout.functional.recurrent import (
-    gated_update,
-    gated_update_backward,
-    zoneout,
-    zoneout_backward,
-)
-from cydropout.functional.standout import standout, standout_backward
-from cydropout.functional.steps import (
+from cydropout.functional.optimizer import (
     Gradient,
     StepGroup,
     adam_rule,
@@ -32,16 +24,18 @@ from cydropout.functional.steps import (
     rmsprop_step,
     sgd_step,
 )
-from cydropout.functional.submatrix import Submatrix, gather_submatrix, scatter_submatrix
-from cydropout.functional.windows import (
-    Windows,
-    fold,
+from cydropout.functional.pool import (
     max_pool,
     max_pool_backward,
     mean_pool,
     mean_pool_backward,
-    unfold,
 )
+from cydropout.functional.recurrence import Recurrence, recurrence, recurrence_backward
+from cydropout.functional.recurrent_dropout import gated_update, gated_update_backward
+from cydropout.functional.softmax import AttentionMask, softmax_dropout, softmax_dropout_backward
+from cydropout.functional.standout import standout, standout_backward
+from cydropout.functional.submatrix import Submatrix, gather_submatrix, scatter_submatrix
+from cydropout.functional.zoneout import zoneout, zoneout_backward
 
 __all__ = [
     "ACTIVATIONS",

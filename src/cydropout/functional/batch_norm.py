@@ -1,4 +1,4 @@
-"""Normalised columns: their statistics, the map, and its way back."""
+"""Normalised columns: their statistics, the map, and backward."""
 
 from typing import Any, NamedTuple
 
@@ -84,7 +84,7 @@ def normalise(
     of_batch: bool = True,
     num_threads: int | None = None,
 ) -> tuple[np.ndarray, Normalised]:
-    """y = (x - mean) / sqrt(variance + epsilon) gamma + beta, with a ReLU behind it if wanted.
+    """y = (x - mean) / sqrt(variance + epsilon) gamma + beta, then a ReLU if wanted.
 
     Parameters
     ----------

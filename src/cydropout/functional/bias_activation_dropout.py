@@ -1,4 +1,4 @@
-"""Bias, activation and dropout in one pass, and its way back."""
+"""Bias, activation and dropout in one pass, and backward."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def _extended_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
     return api.repeated(bias, bias.size + _TILE), max(bias.size, 1)
 
 
-def _fused_plan(mask: BitMask | None, z: np.ndarray) -> tuple[api.Plan, BitMask | None]:
+def fused_plan(mask: BitMask | None, z: np.ndarray) -> tuple[api.Plan, BitMask | None]:
     """Return the plan that runs in the same pass, and the mask that needs one of its own."""
     plan = None if mask is None else mask.fused_plan()
     if plan is not None:
@@ -112,7 +112,7 @@ def bias_activation_dropout(
     extended, columns = _extended_bias(bias, z)
     count = check_num_threads(num_threads)
     out, y, (z,) = _place(out, z=z)
-    plan, later = _fused_plan(mask, z)
+    plan, later = fused_plan(mask, z)
     plan.forward(z, extended, y, code, kind, a, columns, count)
     if later is not None:
         later.apply(y, out=y, num_threads=num_threads)
@@ -152,7 +152,7 @@ def bias_activation_dropout_backward(
     extended, columns = _extended_bias(bias, z)
     count = check_num_threads(num_threads)
     out, dz, (dy, z) = _place(out, dy=dy, z=z)
-    plan, later = _fused_plan(mask, z)
+    plan, later = fused_plan(mask, z)
     if later is not None:
         dy = later.backward(dy, num_threads=num_threads)
     totals = totals_for(z.size, columns, dz.dtype)

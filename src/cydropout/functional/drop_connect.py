@@ -97,14 +97,14 @@ def dropconnect_backward(
     count = check_num_threads(num_threads)
     units = weight.shape[1]
     wide = _padded(weight)
-    slopes = np.zeros(wide.shape, x.dtype)
+    dweight = np.zeros(wide.shape, x.dtype)
     dx = np.zeros(x.shape, x.dtype) if input_gradient else None
     if x.size and units:
         api.connect_backward(
-            plan, _padded(_times(dy, scale)), _arrays.contiguous(x), wide, dx, slopes, code,
+            plan, _padded(_times(dy, scale)), _arrays.contiguous(x), wide, dx, dweight, code,
             units, count,
         )
-    return dx, np.ascontiguousarray(slopes[:, :units])
+    return dx, np.ascontiguousarray(dweight[:, :units])
 
 
 def _checked(

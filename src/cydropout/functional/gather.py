@@ -19,7 +19,7 @@ def _check_table(table: ArrayLike, mask: BitMask | None, what: str) -> tuple[np.
 
 
 def _row_plan(mask: BitMask | None) -> tuple[api.Plan | None, BitMask | None]:
-    """Return what drops whole rows as they are picked, and a mask that must be applied apart."""
+    """Return what drops whole rows as they are picked, and a mask that needs a pass of its own."""
     plan = None if mask is None else mask.fused_plan((1,))
     return (plan, None) if plan is not None else (None, mask)
 
@@ -54,9 +54,9 @@ def gather(
     array, code = _check_table(table, mask, "table")
     rows = _arrays.as_index_array(index, len(array), "index")
     threads = check_num_threads(num_threads)
-    plan, apart = _row_plan(mask)
-    if apart is not None:
-        array = apart.apply(array, num_threads=num_threads)
+    plan, later = _row_plan(mask)
+    if later is not None:
+        array = later.apply(array, num_threads=num_threads)
     columns = array.shape[1]
     y = np.empty((*rows.shape, columns), array.dtype.newbyteorder("="))
     api.gather(_arrays.contiguous(array), rows, y, columns, code, plan, threads)
@@ -104,9 +104,9 @@ def scatter_add(
             f"{(*rows.shape, columns)} and {out.dtype}"
         )
     threads = check_num_threads(num_threads)
-    plan, apart = _row_plan(mask)
-    total = out if apart is None else np.zeros_like(out)
+    plan, later = _row_plan(mask)
+    total = out if later is None else np.zeros_like(out)
     api.scatter_add(_arrays.contiguous(source), rows, total, columns, code, plan, threads)
-    if apart is not None:
-        out += apart.backward(total, num_threads=num_threads)
+    if later is not None:
+        out += later.backward(total, num_threads=num_threads)
     return out

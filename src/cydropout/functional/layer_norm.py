@@ -1,4 +1,4 @@
-"""Layer normalization along the last axis, in one pass, and its way back."""
+"""Layer normalization along the last axis, in one pass, and backward."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def layer_norm(
     y : array
         Of the shape and dtype of ``x``.
     statistics : array of shape (..., 2)
-        For each row the mean and ``1 / sqrt(variance + epsilon)``: what the way back needs.
+        For each row the mean and ``1 / sqrt(variance + epsilon)``: what the backward pass needs.
 
     Raises
     ------
@@ -77,11 +77,11 @@ def layer_norm_backward(
         threads.
     """
     array, code = _check_rows(x, "x")
-    slope, _ = _check_rows(dy, "dy")
-    if slope.shape != array.shape or slope.dtype != array.dtype:
+    gradient, _ = _check_rows(dy, "dy")
+    if gradient.shape != array.shape or gradient.dtype != array.dtype:
         raise ValueError(
-            f"dy has shape {slope.shape} and dtype {slope.dtype}, but x has {array.shape} and "
-            f"{array.dtype}"
+            f"dy has shape {gradient.shape} and dtype {gradient.dtype}, but x has {array.shape} "
+            f"and {array.dtype}"
         )
     rows = np.ascontiguousarray(statistics)
     if rows.shape != (*array.shape[:-1], 2) or rows.dtype != array.dtype:
@@ -93,7 +93,7 @@ def layer_norm_backward(
     threads = check_num_threads(num_threads)
     dx = np.empty_like(array)
     totals = np.zeros((chunks_for(array.size), 2, scale.size), array.dtype)
-    api.layer_norm_backward(slope, array, dx, totals, rows, scale, code, threads)
+    api.layer_norm_backward(gradient, array, dx, totals, rows, scale, code, threads)
     dweight, dbias = totals.sum(axis=0)[:, : array.shape[-1]]
     return dx, dweight, dbias
 
@@ -113,7 +113,7 @@ def _check_rows(x: ArrayLike, what: str) -> tuple[np.ndarray, int]:
 
 
 def _padded(parameter: ArrayLike, name: str, x: np.ndarray) -> np.ndarray:
-    """Return a parameter with zeros behind it, up to a whole number of 64 bytes."""
+    """Return a parameter followed by zeros, up to a whole number of 64 bytes."""
     given: np.ndarray[Any, Any] = np.asarray(parameter)
     if given.shape != x.shape[-1:] or given.dtype != x.dtype:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A whole sequence through a recurrent cell, and its way back: products by BLAS between passes."""
+"""A whole sequence through a recurrent cell, and backward: products by BLAS between passes."""
 
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ _MANY_STEPS = 32
 
 
 class Recurrence(NamedTuple):
-    """What `recurrence` gives: the states of all steps, and what its way back needs."""
+    """What `recurrence` gives: the states of all steps, and what the backward pass needs."""
 
     h: np.ndarray
     c: np.ndarray | None
@@ -27,7 +27,7 @@ class Recurrence(NamedTuple):
     run: api.Recurrence
 
 
-class Slopes(NamedTuple):
+class RecurrenceGradients(NamedTuple):
     """What `recurrence_backward` gives."""
 
     dz: np.ndarray
@@ -166,7 +166,7 @@ def _entering(h: np.ndarray, hidden: BitMask | None) -> np.ndarray:
 
 def recurrence_backward(
     dy: np.ndarray, done: Recurrence, *, num_threads: int | None = None
-) -> Slopes:
+) -> RecurrenceGradients:
     """Return the gradients of `recurrence` with respect to what it was given.
 
     Parameters
@@ -217,4 +217,4 @@ def recurrence_backward(
             np.empty((n, z.shape[2]), z.dtype), back, dh, dc, before, threads,
         )
         dh += _entering(back, done.hidden)
-    return Slopes(dz, ds, before, dh, dc)
+    return RecurrenceGradients(dz, ds, before, dh, dc)

@@ -1,4 +1,4 @@
-"""Softmax of attention scores with dropout of the weights, in one pass, and its way back."""
+"""Softmax of attention scores with dropout of the weights, in one pass, and backward."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ def softmax_dropout(
         The weights, of the shape and dtype of ``scores``.
     statistics : array of shape (..., queries, 2)
         For each row ``m``, the greatest of ``scale * scores``, and ``1 / sum(exp(scale * scores -
-        m))``: what the way back needs. Both are 0 where nothing is seen.
+        m))``: what the backward pass needs. Both are 0 where nothing is seen.
 
     Raises
     ------
@@ -142,9 +142,9 @@ def softmax_dropout_backward(
     """
     given, x, code = _check_scores(scores, causal, scale)
     threads = check_num_threads(num_threads)
-    slope, _ = _arrays.as_float_array(dy, "dy")
-    if slope.shape != x.shape:
-        raise ValueError(f"dy has shape {slope.shape}, but the scores have shape {x.shape}")
+    gradient, _ = _arrays.as_float_array(dy, "dy")
+    if gradient.shape != x.shape:
+        raise ValueError(f"dy has shape {gradient.shape}, but the scores have shape {x.shape}")
     rows = np.asarray(statistics)
     if rows.shape != (*x.shape[:-1], 2) or rows.dtype != x.dtype:
         raise ValueError(
@@ -154,8 +154,8 @@ def softmax_dropout_backward(
     bits, which = _seen(attention_mask, x.shape)
     keep, factor, later = _within(mask, x.shape, threads)
     if later is not None:
-        slope = later.backward(slope, num_threads=num_threads)
-    g, dx = np.require(slope, x.dtype, ["C", "A"]), np.empty_like(x)
+        gradient = later.backward(gradient, num_threads=num_threads)
+    g, dx = np.require(gradient, x.dtype, ["C", "A"]), np.empty_like(x)
     rows = np.ascontiguousarray(rows)
     api.softmax_backward(g, x, dx, rows, keep, bits, which, causal, scale, factor, code, threads)
     return dx.astype(given.dtype, copy=False)

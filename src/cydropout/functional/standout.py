@@ -9,7 +9,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._validate import check_number
-from cydropout.functional.fused import ACTIVATIONS
+from cydropout.functional.bias_activation_dropout import ACTIVATIONS
 from cydropout.masks import BitMask, KeepMask
 from cydropout.masks.bits import packed
 from cydropout.random import RNG, as_stream
@@ -80,7 +80,7 @@ def standout(
     activation : str
         "linear", "relu", "sigmoid", "tanh", "softplus", "selu" or "gelu".
     alpha, beta : float
-        Slope and shift of what the sigmoid is given.
+        Factor and shift of what the sigmoid is given.
     rng : None, int, SeedSequence, numpy.random.Generator or MaskStream
         Where the decisions are drawn from.
     mask : BitMask, optional

@@ -21,7 +21,7 @@ class Submatrix:
     shape : tuple of ints
         The shape of the matrix, or ``(n,)`` for a vector, which counts as a row.
     rows, columns : array of int, or None
-        Their numbers, in rising order; None takes them all. A vector takes columns alone.
+        Their numbers, ascending; None takes them all. A vector takes columns alone.
 
     Raises
     ------
@@ -44,7 +44,7 @@ class Submatrix:
             raise ValueError(f"a submatrix lies in a matrix, or a vector without rows, not {shape}")
         height, width = (1, *shape)[-2:]
         self._set(
-            shape, _check_rising(rows, height, "rows"), _check_rising(columns, width, "columns")
+            shape, _check_sorted(rows, height, "rows"), _check_sorted(columns, width, "columns")
         )
 
     @classmethod
@@ -87,7 +87,7 @@ class Submatrix:
         return f"Submatrix(shape={self.shape}, block_shape={self.block_shape})"
 
 
-def _check_rising(index: Any, length: int, what: str) -> np.ndarray | None:
+def _check_sorted(index: Any, length: int, what: str) -> np.ndarray | None:
     if index is None:
         return None
     array = np.asarray(index)

@@ -1,4 +1,4 @@
-"""What happens between two states of a recurrent network, each in one pass."""
+"""A choice between two states of a recurrent network, in one pass."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
-from cydropout.functional.fused import _fused_plan
 from cydropout.masks import BitMask, InferenceMask, KeepMask
 
 
@@ -27,13 +26,10 @@ def alike(**inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
     return arrays, code
 
 
-def _check_mask(mask: BitMask | None, x: np.ndarray, name: str) -> None:
+def check_mask(mask: BitMask | None, x: np.ndarray, name: str) -> None:
+    """Raise unless the mask has the shape of x."""
     if mask is not None and mask.shape != x.shape:
         raise ValueError(f"{name} has shape {x.shape}, but the mask has shape {mask.shape}")
-
-
-def _like(x: np.ndarray, count: int) -> list[np.ndarray]:
-    return [np.empty_like(x) for _ in range(count)]
 
 
 def _choice(mask: BitMask) -> api.Plan:
@@ -80,7 +76,7 @@ def zoneout(
     2017.
     """
     (new, previous), code = alike(new=new, previous=previous)
-    _check_mask(mask, new, "new")
+    check_mask(mask, new, "new")
     threads = check_num_threads(num_threads)
     if isinstance(mask, InferenceMask):
         k = threshold(mask.rate) / ONE
@@ -90,7 +86,7 @@ def zoneout(
         np.copyto(y, new, where=np.equal(k, 1))
         np.copyto(y, previous, where=np.equal(k, 0))
         return y
-    (y,) = _like(new, 1)
+    y = np.empty_like(new)
     _choice(mask).joint(api.Kernel.ZONEOUT, [new, previous], [y], code, threads)
     return y
 
@@ -103,100 +99,11 @@ def zoneout_backward(
     Parameters are those of `zoneout`, with ``dy`` the gradient of its result.
     """
     (dy,), code = alike(dy=dy)
-    _check_mask(mask, dy, "dy")
+    check_mask(mask, dy, "dy")
     threads = check_num_threads(num_threads)
     if isinstance(mask, InferenceMask):
         k = threshold(mask.rate) / ONE
         return _weighed(dy, k).astype(dy.dtype), _weighed(dy, 1 - k).astype(dy.dtype)
-    dnew, dprevious = _like(dy, 2)
+    dnew, dprevious = np.empty_like(dy), np.empty_like(dy)
     _choice(mask).joint(api.Kernel.ZONEOUT_BACKWARD, [dy], [dnew, dprevious], code, threads)
     return dnew, dprevious
-
-
-def check_gated(mask: BitMask | None, **inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
-    """Return what `alike` does, for arrays that the gated update can take."""
-    arrays, code = alike(**inputs)
-    if code < 2:
-        raise TypeError(
-            f"{next(iter(inputs))} has dtype {arrays[0].dtype}; the gated update needs float32 or "
-            "float64"
-        )
-    _check_mask(mask, arrays[0], next(iter(inputs)))
-    return arrays, code
-
-
-def gated_update(
-    previous: ArrayLike,
-    forget: ArrayLike,
-    gate: ArrayLike,
-    candidate: ArrayLike,
-    mask: BitMask | None,
-    *,
-    num_threads: int | None = None,
-) -> np.ndarray:
-    """y = forget * previous + gate * mask(candidate), in one pass.
-
-    The new cell of an LSTM, with its forget and input gates, or, with ``forget = 1 - gate``, the
-    new state of a GRU; with recurrent dropout of the update alone, so that nothing of what is
-    remembered is lost.
-
-    Parameters
-    ----------
-    previous, forget, gate, candidate : array
-        float32 or float64, of one shape and dtype.
-    mask : Mask of their shape, or None
-        The dropout of the candidate.
-    num_threads : int, optional
-        By default as many as the work is worth.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a dtype or a shape does not fit.
-
-    References
-    ----------
-    Semeniuta, Severyn, Barth, "Recurrent dropout without memory loss", COLING 2016.
-    """
-    inputs, code = check_gated(
-        mask, previous=previous, forget=forget, gate=gate, candidate=candidate
-    )
-    threads = check_num_threads(num_threads)
-    plan, apart = _fused_plan(mask, inputs[0])
-    if apart is not None:
-        inputs[3] = apart.apply(inputs[3], num_threads=num_threads)
-    (y,) = _like(inputs[0], 1)
-    plan.joint(api.Kernel.GATED_UPDATE, inputs, [y], code, threads)
-    return y
-
-
-def gated_update_backward(
-    dy: ArrayLike,
-    previous: ArrayLike,
-    forget: ArrayLike,
-    gate: ArrayLike,
-    candidate: ArrayLike,
-    mask: BitMask | None,
-    *,
-    num_threads: int | None = None,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the four gradients of `gated_update`, in the order of its arguments, in one pass.
-
-    dprevious = forget * dy, dforget = previous * dy, dgate = mask(candidate) * dy and
-    dcandidate = mask(gate * dy).
-
-    Parameters are those of `gated_update`, with ``dy`` the gradient of its result.
-    """
-    inputs, code = check_gated(
-        mask, dy=dy, previous=previous, forget=forget, gate=gate, candidate=candidate
-    )
-    threads = check_num_threads(num_threads)
-    plan, apart = _fused_plan(mask, inputs[0])
-    if apart is not None:
-        inputs[4] = apart.apply(inputs[4], num_threads=num_threads)
-    dprevious, dforget, dgate, dcandidate = _like(inputs[0], 4)
-    outputs = [dprevious, dforget, dgate, dcandidate]
-    plan.joint(api.Kernel.GATED_UPDATE_BACKWARD, inputs, outputs, code, threads)
-    if apart is not None:
-        dcandidate = apart.backward(dcandidate, num_threads=num_threads)
-    return dprevious, dforget, dgate, dcandidate

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from cydropout import functional
-from cydropout.functional.recurrent import check_gated
+from cydropout.functional.recurrent_dropout import check_gated
 from cydropout.layers._layer import Array, Context, Shape
 from cydropout.layers._settings import OneOf
 from cydropout.layers.dropout._shared import SharedDropout

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from cydropout import functional
-from cydropout.functional.recurrent import alike
+from cydropout.functional.zoneout import alike
 from cydropout.layers._layer import Array, Context, Shape, as_float
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask

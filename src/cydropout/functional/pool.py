@@ -1,0 +1,78 @@
+"""One number for each window of a map, the largest or the mean, and backward."""
+
+import numpy as np
+
+from cydropout import _arrays
+from cydropout._kernels import api
+from cydropout._kernels.api import Kernel
+from cydropout.functional.conv import Windows, check_shape_of, run_windows
+
+
+def _check_inside(windows: Windows) -> None:
+    for length, size, stride, before, count in zip(*windows, strict=True):
+        if size < 1 or (count and (before >= size or (count - 1) * stride - before >= length)):
+            raise ValueError(f"every window must have a part of the map, not so with {windows}")
+
+
+def max_pool(
+    x: np.ndarray, windows: Windows, *, num_threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest element of each window, NaN counting as such, and which one it is.
+
+    Parameters
+    ----------
+    x : array of shape (n, height, width, channels)
+        float32 or float64, in C order.
+    windows : Windows
+        Of at most 256 elements, and none beyond the map altogether.
+    num_threads : int, optional
+        By default as many as the work is worth.
+
+    Returns
+    -------
+    y : array of shape (n, *counts, channels)
+    at : array of uint8
+        The place of the first largest one in its window, counted in C order.
+    """
+    if windows.size[0] * windows.size[1] > api.WINDOW:
+        raise ValueError(f"a window has at most {api.WINDOW} elements, not {windows.size}")
+    _check_inside(windows)
+    y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
+    at = np.empty(y.shape, np.uint8)
+    run_windows(Kernel.MAX_POOL, x, y, windows, x, num_threads, at=at)
+    return y, at
+
+
+def max_pool_backward(
+    dy: np.ndarray, at: np.ndarray, windows: Windows, *, num_threads: int | None = None
+) -> np.ndarray:
+    """Return dx of `max_pool`, from the gradient of its result and the places it gave."""
+    _check_inside(windows)
+    check_shape_of("at", at, (len(dy), *windows.counts, dy.shape[-1]))
+    check_shape_of("dy", dy, at.shape)
+    if at.dtype != np.uint8 or not _arrays.is_ready(at):
+        raise ValueError(f"at must be as max_pool gave it, not {at.dtype}")
+    dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
+    run_windows(Kernel.MAX_POOL_BACKWARD, dy, dx, windows, dx, num_threads, at=at)
+    return dx
+
+
+def mean_pool(
+    x: np.ndarray, windows: Windows, *, num_threads: int | None = None
+) -> np.ndarray:
+    """Return the mean of each window, of what lies within the map; as `max_pool`."""
+    _check_inside(windows)
+    y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
+    run_windows(Kernel.MEAN_POOL, x, y, windows, x, num_threads)
+    return y
+
+
+def mean_pool_backward(
+    dy: np.ndarray, windows: Windows, *, num_threads: int | None = None
+) -> np.ndarray:
+    """Return dx of `mean_pool`."""
+    _check_inside(windows)
+    check_shape_of("dy", dy, (len(dy), *windows.counts, dy.shape[-1]))
+    dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
+    run_windows(Kernel.MEAN_POOL_BACKWARD, dy, dx, windows, dx, num_threads)
+    return dx
