@@ -62,6 +62,13 @@ def moments(
 
     Summed in float64 around the first row, in chunks that depend on the shape alone: the same to
     the bit for any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.moments(np.array([[1.0, 2.0], [3.0, 6.0]]))
+    (array([2., 4.]), array([1., 4.]))
     """
     _check(x)
     if not len(x):
@@ -107,6 +114,17 @@ def normalise(
         Of the shape and dtype of x.
     Normalised
         What `normalise_backward` needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> x = np.array([[1.0, 2.0], [3.0, 6.0]])
+    >>> y, _ = functional.normalise(
+    ...     x, *functional.moments(x), np.ones(2), np.zeros(2), epsilon=0.0)
+    >>> y
+    array([[-1., -1.],
+           [ 1.,  1.]])
     """
     _check(x)
     for name, array in {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}.items():
@@ -127,7 +145,19 @@ def normalise(
 def normalise_backward(
     dy: np.ndarray, done: Normalised, *, num_threads: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return dx, dgamma and dbeta, the last two in float64, from dy, of the shape of x."""
+    """Return dx, dgamma and dbeta, the last two in float64, from dy, of the shape of x.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> x = np.array([[1.0, 2.0], [3.0, 6.0]])
+    >>> y, done = functional.normalise(
+    ...     x, *functional.moments(x), np.ones(2), np.zeros(2), epsilon=0.0)
+    >>> dx, dgamma, dbeta = functional.normalise_backward(np.ones((2, 2)), done)
+    >>> dbeta
+    array([2., 2.])
+    """
     _check(dy)
     x = done.x
     if dy.shape != x.shape or dy.dtype != x.dtype:

@@ -107,6 +107,15 @@ def bias_activation_dropout(
     ------
     TypeError, ValueError
         If a dtype, a shape or the name of the activation does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> z = np.array([[-1.0, 2.0, 3.0, 4.0]])
+    >>> mask = MaskStream(0).draw(z.shape, 0.5)
+    >>> functional.bias_activation_dropout(z, np.ones(4), "relu", mask)
+    array([[0., 6., 0., 0.]])
     """
     z, code, kind = _check_fused(z, activation, mask, a)
     extended, columns = _extended_bias(bias, z)
@@ -142,6 +151,17 @@ def bias_activation_dropout_backward(
     dz : array of the shape of z
     dbias : array of shape (n,), or None without a bias
         The same to the bit for any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> z = np.array([[-1.0, 2.0, 3.0, 4.0]])
+    >>> mask = MaskStream(0).draw(z.shape, 0.5)
+    >>> dz, dbias = functional.bias_activation_dropout_backward(
+    ...     np.ones((1, 4)), z, np.zeros(4), "relu", mask)
+    >>> dz
+    array([[0., 2., 0., 0.]])
     """
     z, code, kind = _check_fused(z, activation, mask, a)
     dy = np.asarray(dy)

@@ -15,6 +15,13 @@ class Windows(NamedTuple):
 
     Window ``i`` of an axis begins at element ``i strides - before`` of the map, and where it
     reaches beyond the map there is nothing, or zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.Windows((4, 4), (2, 2), (2, 2), (0, 0), (2, 2)).counts
+    (2, 2)
     """
 
     maps: tuple[int, int]
@@ -71,6 +78,17 @@ def unfold(
     ------
     TypeError, ValueError
         If a dtype, a shape or a layout does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> x = np.arange(4.0).reshape(1, 1, 4, 1)
+    >>> windows = functional.Windows((1, 4), (1, 2), (1, 1), (0, 0), (1, 3))
+    >>> functional.unfold(x, windows, np.empty((1, 1, 3, 1, 2, 1))).reshape(3, 2)
+    array([[0., 1.],
+           [1., 2.],
+           [2., 3.]])
     """
     first, taken = _taken(x, channels)
     check_shape_of("out", out, (len(x), *windows.counts, *windows.size, taken))
@@ -82,7 +100,16 @@ def fold(
     windowed: np.ndarray, windows: Windows, out: np.ndarray, *, channels: slice = slice(None),
     num_threads: int | None = None,
 ) -> np.ndarray:
-    """Set ``channels`` of ``out`` to the adjoint of `unfold`; all else as there."""
+    """Set ``channels`` of ``out`` to the adjoint of `unfold`; all else as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> windows = functional.Windows((1, 4), (1, 2), (1, 1), (0, 0), (1, 3))
+    >>> functional.fold(np.ones((1, 1, 3, 1, 2, 1)), windows, np.empty((1, 1, 4, 1))).ravel()
+    array([1., 2., 2., 1.])
+    """
     first, taken = _taken(out, channels)
     check_shape_of("windowed", windowed, (len(out), *windows.counts, *windows.size, taken))
     run_windows(Kernel.FOLD, windowed, out, windows, out, num_threads, first=first, taken=taken)

@@ -34,6 +34,16 @@ def softmax_cross_entropy(
     ------
     TypeError, ValueError
         If a dtype or a shape does not fit, there is no row, or a label is no class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> loss, dlogits, right = functional.softmax_cross_entropy(
+    ...     np.array([[0.0, 0.0], [0.0, 0.0]]), [0, 1])
+    >>> dlogits
+    array([[-0.25,  0.25],
+           [ 0.25, -0.25]])
     """
     z, code = _arrays.as_float_array(logits, "logits")
     if code < 2:

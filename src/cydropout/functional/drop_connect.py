@@ -43,6 +43,16 @@ def dropconnect(
     ------
     TypeError, ValueError
         If a dtype, a shape or the mask does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> x, weight = np.ones((2, 3)), np.ones((3, 2))
+    >>> mask = MaskStream(0).draw((2, 3, 2), 0.5)
+    >>> functional.dropconnect(x, weight, mask)
+    array([[4., 2.],
+           [2., 2.]])
     """
     x, weight, code, scale, plan = _checked(x, weight, mask)
     if plan is None:
@@ -78,6 +88,18 @@ def dropconnect_backward(
     dx : array of the shape of x, or None without ``input_gradient``
     dweight : array of the shape of weight
         With a mask for each row, the same to the bit for any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> x, weight = np.ones((2, 3)), np.ones((3, 2))
+    >>> mask = MaskStream(0).draw((2, 3, 2), 0.5)
+    >>> dx, dweight = functional.dropconnect_backward(np.ones((2, 2)), x, weight, mask)
+    >>> dweight
+    array([[2., 2.],
+           [0., 0.],
+           [4., 2.]])
     """
     x, weight, code, scale, plan = _checked(x, weight, mask)
     dy = _native(np.asarray(dy))

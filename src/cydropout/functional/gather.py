@@ -50,6 +50,15 @@ def gather(
     ------
     TypeError, ValueError
         If a dtype or a shape does not fit, or an index is outside the table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.gather(np.array([[1.0, 2.0], [3.0, 4.0]]), [1, 0, 1])
+    array([[3., 4.],
+           [1., 2.],
+           [3., 4.]])
     """
     array, code = _check_table(table, mask, "table")
     rows = _arrays.as_index_array(index, len(array), "index")
@@ -89,6 +98,14 @@ def scatter_add(
     ------
     TypeError, ValueError
         If a dtype or a shape does not fit, or an index is outside the table; nothing is changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.scatter_add(np.ones((3, 2)), np.array([1, 1, 0]), np.zeros((2, 2)))
+    array([[1., 1.],
+           [2., 2.]])
     """
     _, code = _check_table(out, mask, "out")
     if code < 2:

@@ -46,6 +46,14 @@ def layer_norm(
     ------
     TypeError, ValueError
         If a dtype, a shape or epsilon does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> y, _ = functional.layer_norm(np.array([[1.0, 3.0]]), np.ones(2), np.zeros(2))
+    >>> y.round(3)
+    array([[-1.,  1.]])
     """
     array, code = _check_rows(x, "x")
     check_epsilon(epsilon)
@@ -75,6 +83,16 @@ def layer_norm_backward(
     dweight, dbias : array of shape (n,)
         The sums of ``dy z`` and of ``dy`` over the rows; the same to the bit for any number of
         threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> x, weight = np.array([[1.0, 3.0, 2.0]]), np.ones(3)
+    >>> y, statistics = functional.layer_norm(x, weight, np.zeros(3))
+    >>> dx, dweight, dbias = functional.layer_norm_backward(np.ones((1, 3)), x, statistics, weight)
+    >>> dbias
+    array([1., 1., 1.])
     """
     array, code = _check_rows(x, "x")
     gradient, _ = _check_rows(dy, "dy")

@@ -32,6 +32,13 @@ class Gradient(NamedTuple):
 
     With ``lazy`` parameter and state stay as they are outside the submatrix; else the gradient
     counts as 0 there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.Gradient(np.ones(3)).lazy
+    False
     """
 
     array: np.ndarray
@@ -99,6 +106,16 @@ class StepGroup:
     ------
     TypeError, ValueError
         If an array is not float32 or float64, as the kernels want it, or does not fit the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> w = np.ones(3)
+    >>> group = functional.StepGroup([(w,)])
+    >>> group.step("sgd", [functional.Gradient(np.ones(3))], learning_rate=0.25)
+    >>> w
+    array([0.75, 0.75, 0.75])
     """
 
     def __init__(self, arrays: Sequence[tuple[np.ndarray, ...]]) -> None:
@@ -152,6 +169,15 @@ def optimizer_step(
     **rule : float or bool
         The settings of the formula: ``learning_rate``, ``beta1``, ``beta2``, ``epsilon``,
         ``decay``, ``correction``, ``nesterov``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> w = np.ones(3)
+    >>> functional.optimizer_step("sgd", w, functional.Gradient(np.ones(3)), learning_rate=0.25)
+    >>> w
+    array([0.75, 0.75, 0.75])
     """
     _check_states(kind, sum(array is not None for array in states))
     array, lazy, where = _check_step(param, grad, *states)
@@ -177,7 +203,15 @@ def optimizer_step(
 def adam_rule(
     *, lr: float, beta1: float, beta2: float, epsilon: float, step: int
 ) -> dict[str, Any]:
-    """Return the kernels' settings of Adam's step number ``step``, counted from 1."""
+    """Return the kernels' settings of Adam's step number ``step``, counted from 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.adam_rule(lr=0.5, beta1=0.5, beta2=0.75, epsilon=0.0, step=1)
+    {'learning_rate': 1.0, 'beta1': 0.5, 'beta2': 0.75, 'epsilon': 0.0, 'correction': 2.0}
+    """
     return {"learning_rate": lr / (1 - beta1**step), "beta1": beta1, "beta2": beta2,
             "epsilon": epsilon, "correction": (1 - beta2**step) ** -0.5}
 
@@ -196,7 +230,17 @@ def sgd_step(
     lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
-    """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v)."""
+    """g = grad + decay w; v = momentum v + g; w -= lr (g + momentum v if nesterov else v).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> w = np.ones(3)
+    >>> functional.sgd_step(w, np.array([1.0, 0.0, -1.0]), lr=0.5)
+    >>> w
+    array([0.5, 1. , 1.5])
+    """
     optimizer_step("sgd", param, Gradient(grad, submatrix, lazy), velocity, learning_rate=lr,
                    beta1=momentum, decay=weight_decay, nesterov=nesterov, max_norm=max_norm,
                    num_threads=num_threads)
@@ -223,6 +267,16 @@ def adam_step(
 
     m' = m / (1 - beta1**step) and v' = v / (1 - beta2**step), with ``step`` counted from 1
     (Kingma & Ba 2015); the decay is decoupled (Loshchilov & Hutter 2019).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> w, m, v = np.ones(2), np.zeros(2), np.zeros(2)
+    >>> functional.adam_step(w, np.array([1.0, -1.0]), m, v, lr=0.5, beta1=0.9, beta2=0.99,
+    ...                      epsilon=1e-8, step=1)
+    >>> w.round(3)
+    array([0.5, 1.5])
     """
     rule = adam_rule(lr=lr, beta1=beta1, beta2=beta2, epsilon=epsilon, step=step)
     optimizer_step("adam", param, Gradient(grad, submatrix, lazy), m, v, decay=lr * weight_decay,
@@ -242,6 +296,16 @@ def rmsprop_step(
     lazy: bool = False,
     num_threads: int | None = None,
 ) -> None:
-    """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon)."""
+    """v = rho v + (1 - rho) g**2; w -= lr g / (sqrt(v) + epsilon).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> w, v = np.ones(2), np.zeros(2)
+    >>> functional.rmsprop_step(w, np.array([2.0, -2.0]), v, lr=0.5, rho=0.75, epsilon=0.0)
+    >>> w
+    array([0., 2.])
+    """
     optimizer_step("rmsprop", param, Gradient(grad, submatrix, lazy), v, learning_rate=lr,
                    beta2=rho, epsilon=epsilon, max_norm=max_norm, num_threads=num_threads)

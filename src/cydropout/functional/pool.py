@@ -33,6 +33,15 @@ def max_pool(
     y : array of shape (n, *counts, channels)
     at : array of uint8
         The place of the first largest one in its window, counted in C order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> windows = functional.Windows((1, 4), (1, 2), (1, 2), (0, 0), (1, 2))
+    >>> y, at = functional.max_pool(np.arange(4.0).reshape(1, 1, 4, 1), windows)
+    >>> y.ravel(), at.ravel()
+    (array([1., 3.]), array([1, 1], dtype=uint8))
     """
     if windows.size[0] * windows.size[1] > api.WINDOW:
         raise ValueError(f"a window has at most {api.WINDOW} elements, not {windows.size}")
@@ -46,7 +55,17 @@ def max_pool(
 def max_pool_backward(
     dy: np.ndarray, at: np.ndarray, windows: Windows, *, num_threads: int | None = None
 ) -> np.ndarray:
-    """Return dx of `max_pool`, from the gradient of its result and the places it gave."""
+    """Return dx of `max_pool`, from the gradient of its result and the places it gave.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> windows = functional.Windows((1, 4), (1, 2), (1, 2), (0, 0), (1, 2))
+    >>> y, at = functional.max_pool(np.arange(4.0).reshape(1, 1, 4, 1), windows)
+    >>> functional.max_pool_backward(np.ones((1, 1, 2, 1)), at, windows).ravel()
+    array([0., 1., 0., 1.])
+    """
     _check_inside(windows)
     check_shape_of("at", at, (len(dy), *windows.counts, dy.shape[-1]))
     check_shape_of("dy", dy, at.shape)
@@ -60,7 +79,16 @@ def max_pool_backward(
 def mean_pool(
     x: np.ndarray, windows: Windows, *, num_threads: int | None = None
 ) -> np.ndarray:
-    """Return the mean of each window, of what lies within the map; as `max_pool`."""
+    """Return the mean of each window, of what lies within the map; as `max_pool`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> windows = functional.Windows((1, 4), (1, 2), (1, 2), (0, 0), (1, 2))
+    >>> functional.mean_pool(np.arange(4.0).reshape(1, 1, 4, 1), windows).ravel()
+    array([0.5, 2.5])
+    """
     _check_inside(windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
     run_windows(Kernel.MEAN_POOL, x, y, windows, x, num_threads)
@@ -70,7 +98,16 @@ def mean_pool(
 def mean_pool_backward(
     dy: np.ndarray, windows: Windows, *, num_threads: int | None = None
 ) -> np.ndarray:
-    """Return dx of `mean_pool`."""
+    """Return dx of `mean_pool`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> windows = functional.Windows((1, 4), (1, 2), (1, 2), (0, 0), (1, 2))
+    >>> functional.mean_pool_backward(np.ones((1, 1, 2, 1)), windows).ravel()
+    array([0.5, 0.5, 0.5, 0.5])
+    """
     _check_inside(windows)
     check_shape_of("dy", dy, (len(dy), *windows.counts, dy.shape[-1]))
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)

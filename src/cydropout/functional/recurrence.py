@@ -122,6 +122,14 @@ def recurrence(
     ------
     TypeError, ValueError
         If a dtype or a shape does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> z, weight = np.ones((1, 3, 1)), np.zeros((1, 1))
+    >>> functional.recurrence("relu", z, weight).h.ravel()
+    array([1., 1., 1.])
     """
     check_choice("cell", cell, GATES)
     z, code = _arrays.as_float_array(z, "z")
@@ -194,6 +202,15 @@ def recurrence_backward(
     ------
     TypeError, ValueError
         If ``dy`` does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> z, weight = np.ones((1, 3, 1)), np.ones((1, 1))
+    >>> done = functional.recurrence("relu", z, weight)
+    >>> functional.recurrence_backward(np.ones((1, 1)), done).dz.ravel()
+    array([1., 1., 1.])
     """
     h, z = done.h, done.gates
     n, _, units = h.shape

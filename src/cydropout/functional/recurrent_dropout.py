@@ -54,6 +54,14 @@ def gated_update(
     References
     ----------
     Semeniuta, Severyn, Barth, "Recurrent dropout without memory loss", COLING 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> one = np.ones(6)
+    >>> functional.gated_update(one, 0.5 * one, one, one, MaskStream(0).draw(6, 0.5))
+    array([2.5, 2.5, 0.5, 0.5, 2.5, 0.5])
     """
     inputs, code = check_gated(
         mask, previous=previous, forget=forget, gate=gate, candidate=candidate
@@ -83,6 +91,16 @@ def gated_update_backward(
     dcandidate = mask(gate * dy).
 
     Parameters are those of `gated_update`, with ``dy`` the gradient of its result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> one = np.ones(6)
+    >>> gradients = functional.gated_update_backward(
+    ...     one, one, one, one, one, MaskStream(0).draw(6, 0.5))
+    >>> gradients[3]
+    array([2., 2., 0., 0., 2., 0.])
     """
     inputs, code = check_gated(
         mask, dy=dy, previous=previous, forget=forget, gate=gate, candidate=candidate

@@ -27,6 +27,13 @@ class AttentionMask:
         If ``seen`` is not of dtype bool.
     ValueError
         If it does not broadcast to ``shape``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.AttentionMask([True, True, False], (2, 3)).shape
+    (2, 3)
     """
 
     def __init__(self, seen: ArrayLike, shape: tuple[int, ...]) -> None:
@@ -99,6 +106,15 @@ def softmax_dropout(
     ------
     TypeError, ValueError
         If a dtype, a shape or the scale does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> y, _ = functional.softmax_dropout(np.zeros((2, 2)), causal=True)
+    >>> y
+    array([[1. , 0. ],
+           [0.5, 0.5]])
     """
     given, x, code = _check_scores(scores, causal, scale)
     threads = check_num_threads(num_threads)
@@ -139,6 +155,16 @@ def softmax_dropout_backward(
     -------
     array
         Of the shape and dtype of ``scores``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> scores = np.zeros((2, 2))
+    >>> y, statistics = functional.softmax_dropout(scores)
+    >>> functional.softmax_dropout_backward(np.eye(2), scores, statistics)
+    array([[ 0.25, -0.25],
+           [-0.25,  0.25]])
     """
     given, x, code = _check_scores(scores, causal, scale)
     threads = check_num_threads(num_threads)

@@ -104,6 +104,15 @@ def standout(
     References
     ----------
     Ba & Frey, "Adaptive dropout for training deep neural networks", NIPS 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> z = np.array([-1.0, 2.0, 3.0])
+    >>> y, _ = functional.standout(z, alpha=0.0, beta=100.0, rng=0)
+    >>> y
+    array([0., 2., 3.])
     """
     z, r, code, kind = _checked(z, r, activation, alpha, beta)
     threads = check_num_threads(num_threads)
@@ -140,6 +149,17 @@ def standout_backward(
     dz : array of the shape of z
         Without an r, the sum of both parts.
     dr : array of the shape of z, or None without an r
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> z = np.array([-1.0, 2.0, 3.0])
+    >>> y, mask = functional.standout(z, alpha=0.0, beta=100.0, rng=0)
+    >>> dz, _ = functional.standout_backward(
+    ...     np.ones(3), z, None, "relu", mask, alpha=0.0, beta=100.0)
+    >>> dz
+    array([0., 1., 1.])
     """
     tied = r is None
     z, r, code, kind = _checked(z, r, activation, alpha, beta)

@@ -32,6 +32,13 @@ class Submatrix:
     ----------
     block_shape : tuple of ints
         The shape of the block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.Submatrix((3, 4), rows=[0, 2], columns=[1])
+    Submatrix(shape=(3, 4), block_shape=(2, 1))
     """
 
     __slots__ = ("block_shape", "columns", "rows", "settings", "shape")
@@ -123,6 +130,15 @@ def gather_submatrix(
     ------
     TypeError, ValueError
         If ``x`` does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> x = np.arange(6.0).reshape(2, 3)
+    >>> functional.gather_submatrix(x, functional.Submatrix((2, 3), columns=[0, 2]))
+    array([[0., 2.],
+           [3., 5.]])
     """
     block = np.empty(submatrix.block_shape, getattr(x, "dtype", np.float32))
     code, threads = submatrix.check(x, block), check_num_threads(num_threads)
@@ -154,6 +170,15 @@ def scatter_submatrix(
     ------
     TypeError, ValueError
         If an array does not fit; nothing is changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> part = functional.Submatrix((2, 3), columns=[0, 2])
+    >>> functional.scatter_submatrix(np.ones((2, 2)), np.zeros((2, 3)), part)
+    array([[1., 0., 1.],
+           [1., 0., 1.]])
     """
     code, threads = submatrix.check(out, block), check_num_threads(num_threads)
     if not out.flags.writeable:

@@ -74,6 +74,14 @@ def zoneout(
     ----------
     Krueger et al., "Zoneout: regularizing RNNs by randomly preserving hidden activations", ICLR
     2017.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> new, previous = np.ones(6), np.zeros(6)
+    >>> functional.zoneout(new, previous, MaskStream(0).draw(6, 0.5))
+    array([1., 1., 0., 0., 1., 0.])
     """
     (new, previous), code = alike(new=new, previous=previous)
     check_mask(mask, new, "new")
@@ -97,6 +105,13 @@ def zoneout_backward(
     """dnew = dy where kept, else 0, and dprevious = dy where not, else 0, in one pass.
 
     Parameters are those of `zoneout`, with ``dy`` the gradient of its result.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream, functional
+    >>> functional.zoneout_backward(np.ones(6), MaskStream(0).draw(6, 0.5))
+    (array([1., 1., 0., 0., 1., 0.]), array([0., 0., 1., 1., 0., 1.]))
     """
     (dy,), code = alike(dy=dy)
     check_mask(mask, dy, "dy")
