@@ -214,7 +214,7 @@ def test_rates_of_their_own_and_a_late_dropout_take_the_long_way():
         np.testing.assert_allclose(dx, slope, **CLOSE["float64"])
         assert_same_gradients(model, whole)
         model.layers[1].rate = 0.5
-        model.layers[2].dropout.rate = 0.3
+        model.layers[3].rate = np.linspace(0.2, 0.4, 5)
 
 
 def test_gradients_against_differences(layout):

@@ -129,13 +129,13 @@ def test_a_dense_layer_uses_the_masks_of_its_context():
     from cydropout.layers import Context, Dense, Dropout, ReLU, Sequential
 
     inner = Sequential([Dropout(0.5)])
-    model = Sequential([Dense(6, rate=0.5), Dense(6), ReLU(), Dropout(0.5), inner])
+    model = Sequential([Dense(6), Dropout(0.5), Dense(6), ReLU(), Dropout(0.5), inner])
     model.build((4,), rng=0)
     x, masks = np.random.default_rng(0).standard_normal((8, 4)).astype("f4"), {}
     stream = MaskStream(3)
     y, _ = model.forward(x, Context(training=True, stream=stream, masks=masks))
     assert len(masks) == 3 and stream.next_draw == 3
-    assert set(masks) == {model.layers[0].dropout, model.layers[3], inner.layers[0]}
+    assert set(masks) == {model.layers[1], model.layers[4], inner.layers[0]}
     again, _ = model.forward(x, Context(training=True, stream=stream, masks=masks))
     np.testing.assert_array_equal(again, y)
     zeros = {layer: np.zeros((8, 6), bool) for layer in masks}

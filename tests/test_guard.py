@@ -120,7 +120,7 @@ def test_other_errors_save_nothing(data, tmp_path):
     "make",
     [
         network,
-        lambda: Sequential([Dense(8, activation="relu", rate=0.4), Dense(CLASSES)]),
+        lambda: Sequential([Dense(8, activation="relu"), Dropout(0.4), Dense(CLASSES)]),
         lambda: Sequential([Dense(8), ReLU(), Dropout(0.0), Dense(CLASSES)]),
         lambda: Sequential([WeightDropout(Dense(8), 0.3), DropConnect(CLASSES, 0.2)]),
         lambda: Sequential([Sequential([Dense(8), GaussianDropout(0.3)]), Dense(CLASSES)]),
@@ -139,7 +139,8 @@ def test_a_watched_run_has_the_bits_of_one_that_is_not(data, make):
 def test_the_shares_of_all_layers(data):
     model = Sequential(
         [
-            Dense(64, activation="relu", rate=0.4),
+            Dense(64, activation="relu"),
+            Dropout(0.4),
             Sequential([Dense(64), Dropout(0.6, name="deep")], name="inner"),
             WeightDropout(Dense(64), 0.25),
             GaussianDropout(0.5),
@@ -150,7 +151,7 @@ def test_the_shares_of_all_layers(data):
     t = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
     t.fit(*data, epochs=1, batch_size=203, progress=False, callbacks=[guard])
     expected = {
-        "0.dense": 0.4, "1.inner.1.deep": 0.6, "2.weightdropout": 0.25, "3.gaussiandropout": 0.0
+        "1.dropout": 0.4, "2.inner.1.deep": 0.6, "3.weightdropout": 0.25, "4.gaussiandropout": 0.0
     }
     for path, share in expected.items():
         assert guard.shares[path] == pytest.approx(share, abs=0.03), path

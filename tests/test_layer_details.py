@@ -57,7 +57,7 @@ def test_wrong_shape(make: Callable[[], Layer], shape: tuple[int, ...], words: l
         (lambda: Dense(True), "True"),
         (lambda: Dense(3, activation="rleu"), "rleu"),
         (lambda: Dense(3, init="xavier"), "xavier"),
-        (lambda: Dense(3, rate=1.5), "1.5"),
+        (lambda: Dropout(1.5), "1.5"),
         (lambda: Dense(3, name="a.b"), "a.b"),
         (lambda: Dropout(-0.1), "-0.1"),
         (lambda: Dropout(float("nan")), "nan"),

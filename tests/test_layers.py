@@ -64,12 +64,16 @@ ROWS = {
     "Dense-no-bias": Row(lambda: Dense(3, bias=False), (4, 5), linear=True, keeps_dtype=False),
     "Dense-sequence": Row(lambda: Dense(3, activation="tanh"), (2, 3, 5), keeps_dtype=False),
     "Dense-relu-dropout": Row(
-        lambda: Dense(6, activation="relu", rate=0.5, init="he"), (4, 5), False, True, False
+        lambda: Sequential([Dense(6, activation="relu", init="he"), Dropout(0.5)]),
+        (4, 5), False, True, False,
     ),
     "Dense-gelu-dropout": Row(
-        lambda: Dense(6, activation="gelu", rate=0.25), (3, 2, 5), False, True, False
+        lambda: Sequential([Dense(6, activation="gelu"), Dropout(0.25)]),
+        (3, 2, 5), False, True, False,
     ),
-    "Dense-dropout": Row(lambda: Dense(6, rate=0.5, bias=False), (4, 5), True, True, False),
+    "Dense-dropout": Row(
+        lambda: Sequential([Dense(6, bias=False), Dropout(0.5)]), (4, 5), True, True, False
+    ),
     "LayerNorm": Row(lambda: LayerNorm(), (4, 5), keeps_dtype=False),
     "LayerNorm-sequence": Row(lambda: LayerNorm(epsilon=0.1), (2, 3, 33), keeps_dtype=False),
     "MultiHeadAttention": Row(
@@ -426,7 +430,7 @@ def test_parts_do_what_the_layer_does(row: Row, train: bool) -> None:
     layer, x = built(row), draw(row.shape, 1)
     ctx = training() if train else Context()
     y, whole = layer.forward(x, training() if train else Context())
-    parts, back = in_order(layer.apart(), layer.convert(x), ctx)
+    parts, back = in_order(layer.parts(), layer.convert(x), ctx)
     np.testing.assert_array_equal(parts, y)
     np.testing.assert_array_equal(back(y), whole(y))
 

@@ -58,18 +58,20 @@ class Through(Wrapper):
 
 
 def inner(**options):
-    return Sequential([Tanh(), Dense(8, rate=0.3), ReLU()], **options)
+    return Sequential([Tanh(), Dense(8), Dropout(0.3), ReLU()], **options)
 
 
 MODELS = {
     "plain": lambda: [Dense(16, activation="relu"), Dropout(0.5), Dense(3)],
     "first": lambda: [Dropout(0.2), Dense(16), GELU(), Dropout(0.5), Dense(3)],
-    "own": lambda: [Dense(16, activation="tanh", rate=0.4), Dense(9, rate=0.1), Dense(3)],
+    "own": lambda: [Dense(16, activation="tanh"), Dropout(0.4), Dense(9), Dropout(0.1), Dense(3)],
     "classic": lambda: [Dense(9), ReLU(), Dropout(0.5, scaling="classic"), Dense(3)],
     "late": lambda: [Dense(9), Dropout(0.0), ReLU(), Dense(9), GaussianDropout(0.5), Dense(3)],
     "nested": lambda: [Dense(8), inner(), Dense(3)],
-    "overridden": lambda: [Dense(8), Residual([Dense(8, rate=0.5)]), Thrice(3, rate=0.1)],
-    "wrapped": lambda: [Through(Dense(8, rate=0.5)), StochasticDepth(0.5), Through(inner())],
+    "overridden": lambda: [Dense(8), Residual([Dense(8), Dropout(0.5)]), Thrice(3), Dropout(0.1)],
+    "wrapped": lambda: [
+        Through(Sequential([Dense(8), Dropout(0.5)])), StochasticDepth(0.5), Through(inner())
+    ],
     "deterministic": lambda: [Dense(8), ReLU(), Dropout(0.0), Dense(3)],
     "all": lambda: [Dropout(0.5)],
 }
@@ -172,7 +174,7 @@ def test_the_spread_of_large_means_is_not_lost():
     ("make", "before", "after"),
     [
         (lambda a, b: [Dense(9), a, ReLU(), Dropout(0.5), b, Dense(3)], 3, 3 * 5),
-        (lambda a, b: [Flatten(), Dropout(0.0), a, Dense(9, rate=0.5), b], 3, 3 * 5),
+        (lambda a, b: [Flatten(), Dropout(0.0), a, Dense(9), Dropout(0.5), b], 3, 3 * 5),
         (lambda a, b: [Sequential([Dense(4), a, Dropout(0.5)]), b, Dense(2)], 3, 3 * 5),
         (lambda a, b: [Dense(4), a, Dense(4), b], 3, 3),
         (lambda a, b: [Dropout(1.0), a, b], 3 * 5, 3 * 5),
@@ -196,7 +198,7 @@ def test_the_product_of_the_first_dense_with_noise_is_computed_once(monkeypatch)
             bare = [np.asarray(array) for array in inputs]
             return getattr(ufunc, method)(*bare, **options)
 
-    model = Sequential([Dense(16, activation="relu", rate=0.5), Dense(3)])
+    model = Sequential([Dense(16, activation="relu"), Dropout(0.5), Dense(3)])
     model.build(X.shape[1:], rng=0)
     weight = model.parameters()[0]
     weight.value = weight.value.view(Counted)
@@ -231,7 +233,8 @@ def test_threads_change_no_bit():
 
 
 def test_any_layer_is_a_model():
-    for layer in (Dropout(0.5), SpatialDropout1D(0.5), Dense(8, rate=0.5), Residual([])):
+    dense = Sequential([Dense(8), Dropout(0.5)])
+    for layer in (Dropout(0.5), SpatialDropout1D(0.5), dense, Residual([])):
         x = np.ones((5, 8, 4), "float32")
         layer.build((8, 4), rng=0)
         found = predict_mc(layer, x, 4, rng=0)

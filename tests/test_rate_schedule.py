@@ -134,16 +134,16 @@ class Plain(Layer):
 
 
 def layers():
-    inner = Sequential([GaussianDropout(0.1), ReLU(), Dense(9, rate=0.2, name="inside")])
-    return [Dropout(0.0), Dense(9, rate=0.3), Dense(9), inner, StochasticDepth(0.1), Learned(),
-            Dropout(np.full(9, 0.5)), Plain(), Dense(CLASSES)]
+    inner = Sequential([GaussianDropout(0.1), ReLU(), Residual(ReLU(), rate=0.2, name="inside")])
+    return [Dropout(0.0), Residual(ReLU(), rate=0.3), Residual(ReLU()), inner,
+            StochasticDepth(0.1), Learned(), Dropout(np.full(12, 0.5)), Plain(), Dense(CLASSES),
+            Dropout(0.0)]
 
 
 def rates(model):
-    one, two, three, inner, five, six, seven, eight, nine = model.layers
+    one, two, three, inner, five, six, seven, eight, _, nine = model.layers
     first, _, last = inner.layers
-    every = (one, two.dropout, three.dropout, first, last.dropout, five, six, seven, eight,
-             nine.dropout)
+    every = (one, two.dropout, three.dropout, first, last.dropout, five, six, seven, eight, nine)
     return [float(np.mean(layer.rate)) for layer in every]
 
 
@@ -153,15 +153,15 @@ BEFORE = [0.0, 0.3, 0.0, 0.1, 0.2, 0.1, 0.25, 0.5, 0.1, 0.0]
 @pytest.mark.parametrize(
     ("chosen", "places"),
     [
-        (lambda model: None, {0, 1, 3, 4, 5, 8}),
+        (lambda model: None, {0, 1, 3, 4, 5, 8, 9}),
         (lambda model: ["0.dropout", "6.dropout"], {0, 7}),
-        (lambda model: "2.dense", {2}),
+        (lambda model: "2.residual", {2}),
         (lambda model: "3.sequential", {3, 4}),
         (lambda model: ["3.sequential.2.inside"], {4}),
         (lambda model: [model.layers[4], model.layers[1]], {1, 5}),
-        (lambda model: model.layers[8].dropout, {9}),
-        (lambda model: "2.dense.dropout", {2}),
-        (lambda model: [model], {0, 1, 3, 4, 5, 7, 8}),
+        (lambda model: model.layers[9], {9}),
+        (lambda model: "2.residual.dropout", {2}),
+        (lambda model: [model], {0, 1, 3, 4, 5, 7, 8, 9}),
     ],
 )
 def test_which_layers(data, chosen, places):
@@ -174,7 +174,7 @@ def test_which_layers(data, chosen, places):
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ("9.dropout", r"'9\.dropout'.*0\.dropout.*3\.sequential\.2\.inside"),
+        ("10.dropout", r"'10\.dropout'.*0\.dropout.*3\.sequential\.2\.inside"),
         ("3.sequential.1.relu", "'1.relu' has no rate"),
         (["5.learned"], "'5.learned' has no rate"),
         ([Dropout(0.5, name="other")], r"Dropout.*'other'.*no layer of this model"),
@@ -223,7 +223,6 @@ UNITS = 4
 
 # A layer over sequences, and the rates that it runs by itself: those above 0 are scheduled.
 HOLDERS = {
-    "dense": (lambda: Dense(UNITS, rate=0.2), {"dropout": 0.2}),
     "rnn": (
         lambda: SimpleRNN(UNITS, recurrent_dropout=0.1),
         {"dropout": 0.0, "recurrent_dropout": 0.1, "zoneout": 0.0},

@@ -92,7 +92,7 @@ def test_fusion_changes_no_bit_in_large_passes(num_threads: int) -> None:
 
 def test_settings_of_dense_are_the_layers_behind_it() -> None:
     x = np.random.default_rng(0).standard_normal((8, 10)).astype("float32")
-    short, _ = run([Dense(7, activation="relu", rate=0.5)], x, training(), fuse=True)
+    short, _ = run([Dense(7, activation="relu"), Dropout(0.5)], x, training(), fuse=True)
     long, _ = run([Dense(7), ReLU(), Dropout(0.5)], x, training(), fuse=False)
     for one, other in zip(short, long, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -107,7 +107,6 @@ def test_what_fuses() -> None:
     assert counts(Dense(3), ReLU(), Tanh()) == [2, 1]
     assert counts(Dense(3, activation="relu"), Tanh(), Dropout(0.5)) == [1, 1, 1]
     assert counts(Dense(3, activation="relu"), Dropout(0.5), Dropout(0.5)) == [2, 1]
-    assert counts(Dense(3, rate=0.5), ReLU(), Dropout(0.5)) == [1, 1, 1]
     assert counts(Flatten(), Dropout(0.5), Dense(2)) == [1, 1, 1]
 
 
@@ -127,13 +126,13 @@ def test_rate_may_change_between_passes() -> None:
 @pytest.mark.parametrize("activation", [ReLU, lambda: Dropout(0.2), Tanh])
 def test_rates_that_change_after_planning_are_those_of_the_pass(activation, rates, train) -> None:
     def layers() -> list[Layer]:
-        return [Dense(50), activation(), Dropout(0.5), Dense(3)]
+        return [Dense(50), Dropout(0.1), activation(), Dropout(0.5), Dense(3)]
 
     results = []
     for fuse in (True, False):
         model = Sequential(layers(), fuse=fuse)
         model.build((4,), rng=0)
-        model.layers[0].dropout.rate, model.layers[2].rate = rates
+        model.layers[1].rate, model.layers[3].rate = rates
         ctx = training() if train else Context()
         x = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
         y, backward = model.forward(x, Context(ctx.training, ctx.stream, input_gradient=fuse))
@@ -144,11 +143,11 @@ def test_rates_that_change_after_planning_are_those_of_the_pass(activation, rate
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_mask_brought_for_a_silent_dense_is_used() -> None:
+def test_a_mask_supplied_at_rate_0_is_used() -> None:
     model = Sequential([Dense(5), ReLU(), Dropout(0.0)])
     model.build((4,), rng=0)
     keep = np.array([True, False, True, False, True])
-    masks = {model.layers[0].dropout: np.broadcast_to(keep, (2, 5))}
+    masks = {model.layers[2]: np.broadcast_to(keep, (2, 5))}
     x = np.ones((2, 4), "float32")
     y, _ = model.forward(x, Context(True, MaskStream(0), masks=masks))
     np.testing.assert_array_equal(y, model(x) * keep)

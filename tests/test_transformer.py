@@ -212,7 +212,7 @@ def test_names_of_parameters_and_layers():
     names = [name for name, _ in model.named_parameters()]
     block = "2.transformerblock."
     assert block + "0.attention.1.multiheadattention.qkv_weight" in names
-    assert block + "1.feed_forward.2.dense.bias" in names
+    assert block + "1.feed_forward.3.dense.bias" in names
     assert all(p.name == name for name, p in model.named_parameters())
     kinds = [layer["kind"] for layer in model.get_config()["layers"]]
     assert kinds[:3] == ["embedding", "positionalembedding", "transformerblock"]
@@ -250,7 +250,7 @@ def test_the_rates_inside_are_found():
     attention, feed_forward = model.layers[2].layers
     inner = attention.layer.layers[1]
     for holder in (attention.dropout, feed_forward.dropout, inner.dropout, inner.drop_head,
-                   attention.layer.layers[2], feed_forward.layer.layers[1].dropout):
+                   attention.layer.layers[2], feed_forward.layer.layers[2]):
         assert holder.rate == 0.4
 
 

@@ -28,7 +28,8 @@ def test_what_a_step_did_not_take_is_forgotten():
 
 def model():
     built = Sequential([
-        Dense(6, activation="gelu", rate=0.5), Dropout(0.3), Dense(5, activation="relu"), Dense(3)])
+        Dense(6, activation="gelu"), Dropout(0.5), Dropout(0.3), Dense(5, activation="relu"),
+        Dense(3)])
     built.build((4,), 0)
     return built
 

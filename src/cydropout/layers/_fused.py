@@ -1,8 +1,9 @@
-"""One pass over memory for bias, activation and dropout, shared by `Dense` and the activations."""
+"""One pass over memory for bias, activation and dropout, behind a product or alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def bias_activation_dropout(
 
     ``owned`` says that nobody else needs ``z``, so that ``y`` may take its place.
     """
-    # A linear unit's slope is 1 and a ReLU's shows in the sign of y: then z need not be kept.
+    # A linear unit's derivative is 1 and a ReLU's shows in the sign of y: then z need not be kept.
     from_output = activation in ("linear", "relu")
     y = functional.bias_activation_dropout(
         z,
@@ -66,3 +67,23 @@ def bias_activation_dropout(
         return dz, dbias
 
     return y, backward
+
+
+def finish(
+    z: Array, bias: Array | None, activation: str, unit: Any, dropout: Any, ctx: Context
+) -> tuple[Array, Callable[[Array], tuple[Array, Array | None]]]:
+    """Return ``y = mask(act(z + bias))``, in the place of z, and the backward to ``(dz, dbias)``.
+
+    ``activation`` is that of the product, in whose place a layer ``unit`` may stand.
+    """
+    a = 1.0
+    if unit is not None:
+        activation, a = unit.function, unit.a
+    mask = None
+    if dropout is not None and ctx.training and not ctx.is_idle(dropout):
+        mask = ctx.mask_for(dropout, z.shape)
+    y, back = bias_activation_dropout(z, bias, activation, mask, ctx, a=a, owned=True)
+    if dropout is None or ctx.training or dropout.scaling == "inverted":
+        return y, back
+    y, scale_back = dropout.forward(y, ctx)
+    return y, lambda dy: back(scale_back(dy))

@@ -29,10 +29,10 @@ NO_GRADIENT: Array = np.empty(0, "float32")
 """What a backward pass returns where the context said that nobody needs the input's gradient."""
 
 
-class Absorbed(NamedTuple):
-    """How many of the layers behind it a layer takes into its own pass, and that pass."""
+class Pass(NamedTuple):
+    """One pass over memory: the layers that it stands for, and their joint forward."""
 
-    taken: int
+    layers: tuple[Layer, ...]
     forward: Forward
 
 
@@ -100,16 +100,12 @@ class Layer:
         """Return ``y`` and the function that takes ``dy`` to ``dx`` and adds up gradients."""
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
-    def absorb(self, following: Sequence[Layer]) -> Absorbed:
-        """Offer to run the first layers of ``following`` in this layer's pass, to the same bit."""
-        return Absorbed(0, self.forward)
-
-    def apart(self) -> Sequence[Layer]:
+    def parts(self) -> Sequence[Layer]:
         """Return layers that, one after the other, do what this one does, to the same bit."""
         return (self,)
 
     def convert(self, x: Array) -> Array:
-        """Return an input as the first of the layers of `apart` takes it."""
+        """Return an input as the first of the layers of `parts` takes it."""
         return x
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -240,8 +236,8 @@ def restored_on_error(layer: Layer) -> Iterator[None]:
         raise
 
 
-def in_order(layers: Sequence[Layer | Absorbed], x: Array, ctx: Context) -> tuple[Array, Backward]:
-    """Run layers one after the other; the way back runs them in the other order."""
+def in_order(layers: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Array, Backward]:
+    """Run layers one after the other; backward runs them in the other order."""
     backwards: list[Backward] = []
     for layer in layers:
         x, back = layer.forward(x, ctx if not backwards else ctx.inside)

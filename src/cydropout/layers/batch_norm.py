@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cydropout import functional
 from cydropout.layers._layer import (
-    Absorbed,
     Array,
     Backward,
     Context,
@@ -21,7 +18,6 @@ from cydropout.layers._layer import (
     native_dtype,
 )
 from cydropout.layers._settings import Integer, Number
-from cydropout.layers.activations import ReLU
 
 
 class BatchNorm(Layer):
@@ -30,7 +26,7 @@ class BatchNorm(Layer):
     In training mean and (biased) variance are those of the batch, over all axes but that of the
     channels. At inference they are the running averages, as they are where
     `Context.batch_statistics` is False. The averages move by ``1 - momentum`` towards those of a
-    batch, of the unbiased variance, when its gradient comes back: a pass without a way back, as a
+    batch, of the unbiased variance, when its gradient comes back: a pass without a backward, as a
     Monte Carlo estimate makes them, leaves the layer as it is. They are parameters that are not
     trainable, and are saved with the others.
 
@@ -91,15 +87,10 @@ class BatchNorm(Layer):
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up the gradients and returns ``dx``."""
-        return self._run(x, ctx, relu=False)
+        return self.run(x, ctx)
 
-    def absorb(self, following: Sequence[Layer]) -> Absorbed:
-        """Take in a ReLU that comes next."""
-        if following and type(following[0]) is ReLU:
-            return Absorbed(1, partial(self._run, relu=True))
-        return Absorbed(0, self.forward)
-
-    def _run(self, x: Array, ctx: Context, relu: bool) -> tuple[Array, Backward]:
+    def run(self, x: Array, ctx: Context, relu: bool = False) -> tuple[Array, Backward]:
+        """Run the layer, and with ``relu`` the ReLU that shares its pass."""
         if not self._parameters:
             raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
         weight, bias, running_mean, running_var = self._parameters.values()

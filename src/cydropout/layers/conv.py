@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from cydropout import functional
-from cydropout.layers._absorb import finish, taken_in
-from cydropout.layers._fused import check_activation
+from cydropout.layers._fused import check_activation, finish
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
     NO_GRADIENT,
-    Absorbed,
     Array,
     Backward,
     Context,
@@ -22,13 +19,13 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    in_order,
     native_dtype,
 )
 from cydropout.layers._maps import check_maps
 from cydropout.layers._settings import Checked, Count, Flag, Lengths
 from cydropout.layers._sliding import Sliding
 from cydropout.layers._state import Entries, Entry
-from cydropout.layers.dropout.dropout import Dropout
 
 BLOCK = 1 << 21  # bytes of windows at once, which stay in a cache until they are multiplied
 
@@ -39,7 +36,7 @@ class Conv2D(Sliding):
     ``x`` is (n, channels, height, width) or (n, height, width, channels), 0 outside; ``s`` and
     ``p`` are strides and padding; ``W`` is (*kernel_size, channels / groups, filters). The dtype
     is that of the parameters. The windows of a block of samples are laid out as the rows of a
-    matrix, multiplied, and laid out once more on the way back: memory does not grow with them.
+    matrix, multiplied, and laid out once more in backward: memory does not grow with them.
 
     Parameters
     ----------
@@ -116,20 +113,14 @@ class Conv2D(Sliding):
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""
-        return self._run(x, ctx, self.activation, 1.0, Dropout(0.0))
+        return self.run(x, ctx)
 
-    def absorb(self, following: Sequence[Layer]) -> Absorbed:
-        """Take in an activation that comes next, and with channels last a dropout."""
-        activation, a, dropout, taken = taken_in(
-            self.activation, following, noise=self.data_format == "channels_last"
-        )
-        if not taken:
-            return Absorbed(0, self.forward)
-        return Absorbed(len(taken), partial(self._run, activation=activation, a=a, dropout=dropout))
-
-    def _run(
-        self, x: Array, ctx: Context, activation: str, a: float, dropout: Dropout
+    def run(
+        self, x: Array, ctx: Context, unit: Layer | None = None, dropout: Layer | None = None
     ) -> tuple[Array, Backward]:
+        """Run the layer, and an activation and a dropout that share its pass."""
+        if unit is not None and self.activation != "linear":  # set since it was planned
+            return in_order([layer for layer in (self, unit, dropout) if layer], x, ctx)
         if not self._parameters:
             raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
         weight, bias = self._parameters["weight"], self._parameters.get("bias")
@@ -146,9 +137,8 @@ class Conv2D(Sliding):
                 maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
             )
             np.matmul(unfolded.reshape(len(products), -1), matrix[:, columns], out=products)
-        y, back = finish(
-            z, bias.value if bias is not None else None, activation, a, dropout, ctx
-        )
+        shift = None if bias is None else bias.value
+        y, back = finish(z, shift, self.activation, unit, dropout, ctx)
 
         def backward(dy: Array) -> Array:
             dz, dbias = back(self.channels_last(np.asarray(dy)))

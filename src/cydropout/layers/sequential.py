@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cydropout.layers._chain import chain
+from cydropout.layers._fusion import plan
 from cydropout.layers._layer import (
     NO_GRADIENT,
-    Absorbed,
     Array,
     Backward,
     Context,
-    Forward,
     Layer,
     Parameter,
     Shape,
@@ -28,26 +26,6 @@ from cydropout.random import MaskStream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-class Step(NamedTuple):
-    """One pass over memory: the layers it stands for, and their joint forward."""
-
-    layers: tuple[Layer, ...]
-    forward: Forward
-
-
-def plan(layers: Sequence[Layer], fuse: bool = True) -> Iterator[Step]:
-    """Yield the passes that run ``layers``: as few as can be, or with ``fuse=False`` one each."""
-    place = 0
-    while place < len(layers):
-        layer = layers[place]
-        absorbed = Absorbed(0, layer.forward)
-        if fuse:
-            absorbed = chain(layers[place:]) or layer.absorb(layers[place + 1 :])
-        count, forward = absorbed
-        yield Step(tuple(layers[place : place + count + 1]), forward)
-        place += count + 1
 
 
 class Dtype(Setting):
@@ -107,7 +85,7 @@ class Sequential(Layer):
         self.layers = tuple(layers)
         for place, layer in enumerate(layers):
             layer.path = f"{place}.{layer.name}"
-        self.steps = tuple(plan(self.layers, fuse))
+        self.steps = plan(self.layers, fuse)
         self.takes_integers = bool(layers) and layers[0].takes_integers
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
@@ -138,7 +116,7 @@ class Sequential(Layer):
         """Run the layers in order; backward runs them in the other order."""
         x = self.convert(x)
         backwards: list[Backward] = []
-        # Without an input gradient the way back ends at the first step that has parameters.
+        # Without an input gradient backward ends at the first step that has parameters.
         leading = not ctx.input_gradient
         for step in self.steps:
             x, back = step.forward(x, ctx if leading else ctx.inside)
@@ -154,14 +132,14 @@ class Sequential(Layer):
 
         return x, backward
 
-    def apart(self) -> Sequence[Layer]:
+    def parts(self) -> Sequence[Layer]:
         """Return the layers, each in its own parts; a model of another dtype is one part."""
-        if type(self).forward is not Sequential.forward:
+        if type(self).forward is not Sequential.forward or "forward" in vars(self):
             return (self,)
         parts: list[Layer] = []
         for layer in self.layers:
             alike = getattr(layer, "dtype", self.dtype) == self.dtype
-            parts.extend(layer.apart() if alike else (layer,))
+            parts.extend(layer.parts() if alike else (layer,))
         return parts
 
     def convert(self, x: Array) -> Array:
@@ -191,7 +169,7 @@ class Sequential(Layer):
             layers.append(layer.with_parameters(inner) if inner else layer)
         twin = super().with_parameters(left)
         twin.layers = tuple(layers)
-        twin.steps = tuple(plan(twin.layers, twin.fuse))
+        twin.steps = plan(twin.layers, twin.fuse)
         return twin
 
     def torch_entries(self) -> Entries:

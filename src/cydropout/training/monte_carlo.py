@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cydropout._validate import check_choice, check_count, check_samples, optional
+from cydropout.layers._fusion import plan
 from cydropout.layers._layer import Context, Layer
-from cydropout.layers.sequential import plan
 from cydropout.random import RNG, MaskStream, as_stream
 from cydropout.training._batches import batches
 from cydropout.training.losses.classes import log_softmax
@@ -182,11 +182,11 @@ def _passes(
     model: Layer, x: Array, streams: Sequence[MaskStream], outputs: str, num_threads: int | None
 ) -> Iterator[Array]:
     """Yield the output of a batch for each stream."""
-    layers = model.apart()
+    layers = model.parts()
     probe = Context(True, MaskStream.from_state(0, 0), num_threads, backward=False,
                     batch_statistics=False)
     place, x = _fixed(layers, model.convert(x), probe)
-    steps = tuple(plan(layers[place:]))
+    steps = plan(layers[place:], getattr(model, "fuse", True))
     for stream in streams:
         ctx, y = replace(probe, stream=stream), x
         for step in steps:

@@ -93,7 +93,8 @@ class TransformerBlock(Sequential):
         )
         feed_forward = Residual(
             LayerNorm(epsilon),
-            Dense(ff_units, activation=activation, rate=rate),
+            Dense(ff_units, activation=activation),
+            Dropout(rate),
             Dense(units),
             Dropout(rate),
             rate=depth_rate,
@@ -106,7 +107,7 @@ class TransformerBlock(Sequential):
         """Return the parameters as `torch.nn.TransformerEncoderLayer` names them."""
         first, second = (cast("Residual", layer).layer.layers for layer in self.layers)
         named = {
-            "self_attn": first[1], "linear1": second[1], "linear2": second[2],
+            "self_attn": first[1], "linear1": second[1], "linear2": second[3],
             "norm1": first[0], "norm2": second[0],
         }
         return joined({name: layer.torch_entries() for name, layer in named.items()})

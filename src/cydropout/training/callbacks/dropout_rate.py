@@ -27,7 +27,7 @@ class RateSchedule(Callback):
     layers : sequence of Layer or str, optional
         The layers, or their paths, as in ``["2.dropout"]``; of one that holds others, all inside.
         By default every layer of the model whose rate can be set, is one number, and is not
-        learned. The noise that a layer runs by itself, as `Dense`, `LSTM`, `MultiHeadAttention` and
+        learned. The noise that a layer runs by itself, as `LSTM`, `MultiHeadAttention` and
         `Residual` do, counts where it begins with a rate above 0, or where a named layer has no
         other; name its attribute, as in ``"0.lstm.zoneout"``, to have it alone.
 

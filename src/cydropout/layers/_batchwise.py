@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,11 @@ from cydropout.functional import Submatrix
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import (
     NO_GRADIENT,
-    Absorbed,
     Array,
     Backward,
     Context,
     Layer,
+    Pass,
     Shape,
     in_order,
 )
@@ -70,7 +71,7 @@ class Link(NamedTuple):
     def forward(
         self, h: Array, kept: Kept, ctx: Context, first: bool
     ) -> tuple[Array, Kept, Backward]:
-        """Return the units that are kept, which these are, and the way back to ``h``."""
+        """Return the units that are kept, which these are, and the backward to ``h``."""
         weight, bias = (self.dense.parameter(name) for name in ("weight", "bias"))
         assert weight is not None
         shape, out = (len(h), self.dense.units), Kept()
@@ -118,13 +119,14 @@ class Chain:
         self.links = tuple(links)
         self.layers = [*([entry] if entry else []), *(x for link in links for x in link.layers)]
         # What runs at inference, and where a mask differs between samples or units.
-        self.plain: list[Layer | Absorbed] = [entry] if entry else []
+        self.plain: list[Layer | Pass] = [entry] if entry else []
         for link in links:
-            self.plain.append(link.dense.absorb([link.unit] if link.unit else []))
+            forward = partial(link.dense.run, unit=link.unit)
+            self.plain.append(Pass((link.dense,), forward))
             self.plain.extend([link.noise] if link.noise else [])
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Return the output, and the way back, which adds up gradients of the kept weights."""
+        """Return the output, and the backward, which adds up gradients of the kept weights."""
         if not self._is_compact(x, ctx):
             return in_order(self.plain, x, ctx)
         weight = self.links[0].dense.parameter("weight")
@@ -170,8 +172,6 @@ class Chain:
         for link in self.links:
             units = link.dense.units
             weight, bias = (link.dense.parameter(name) for name in ("weight", "bias"))
-            if link.dense.drops(ctx):
-                return False
             # What does not fit is refused where all of it is used.
             if weight is None or weight.value.shape != (width, units):
                 return False
@@ -186,31 +186,6 @@ class Chain:
         """Whether enough is dropped, or a lazy step depends on it."""
         noises = filter(None, [self.entry, *(link.noise for link in self.links)])
         return any(n.lazy or np.max(n.rate, initial=0) >= PAYS_FROM for n in noises)
-
-
-def chain(layers: Sequence[Layer]) -> Absorbed | None:
-    """Return the pass that the first of the layers begins, and how many more it takes in.
-
-    None if no `BatchwiseDropout` stands next to a `Dense`.
-    """
-    entry = layers[0] if type(layers[0]) is BatchwiseDropout else None
-    links: list[Link] = []
-    place = 0 if entry is None else 1
-    while place < len(layers) and (not links or links[-1].noise is not None):
-        dense = layers[place]
-        if type(dense) is not Dense or dense.draws:
-            break
-        place += 1
-        unit = layers[place] if place < len(layers) and dense.activation == "linear" else None
-        unit = unit if isinstance(unit, Activation) else None
-        place += unit is not None
-        noise = layers[place] if place < len(layers) else None
-        noise = noise if type(noise) is BatchwiseDropout else None
-        place += noise is not None
-        links.append(Link(dense, unit, noise))
-    if not links or (entry is None and links[0].noise is None):
-        return None
-    return Absorbed(place - 1, Chain(entry, links).forward)
 
 
 def _shares(noise: BatchwiseDropout | None, shape: Shape, ctx: Context) -> bool:

@@ -1,0 +1,104 @@
+"""Which layers run as one pass over memory: a list of rules, applied once for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from cydropout.layers import activations
+from cydropout.layers._batchwise import Chain, Link
+from cydropout.layers._layer import Layer, Pass
+from cydropout.layers.batch_norm import BatchNorm
+from cydropout.layers.conv import Conv2D
+from cydropout.layers.dense import Dense
+from cydropout.layers.dropout.batchwise import BatchwiseDropout
+from cydropout.layers.dropout.dropout import Dropout
+
+ACTIVATIONS = (
+    activations.ReLU, activations.Sigmoid, activations.Tanh, activations.Softplus,
+    activations.SELU, activations.GELU,
+)
+#: The classes that may share a pass, with what each does alone.
+_FORWARDS: dict[type, Any] = {
+    kind: kind.forward
+    for kind in (Dense, Conv2D, BatchNorm, Dropout, BatchwiseDropout, *ACTIVATIONS)
+}
+
+
+def plan(layers: Sequence[Layer], fuse: bool = True) -> tuple[Pass, ...]:
+    """Return the passes that run ``layers``: as few as can be, or with ``fuse=False`` one each.
+
+    Examples
+    --------
+    >>> from cydropout.layers import Dense, Dropout, ReLU
+    >>> [len(one.layers) for one in plan([Dense(8), ReLU(), Dropout(0.5), Dense(2)])]
+    [3, 1]
+    """
+    passes: list[Pass] = []
+    left = list(layers)
+    while left:
+        found = (rule(left) for rule in (RULES if fuse else ()))
+        one = next((each for each in found if each is not None), None)
+        passes.append(one or Pass((left[0],), left[0].forward))
+        left = left[len(passes[-1].layers) :]
+    return tuple(passes)
+
+
+def chain(layers: Sequence[Layer]) -> Pass | None:
+    """`BatchwiseDropout` next to `Dense`: the products run on the units kept alone."""
+    place = int(_is(layers, 0, BatchwiseDropout))
+    entry = layers[0] if place else None
+    links: list[Link] = []
+    while (not links or links[-1].noise is not None) and _is(layers, place, Dense):
+        dense: Any = layers[place]
+        place += 1
+        unit: Any = None
+        if dense.activation == "linear" and _is(layers, place, *ACTIVATIONS):
+            unit, place = layers[place], place + 1
+        noise: Any = None
+        if _is(layers, place, BatchwiseDropout):
+            noise, place = layers[place], place + 1
+        links.append(Link(dense, unit, noise))
+    if not links or (entry is None and links[0].noise is None):
+        return None
+    first: Any = entry
+    return Pass(tuple(layers[:place]), Chain(first, links).forward)
+
+
+def product(layers: Sequence[Layer]) -> Pass | None:
+    """`Dense` or `Conv2D`, then an activation, then `Dropout`: one pass behind the product."""
+    if not _is(layers, 0, Dense, Conv2D):
+        return None
+    first: Any = layers[0]
+    place, unit, dropout = 1, None, None
+    if first.activation == "linear" and _is(layers, place, *ACTIVATIONS):
+        unit, place = layers[place], place + 1
+    # The mask of maps with their channels first would lie otherwise than the product does.
+    if getattr(first, "data_format", "channels_last") == "channels_last" and _is(
+        layers, place, Dropout
+    ):
+        dropout, place = layers[place], place + 1
+    if place == 1:
+        return None
+    return Pass(tuple(layers[:place]), partial(first.run, unit=unit, dropout=dropout))
+
+
+def normalization(layers: Sequence[Layer]) -> Pass | None:
+    """`BatchNorm`, then `ReLU`."""
+    if not (_is(layers, 0, BatchNorm) and _is(layers, 1, activations.ReLU)):
+        return None
+    first: Any = layers[0]
+    return Pass(tuple(layers[:2]), partial(first.run, relu=True))
+
+
+#: The first that knows how the layers begin says what runs as one.
+RULES = (chain, product, normalization)
+
+
+def _is(layers: Sequence[Layer], place: int, *kinds: type) -> bool:
+    """Whether there is a layer of these classes, and neither a subclass nor anybody changed it."""
+    if place >= len(layers) or type(layers[place]) not in kinds:
+        return False
+    kind, own = type(layers[place]), vars(layers[place])
+    return kind.forward is _FORWARDS[kind] and "forward" not in own
