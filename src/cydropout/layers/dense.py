@@ -47,6 +47,16 @@ class Dense(Affine):
     ----------
     Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov, "Dropout: a simple way to prevent
     neural networks from overfitting", JMLR 15 (2014), for ``max_norm``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Context, Dense
+    >>> layer = Dense(2, activation="relu")
+    >>> layer.build((3,), rng=0)
+    >>> y, backward = layer.forward(np.ones((4, 3), "float32"), Context())
+    >>> y.shape, backward(y).shape
+    ((4, 2), (4, 3))
     """
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:

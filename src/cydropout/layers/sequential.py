@@ -57,6 +57,15 @@ class Sequential(Layer):
         False runs every layer alone.
     name : str, optional
         Name within another `Sequential`.
+
+    Examples
+    --------
+    >>> from cydropout.layers import Dense, Dropout, ReLU, Sequential
+    >>> model = Sequential([Dense(8), ReLU(), Dropout(0.5), Dense(2)])
+    >>> model.output_shape((5,)), len(model.steps)
+    ((2,), 2)
+    >>> Sequential.from_config(model.get_config()).get_config() == model.get_config()
+    True
     """
 
     dtype = Dtype("float32")
