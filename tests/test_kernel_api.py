@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cydropout import functional
 from cydropout._kernels import api
 
 KERNELS = Path(__file__).parents[1] / "src" / "cydropout" / "_kernels"
@@ -92,6 +91,4 @@ def test_an_unknown_kind_is_an_error():
         api.step("sdg", x, x, None, None, learning_rate=0.1)
     with pytest.raises(ValueError, match="unknown kind 'lsmt'"):
         api.Recurrence("lsmt", x, x, None, None, x, None, x, x, [(None, 0, 0, 1.0)] * 4, 3)
-    with pytest.raises(ValueError, match="kind"):
-        functional.recurrence(x, x, "lsmt")
     assert (x == 1).all()

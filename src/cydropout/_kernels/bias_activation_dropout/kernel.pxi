@@ -1,5 +1,10 @@
 # Bias, activation and dropout in one pass, and its backward with the bias gradient.
 
+cdef extern from "simd/simd.h" nogil:
+    void forward "cyd_forward"(...) noexcept
+    void backward "cyd_backward"(...) noexcept
+
+
 ctypedef fused real:
     float
     double
@@ -9,11 +14,7 @@ cdef void forward_words(real *y, const real *z, const fused_t *fused, uint64_t c
                         uint64_t count) noexcept nogil:
     cdef const real *bias = <const real*>fused.bias + column
     cdef uint64_t step = 32 if mask.period else 0
-    if real is float:
-        forward_f32(y, z, bias, mask.scale32 + phase, step, words, count, fused.kind,
-                    <float>fused.a)
-    else:
-        forward_f64(y, z, bias, mask.scale64 + phase, step, words, count, fused.kind, fused.a)
+    forward(y, z, bias, scales_at(z, mask, phase), step, words, count, fused.kind, fused.a)
 
 
 cdef void backward_words(real *dz, real *total, const real *dy, const real *z,
@@ -21,12 +22,8 @@ cdef void backward_words(real *dz, real *total, const real *dy, const real *z,
                          uint64_t phase, const uint32_t *words, uint64_t count) noexcept nogil:
     cdef const real *bias = <const real*>fused.bias + column
     cdef uint64_t step = 32 if mask.period else 0
-    if real is float:
-        backward_f32(dz, total + column, dy, z, bias, mask.scale32 + phase, step, words, count,
-                     fused.kind, <float>fused.a)
-    else:
-        backward_f64(dz, total + column, dy, z, bias, mask.scale64 + phase, step, words, count,
-                     fused.kind, fused.a)
+    backward(dz, total + column, dy, z, bias, scales_at(z, mask, phase), step, words, count,
+             fused.kind, fused.a)
 
 
 cdef void forward_range(const real *z, real *y, const fused_t *fused, uint64_t begin,

@@ -22,10 +22,7 @@ cdef void cross_entropy_rows(const real *z, real *dz, const cross_entropy_t *s, 
     cdef real factor = <real>s.factor
     for row in range(begin, end):
         at, label = row * s.classes, <uint64_t>s.labels[row]
-        if real is float:
-            softmax_f32(dz + at, z + at, statistics, s.classes, NULL, 0, NULL, 1, factor)
-        else:
-            softmax_f64(dz + at, z + at, statistics, s.classes, NULL, 0, NULL, 1, factor)
+        softmax(dz + at, z + at, statistics, s.classes, NULL, 0, NULL, 1, factor)
         dz[at + label] -= factor
         s.below[row] = statistics[0] - z[at + label]
         s.inverse[row] = statistics[1]

@@ -97,4 +97,7 @@ CYD_INLINE uint32_t cyd_bits_within(const uint32_t *words, uint64_t at, uint64_t
 CYD_DEFINE_CONNECT(f32, float, cyd_f32v, CYD_L32, cyd_keep_f32v)
 CYD_DEFINE_CONNECT(f64, double, cyd_f64v, CYD_L64, cyd_keep_f64v)
 
+#define cyd_connect(y, ...) CYD_REAL(cyd_connect, y)(y, __VA_ARGS__)
+#define cyd_connect_back(y, ...) CYD_REAL(cyd_connect_back, y)(y, __VA_ARGS__)
+
 #endif

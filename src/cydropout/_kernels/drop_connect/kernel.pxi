@@ -1,5 +1,12 @@
 # The product of each sample with a matrix of which it keeps entries of its own, and its backward.
 
+cdef extern from "simd/simd.h" nogil:
+    enum:
+        ABREAST "CYD_ABREAST"
+    void connect "cyd_connect"(...) noexcept
+    void connect_back "cyd_connect_back"(...) noexcept
+
+
 ctypedef struct span_t:
     uint32_t words[SPAN_WORDS]
 
@@ -14,25 +21,6 @@ cdef const uint32_t *span_words(const mask_t *mask, uint64_t first, uint64_t cou
         memcpy(span.words + (tile - begin) * TILE_WORDS, tile_words(mask, tile, cursor),
                TILE_WORDS * sizeof(uint32_t))
     return span.words
-
-
-cdef inline void connect_some(real *y, const real *x, const real *w, uint64_t stride,
-                              const uint32_t *words, uint64_t at, uint64_t units,
-                              uint64_t columns, int rows) noexcept nogil:
-    if real is float:
-        connect_f32(y, x, w, stride, words, at, units, columns, rows)
-    else:
-        connect_f64(y, x, w, stride, words, at, units, columns, rows)
-
-
-cdef inline void connect_back_some(real *dw, real *dx, const real *dy, const real *x,
-                                   const real *w, uint64_t stride, uint64_t inputs,
-                                   const uint32_t **words, const uint64_t *at,
-                                   uint64_t columns, int rows) noexcept nogil:
-    if real is float:
-        connect_back_f32(dw, dx, dy, x, w, stride, inputs, words, at, columns, rows)
-    else:
-        connect_back_f64(dw, dx, dy, x, w, stride, inputs, words, at, columns, rows)
 
 
 cdef void connect_range(const real *x, real *y, const connect_t *c, uint64_t begin,
@@ -62,7 +50,7 @@ cdef void connect_range(const real *x, real *y, const connect_t *c, uint64_t beg
                 i = 0
                 while i < rows:
                     abreast = ABREAST if i + ABREAST <= rows else 1
-                    connect_some[real](
+                    connect(
                         y + n * c.stride + left, x + n * c.inputs + top + i, w + i * c.stride,
                         c.stride, words, at + i * c.units, c.units, columns, abreast)
                     i += abreast
@@ -91,7 +79,7 @@ cdef void connect_back_block(const real *dy, real *dweight, const connect_t *c, 
         for i in range(rows):
             place = (top + i) * c.stride + left
             dx = NULL if c.dx == NULL else <real*>c.dx + n * c.inputs + top + i
-            connect_back_some[real](
+            connect_back(
                 dweight + place, dx, dy + n * c.stride + left,
                 <const real*>c.x + n * c.inputs + top + i, <const real*>c.weight + place,
                 c.stride, c.inputs, words, at, columns, abreast)

@@ -1,36 +1,32 @@
 # y = scale * x where kept, else 0; of an affine map, scale * x + shift, else `dropped`.
 
+cdef extern from "simd/simd.h" nogil:
+    # Of the dtype that the first argument has, as other functions declared so.
+    void apply "cyd_apply"(...) noexcept
+    void affine "cyd_affine"(...) noexcept
+
+
 ctypedef fused element:
     f16
     bf16
     float
     double
 
-cdef void affine_word(element *y, const element *x, const mask_t *mask, uint64_t phase,
-                      uint32_t bits) noexcept nogil:
-    if element is f16:
-        affine_f16(y, x, mask.scale32 + phase, bits, <float>mask.shift, <float>mask.dropped)
-    elif element is bf16:
-        affine_bf16(y, x, mask.scale32 + phase, bits, <float>mask.shift, <float>mask.dropped)
-    elif element is float:
-        affine_f32(y, x, mask.scale32 + phase, bits, <float>mask.shift, <float>mask.dropped)
+cdef inline const void *scales_at(const element *x, const mask_t *mask,
+                                  uint64_t phase) noexcept nogil:
+    if element is double:
+        return mask.scale64 + phase
     else:
-        affine_f64(y, x, mask.scale64 + phase, bits, mask.shift, mask.dropped)
+        return mask.scale32 + phase
 
 
 cdef void apply_word(element *y, const element *x, const mask_t *mask, uint64_t phase,
-                     uint32_t bits, bint affine) noexcept nogil:
+                     uint32_t bits, bint is_affine) noexcept nogil:
     # A loop passes its own copy of mask.affine, which the compiler then asks for once.
-    if affine:
-        affine_word[element](y, x, mask, phase, bits)
-    elif element is f16:
-        apply_f16(y, x, mask.scale32 + phase, bits)
-    elif element is bf16:
-        apply_bf16(y, x, mask.scale32 + phase, bits)
-    elif element is float:
-        apply_f32(y, x, mask.scale32 + phase, bits)
+    if is_affine:
+        affine(y, x, scales_at(x, mask, phase), bits, mask.shift, mask.dropped)
     else:
-        apply_f64(y, x, mask.scale64 + phase, bits)
+        apply(y, x, scales_at(x, mask, phase), bits)
 
 
 cdef void apply_part(element *y, const element *x, const mask_t *mask, uint64_t phase,
@@ -49,7 +45,7 @@ cdef void cached_range(const element *x, element *y, const mask_t *mask, uint64_
     cdef const uint32_t *words
     cdef uint64_t tile, at, left, phase = 0, step = 32 if mask.period else 0
     cdef uint64_t word
-    cdef bint affine = mask.affine
+    cdef bint is_affine = mask.affine
     cursor.has_above = False
     for tile in range(begin, end):
         words = tile_words(mask, tile, &cursor)
@@ -60,7 +56,7 @@ cdef void cached_range(const element *x, element *y, const mask_t *mask, uint64_
         for word in range(left // 32):
             apply_word[element](
                 y + at + 32 * word, x + at + 32 * word, mask, phase + step * word, words[word],
-                affine)
+                is_affine)
         word = left // 32
         if left % 32:
             apply_part[element](

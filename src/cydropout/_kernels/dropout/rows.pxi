@@ -4,12 +4,12 @@ cdef void apply_span(element *y, const element *x, const mask_t *mask, uint64_t 
                      uint64_t count) noexcept nogil:
     """`count` elements, whose bits begin anywhere."""
     cdef uint64_t phase = 0, done = 0, left
-    cdef bint affine = mask.affine
+    cdef bint is_affine = mask.affine
     while count - done >= 32:
         if mask.period:
             phase = (bit + done) % mask.period
         apply_word[element](
-            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), affine)
+            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), is_affine)
         done += 32
     left = count - done
     if left and done and x != y:
@@ -18,7 +18,7 @@ cdef void apply_span(element *y, const element *x, const mask_t *mask, uint64_t 
         if mask.period:
             phase = (bit + done) % mask.period
         apply_word[element](
-            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), affine)
+            y + done, x + done, mask, phase, bits_at(mask.bits, bit + done, 32), is_affine)
     elif left:
         if mask.period:
             phase = (bit + done) % mask.period
@@ -36,7 +36,7 @@ cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t 
     cdef uint64_t done = 0
     cdef int i
     cdef uint32_t bits = 0xffffffff
-    cdef bint affine = mask.affine
+    cdef bint is_affine = mask.affine
     if not (mask.bits[bit // 32] >> (bit % 32)) & 1:
         bits = 0
         if not mask.affine:
@@ -53,10 +53,10 @@ cdef void apply_same(element *y, const element *x, const mask_t *mask, uint64_t 
         same.scale32 = scale32
         same.scale64 = scale64
     while count - done >= 32:
-        apply_word[element](y + done, x + done, &same, 0, bits, affine)
+        apply_word[element](y + done, x + done, &same, 0, bits, is_affine)
         done += 32
     if count > done and done and x != y:
-        apply_word[element](y + count - 32, x + count - 32, &same, 0, bits, affine)
+        apply_word[element](y + count - 32, x + count - 32, &same, 0, bits, is_affine)
     elif count > done:
         apply_part[element](y + done, x + done, &same, 0, bits, count - done)
 
@@ -92,7 +92,7 @@ cdef void apply_short(element *y, const element *x, const mask_t *mask, const ro
     """The elements [at, last) of short rows: their bits become words that several of them share."""
     cdef walk_t walk
     cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept = 0
-    cdef bint affine = mask.affine
+    cdef bint is_affine = mask.affine
     walk_to(&walk, rows, at // rows.length)
     while at < last:
         if rows.shared:
@@ -108,7 +108,7 @@ cdef void apply_short(element *y, const element *x, const mask_t *mask, const ro
             if have >= 32:
                 if last - at < 32:
                     break
-                apply_word[element](y + at, x + at, mask, 0, <uint32_t>words, affine)
+                apply_word[element](y + at, x + at, mask, 0, <uint32_t>words, is_affine)
                 words >>= 32
                 have -= 32
                 at += 32

@@ -2,11 +2,11 @@
 # saves reading it first.
 
 cdef void stream_block(element *y, const element *x, const mask_t *mask, uint64_t phase,
-                       uint32_t bits, bint affine) noexcept nogil:
+                       uint32_t bits, bint is_affine) noexcept nogil:
     """`apply_word` for an aligned y."""
     cdef lines_t part
     stream_ahead(x, 32 * sizeof(element))
-    apply_word[element](<element*>&part, x, mask, phase, bits, affine)
+    apply_word[element](<element*>&part, x, mask, phase, bits, is_affine)
     stream_store(y, &part, 32 * sizeof(element))
 
 
@@ -25,7 +25,7 @@ cdef void stream_range(const element *x, element *y, const mask_t *mask, uint64_
     cdef uint64_t first = begin * TILE, last = min(end * TILE, mask.size)
     cdef uint64_t head = to_aligned(y + first, sizeof(element))
     cdef uint64_t shift = head if head else 32
-    cdef bint affine = mask.affine
+    cdef bint is_affine = mask.affine
     cursor.has_above = False
     for tile in range(begin, end):
         words = tile_words(mask, tile, &cursor)
@@ -47,7 +47,7 @@ cdef void stream_range(const element *x, element *y, const mask_t *mask, uint64_
             pair = pair >> 32 | <uint64_t>words[word] << 32
             stream_block[element](
                 y + at + 32 * word, x + at + 32 * word, mask, phase + step * word,
-                <uint32_t>(pair >> shift), affine)
+                <uint32_t>(pair >> shift), is_affine)
             word += 1
     stream_end()
     # Less than two blocks are left.

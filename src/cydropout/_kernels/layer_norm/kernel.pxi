@@ -1,5 +1,10 @@
 # Layer normalization of rows, and its backward with the sums for weight and bias.
 
+cdef extern from "simd/simd.h" nogil:
+    void layer_norm "cyd_layer_norm"(...) noexcept
+    void layer_norm_back "cyd_layer_norm_back"(...) noexcept
+
+
 cdef void layer_norm_rows(const real *x, real *y, const layer_norm_t *norm, uint64_t begin,
                           uint64_t end) noexcept nogil:
     """y = (x - mean) / sqrt(variance + epsilon) * weight + bias for the rows [begin, end)."""
@@ -9,12 +14,7 @@ cdef void layer_norm_rows(const real *x, real *y, const layer_norm_t *norm, uint
     cdef uint64_t row, at
     for row in range(begin, end):
         at = row * norm.columns
-        if real is float:
-            layer_norm_f32(y + at, x + at, statistics + 2 * row, weight, bias, norm.columns,
-                           <float>norm.epsilon)
-        else:
-            layer_norm_f64(y + at, x + at, statistics + 2 * row, weight, bias, norm.columns,
-                           norm.epsilon)
+        layer_norm(y + at, x + at, statistics + 2 * row, weight, bias, norm.columns, norm.epsilon)
 
 
 cdef void layer_norm_chunks(const real *dy, real *dx, const layer_norm_t *norm, uint64_t begin,
@@ -32,12 +32,8 @@ cdef void layer_norm_chunks(const real *dy, real *dx, const layer_norm_t *norm, 
         for row in range(norm.rows * chunk // norm.chunks,
                          norm.rows * (chunk + 1) // norm.chunks):
             at = row * norm.columns
-            if real is float:
-                layer_norm_back_f32(dx + at, dweight, dbias, dy + at, x + at,
-                                    statistics + 2 * row, weight, norm.columns)
-            else:
-                layer_norm_back_f64(dx + at, dweight, dbias, dy + at, x + at,
-                                    statistics + 2 * row, weight, norm.columns)
+            layer_norm_back(dx + at, dweight, dbias, dy + at, x + at, statistics + 2 * row, weight,
+                            norm.columns)
 
 
 reals(LAYER_NORM, <kernel_fn>layer_norm_rows[float], <kernel_fn>layer_norm_rows[double])

@@ -128,3 +128,6 @@ static void NAME(cyd_layer_norm_back_)(REAL *dx, REAL *dweight, REAL *dbias, con
         cyd_put_part(dx + whole, last_dy, left * sizeof(REAL));
     }
 }
+
+#define cyd_layer_norm(y, ...) CYD_REAL(cyd_layer_norm, y)(y, __VA_ARGS__)
+#define cyd_layer_norm_back(y, ...) CYD_REAL(cyd_layer_norm_back, y)(y, __VA_ARGS__)

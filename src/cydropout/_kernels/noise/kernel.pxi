@@ -1,5 +1,14 @@
 # y = f x, with f a function of one standard variate for each element: normal or logistic.
 
+cdef extern from "simd/simd.h" nogil:
+    void variates "cyd_variates"(
+        uint64_t key, uint64_t draw, uint64_t first, uint64_t chunks, int logistic,
+        float *v) noexcept
+    void noise_parts "cyd_noise_parts"(...) noexcept
+    void multiply "cyd_noise"(...) noexcept
+    void multiply_back "cyd_noise_back"(...) noexcept
+
+
 cdef enum:
     CHUNK = 64         # words of 16 Philox blocks
 
@@ -55,45 +64,33 @@ cdef const char *tile_parts(const noise_t *noise, uint64_t tile, uint64_t left, 
     if noise.source == DRAW:
         held = <char*>parts.made
     if wide:
-        noise_parts_f64(<double*>held, v, noise.theta64 + phase, step, noise.sharpness, count)
+        noise_parts(<double*>held, v, noise.theta64 + phase, step, noise.sharpness, count)
     else:
-        noise_parts_f32(<float*>held, v, noise.theta32 + phase, step, <float>noise.sharpness, count)
+        noise_parts(<float*>held, v, noise.theta32 + phase, step, noise.sharpness, count)
     return held
+
+
+cdef inline const void *thetas_at(const element *x, const noise_t *noise,
+                                  uint64_t phase) noexcept nogil:
+    if element is double:
+        return noise.theta64 + phase
+    else:
+        return noise.theta32 + phase
 
 
 cdef void noise_words(element *y, const element *x, const char *parts, const noise_t *noise,
                       uint64_t phase, uint64_t count) noexcept nogil:
-    cdef uint64_t step = 32 if noise.period else 0
-    if element is f16:
-        noise_f16(y, x, parts, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
-                  count, noise.logistic)
-    elif element is bf16:
-        noise_bf16(y, x, parts, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
-                   count, noise.logistic)
-    elif element is float:
-        noise_f32(y, x, parts, noise.theta32 + phase, noise.stride, step, <float>noise.sharpness,
-                  count, noise.logistic)
-    else:
-        noise_f64(y, x, parts, noise.theta64 + phase, noise.stride, step, noise.sharpness, count,
-                  noise.logistic)
+    multiply(y, x, parts, thetas_at(x, noise, phase), noise.stride, 32 if noise.period else 0,
+             noise.sharpness, count, noise.logistic)
 
 
 cdef void back_words(element *dx, void *total, uint64_t column, const element *dy,
                      const element *x, const char *parts, const noise_t *noise, uint64_t phase,
                      uint64_t count) noexcept nogil:
-    cdef uint64_t step = 32 if noise.period else 0
-    if element is f16:
-        noise_back_f16(dx, <float*>total + column, dy, x, parts, noise.theta32 + phase,
-                       noise.stride, step, <float>noise.sharpness, count, noise.logistic)
-    elif element is bf16:
-        noise_back_bf16(dx, <float*>total + column, dy, x, parts, noise.theta32 + phase,
-                        noise.stride, step, <float>noise.sharpness, count, noise.logistic)
-    elif element is float:
-        noise_back_f32(dx, <float*>total + column, dy, x, parts, noise.theta32 + phase,
-                       noise.stride, step, <float>noise.sharpness, count, noise.logistic)
-    else:
-        noise_back_f64(dx, <double*>total + column, dy, x, parts, noise.theta64 + phase,
-                       noise.stride, step, noise.sharpness, count, noise.logistic)
+    cdef uint64_t size = 8 if element is double else 4
+    multiply_back(dx, <void*>(<char*>total + column * size), dy, x, parts,
+                  thetas_at(x, noise, phase), noise.stride, 32 if noise.period else 0,
+                  noise.sharpness, count, noise.logistic)
 
 
 cdef void noise_range(const element *x, element *y, const noise_t *noise, uint64_t begin,

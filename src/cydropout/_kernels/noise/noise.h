@@ -97,3 +97,5 @@ CYD_INLINE VECTOR NAME(cyd_factor_)(const void *parts, uint64_t i, const NAME(cy
         if (logistic) cyd_noise_back_words_##name(dx, sum, dy, x, parts, law, count, 1);         \
         else cyd_noise_back_words_##name(dx, sum, dy, x, parts, law, count, 0);                  \
     }
+
+#define cyd_noise_parts(y, ...) CYD_REAL(cyd_noise_parts, y)(y, __VA_ARGS__)

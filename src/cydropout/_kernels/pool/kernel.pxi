@@ -1,5 +1,10 @@
 # One number for each window of a map whose channels come last, and backward.
 
+cdef extern from "simd/simd.h" nogil:
+    void largest "cyd_pool"(...) noexcept
+    void largest_back "cyd_pool_back"(...) noexcept
+
+
 cdef inline uint64_t inside(uint64_t *places, uint8_t *numbers, const windows_t *w, uint64_t unit,
                             uint64_t j) noexcept nogil:
     """Where the elements of a window lie that are within the map, and which of it they are."""
@@ -27,10 +32,7 @@ cdef void max_rows(const real *x, real *y, const windows_t *w, uint64_t begin,
         for j in range(w.columns):
             count = inside(places, numbers, w, unit, j)
             to = (unit * w.columns + j) * w.channels
-            if real is float:
-                max_f32(y + to, w.at + to, sample, places, numbers, count, w.channels)
-            else:
-                max_f64(y + to, w.at + to, sample, places, numbers, count, w.channels)
+            largest(y + to, w.at + to, sample, places, numbers, count, w.channels)
 
 
 cdef void max_back_maps(const real *dy, real *dx, const windows_t *w, uint64_t begin,
@@ -46,10 +48,7 @@ cdef void max_back_maps(const real *dy, real *dx, const windows_t *w, uint64_t b
         for j in range(w.columns):
             count = inside(places, numbers, w, unit, j)
             to = (unit * w.columns + j) * w.channels
-            if real is float:
-                max_back_f32(dy + to, w.at + to, sample, places, numbers, count, w.channels)
-            else:
-                max_back_f64(dy + to, w.at + to, sample, places, numbers, count, w.channels)
+            largest_back(dy + to, w.at + to, sample, places, numbers, count, w.channels)
 
 
 cdef void mean_rows(const real *x, real *y, const windows_t *w, uint64_t begin,

@@ -65,4 +65,7 @@ typedef uint8_t cyd_u8_of64 __attribute__((vector_size(CYD_L64)));
 CYD_POOL(f32, float, cyd_f32v, cyd_i32v, cyd_u8_of32, CYD_L32)
 CYD_POOL(f64, double, cyd_f64v, cyd_i64v, cyd_u8_of64, CYD_L64)
 
+#define cyd_pool(y, ...) CYD_REAL(cyd_pool, y)(y, __VA_ARGS__)
+#define cyd_pool_back(y, ...) CYD_REAL(cyd_pool_back, y)(y, __VA_ARGS__)
+
 #endif

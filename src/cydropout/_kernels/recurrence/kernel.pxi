@@ -1,5 +1,40 @@
 # One step of a recurrent cell over rows of states, between two products.
 
+cdef extern from "simd/simd.h" nogil:
+    ctypedef struct choice_t "cyd_choice_t":
+        const uint32_t *words
+        uint64_t at
+        double scale
+    ctypedef struct cell_row_t "cyd_row_t":
+        int cell
+        uint64_t units
+        choice_t hidden
+        choice_t later
+        choice_t update
+        choice_t zone_h
+        choice_t zone_c
+        void *z
+        void *inner
+        void *h
+        void *c
+        void *next
+        const void *product
+        const void *bias
+        const void *inner_bias
+        const void *h_before
+        const void *c_before
+        const void *dy
+        const void *back
+        void *dz
+        void *ds
+        void *flow
+        void *dh
+        void *dc
+        void *before
+    void cell_row "cyd_cell_row"(...) noexcept
+    void cell_back_row "cyd_cell_back_row"(...) noexcept
+
+
 cdef inline char *place(const void *p, uint64_t bytes) noexcept nogil:
     return NULL if p == NULL else <char*>p + bytes
 
@@ -50,10 +85,7 @@ cdef void cell_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
     cdef uint64_t row
     for row in range(begin, end):
         fill_row(&r, s, row)
-        if real is float:
-            cell_row_f32(&r)
-        else:
-            cell_row_f64(&r)
+        cell_row(x, &r)
 
 
 cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
@@ -63,10 +95,7 @@ cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin
     cdef uint64_t row
     for row in range(begin, end):
         fill_row(&r, s, row)
-        if real is float:
-            cell_back_row_f32(&r)
-        else:
-            cell_back_row_f64(&r)
+        cell_back_row(x, &r)
 
 
 reals(RECURRENCE, <kernel_fn>cell_rows[float], <kernel_fn>cell_rows[double])

@@ -191,3 +191,6 @@ static void NAME(cyd_cell_back_row_)(const cyd_row_t *r) {
     }
 }
 #undef CYD_CELL_ROW
+
+#define cyd_cell_row(of, r) CYD_REAL(cyd_cell_row, of)(r)
+#define cyd_cell_back_row(of, r) CYD_REAL(cyd_cell_back_row, of)(r)

@@ -1,5 +1,22 @@
 # A gated update of a state, with dropout of the candidate, and its backward.
 
+cdef extern from "simd/simd.h" nogil:
+    void gated_f32 "cyd_gated_f32"(
+        float *y, const float *p, const float *f, const float *g, const float *c,
+        const float *scale, uint32_t bits) noexcept
+    void gated_f64 "cyd_gated_f64"(
+        double *y, const double *p, const double *f, const double *g, const double *c,
+        const double *scale, uint32_t bits) noexcept
+    void gated_back_f32 "cyd_gated_back_f32"(
+        float *dp, float *df, float *dg, float *dc, const float *dy, const float *p,
+        const float *f, const float *g, const float *c, const float *scale,
+        uint32_t bits) noexcept
+    void gated_back_f64 "cyd_gated_back_f64"(
+        double *dp, double *df, double *dg, double *dc, const double *dy, const double *p,
+        const double *f, const double *g, const double *c, const double *scale,
+        uint32_t bits) noexcept
+
+
 cdef void gated_words(const joint_t *joint, uint64_t at, uint64_t phase, const uint32_t *words,
                       uint64_t count) noexcept nogil:
     cdef const char *previous = read_at(joint, 0, at)

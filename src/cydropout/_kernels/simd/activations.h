@@ -213,3 +213,6 @@ static void NAME(cyd_backward_)(REAL *dz, REAL *sum, const REAL *dy, const REAL 
     const NAME(cyd_pass_) p = {bias, scale, step, words, count, a};
     CYD_EACH_KIND(NAME(cyd_backward_words_), dz, sum, dy, z, p)
 }
+
+#define cyd_forward(y, ...) CYD_REAL(cyd_forward, y)(y, __VA_ARGS__)
+#define cyd_backward(y, ...) CYD_REAL(cyd_backward, y)(y, __VA_ARGS__)

@@ -94,13 +94,7 @@ typedef cyd_i32v cyd_integer_f32;
 #define LN2_LOW 0x1.0bfbe8p-15f
 #define FROM_F32 CYD_LOAD
 #define LOAD_F64(v, p) (v) = cyd_f64_from_f32(p)
-#include "simd/activations.h"
-#include "recurrence/recurrence.h"
-#include "noise/noise.h"
-#include "simd/reduce.h"
-#include "layer_norm/layer_norm.h"
-#include "softmax/softmax.h"
-#include "standout/standout.h"
+#include "simd/reals.h"
 CYD_DEFINE_NOISE(f16, cyd_f16, CYD_LOAD_F16, cyd_to_f16)
 CYD_DEFINE_NOISE(bf16, cyd_bf16, CYD_LOAD_BF16, cyd_to_bf16)
 CYD_DEFINE_NOISE(f32, float, CYD_LOAD, CYD_STORE)
@@ -159,13 +153,12 @@ typedef cyd_i64v cyd_integer_f64;
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define FROM_F32(v, p) (v) = cyd_f64_from_f32(p)
 #define LOAD_F64 CYD_LOAD
-#include "simd/activations.h"
-#include "recurrence/recurrence.h"
-#include "noise/noise.h"
-#include "simd/reduce.h"
-#include "layer_norm/layer_norm.h"
-#include "softmax/softmax.h"
-#include "standout/standout.h"
+#include "simd/reals.h"
 CYD_DEFINE_NOISE(f64, double, CYD_LOAD, CYD_STORE)
+
+#define cyd_apply(y, ...) CYD_ELEMENT(cyd_apply, y)(y, __VA_ARGS__)
+#define cyd_affine(y, ...) CYD_ELEMENT(cyd_affine, y)(y, __VA_ARGS__)
+#define cyd_noise(y, ...) CYD_ELEMENT(cyd_noise, y)(y, __VA_ARGS__)
+#define cyd_noise_back(y, ...) CYD_ELEMENT(cyd_noise_back, y)(y, __VA_ARGS__)
 
 #endif

@@ -33,7 +33,7 @@ typedef CYD_VECTOR(double) cyd_f64v;
 typedef float cyd_f32h __attribute__((vector_size(CYD_BYTES / 2)));
 typedef int32_t cyd_i32h __attribute__((vector_size(CYD_BYTES / 2)));
 typedef uint16_t cyd_f16;
-typedef uint16_t cyd_bf16;
+typedef int16_t cyd_bf16; /* another type, for _Generic */
 
 #define CYD_L32 (CYD_BYTES / 4)
 #define CYD_L64 (CYD_BYTES / 8)
@@ -251,5 +251,13 @@ CYD_INLINE uint32_t cyd_bits_at(const uint32_t *words, uint64_t at, int count) {
     if (shift + count > 32) bits |= words[(at >> 5) + 1] << (32 - shift);
     return bits;
 }
+
+/* The function for what p points to, of those that end in the name of its type. */
+#define CYD_REAL(name, p)                                                                        \
+    _Generic((p), float *: name##_f32, const float *: name##_f32, double *: name##_f64,          \
+             const double *: name##_f64)
+#define CYD_ELEMENT(name, p)                                                                     \
+    _Generic((p), cyd_f16 *: name##_f16, cyd_bf16 *: name##_bf16, float *: name##_f32,           \
+             double *: name##_f64)
 
 #endif

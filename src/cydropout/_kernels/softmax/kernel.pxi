@@ -1,5 +1,10 @@
 # Softmax with dropout over the rows of the scores, and its backward.
 
+cdef extern from "simd/simd.h" nogil:
+    void softmax "cyd_softmax"(...) noexcept
+    void softmax_back "cyd_softmax_back"(...) noexcept
+
+
 cdef inline uint64_t seen(const softmax_t *settings, uint64_t row) noexcept nogil:
     """How many keys the row sees; the others give 0."""
     if not settings.causal:
@@ -22,12 +27,8 @@ cdef void softmax_rows(const real *x, real *y, const softmax_t *settings, uint64
         at, count = row * settings.keys, seen(settings, row)
         fetch(x + at + settings.keys, count * sizeof(real))
         fetch(y + at + settings.keys, settings.keys * sizeof(real))
-        if real is float:
-            softmax_f32(y + at, x + at, statistics + 2 * row, count, settings.keep, at,
-                        allowed(settings, row), <float>settings.scale, <float>settings.factor)
-        else:
-            softmax_f64(y + at, x + at, statistics + 2 * row, count, settings.keep, at,
-                        allowed(settings, row), settings.scale, settings.factor)
+        softmax(y + at, x + at, statistics + 2 * row, count, settings.keep, at,
+                allowed(settings, row), settings.scale, settings.factor)
         memset(y + at + count, 0, (settings.keys - count) * sizeof(real))
 
 
@@ -42,14 +43,8 @@ cdef void softmax_backward_rows(const real *dy, real *dx, const softmax_t *setti
         fetch(x + at + settings.keys, count * sizeof(real))
         fetch(dy + at + settings.keys, count * sizeof(real))
         fetch(dx + at + settings.keys, settings.keys * sizeof(real))
-        if real is float:
-            softmax_back_f32(
-                dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
-                allowed(settings, row), <float>settings.scale, <float>settings.factor)
-        else:
-            softmax_back_f64(
-                dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
-                allowed(settings, row), settings.scale, settings.factor)
+        softmax_back(dx + at, dy + at, x + at, statistics + 2 * row, count, settings.keep, at,
+                     allowed(settings, row), settings.scale, settings.factor)
         memset(dx + at + count, 0, (settings.keys - count) * sizeof(real))
 
 

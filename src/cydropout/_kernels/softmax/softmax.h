@@ -184,3 +184,6 @@ static void NAME(cyd_softmax_back_)(REAL *dx, const REAL *dy, const REAL *x,
     if (allow) NAME(cyd_softmax_back_row_)(dx, dy, x, statistics, row, 1);
     else NAME(cyd_softmax_back_row_)(dx, dy, x, statistics, row, 0);
 }
+
+#define cyd_softmax(y, ...) CYD_REAL(cyd_softmax, y)(y, __VA_ARGS__)
+#define cyd_softmax_back(y, ...) CYD_REAL(cyd_softmax_back, y)(y, __VA_ARGS__)

@@ -1,19 +1,18 @@
 # Standout: an activation that is kept with a probability of its own.
 
+cdef extern from "simd/simd.h" nogil:
+    void standout "cyd_standout"(...) noexcept
+    void standout_back "cyd_standout_back"(...) noexcept
+
+
 cdef void standout_words(real *y, const real *z, const real *r, const standout_t *s,
                          uint32_t *bits, const uint32_t *draws, uint64_t count) noexcept nogil:
-    if real is float:
-        standout_f32(y, z, r, s.a, s.b, bits, draws, count, s.mean, s.kind)
-    else:
-        standout_f64(y, z, r, s.a, s.b, bits, draws, count, s.mean, s.kind)
+    standout(y, z, r, s.a, s.b, bits, draws, count, s.mean, s.kind)
 
 
 cdef void standout_back_words(real *dz, real *dr, const real *dy, const real *z, const real *r,
                               const standout_t *s, uint32_t *bits, uint64_t count) noexcept nogil:
-    if real is float:
-        standout_back_f32(dz, dr, dy, z, r, s.a, s.b, bits, count, s.mean, s.kind)
-    else:
-        standout_back_f64(dz, dr, dy, z, r, s.a, s.b, bits, count, s.mean, s.kind)
+    standout_back(dz, dr, dy, z, r, s.a, s.b, bits, count, s.mean, s.kind)
 
 
 cdef void standout_range(const real *z, real *y, const standout_t *s, uint64_t begin,

@@ -95,3 +95,6 @@ static void NAME(cyd_standout_back_)(REAL *dz, REAL *dr, const REAL *dy, const R
     const NAME(cyd_gate_) gate = {r, (REAL)a, (REAL)b, bits, 0, count, mean, dr == 0};
     CYD_EACH_KIND(NAME(cyd_standout_back_words_), dz, dr, dy, z, gate)
 }
+
+#define cyd_standout(y, ...) CYD_REAL(cyd_standout, y)(y, __VA_ARGS__)
+#define cyd_standout_back(y, ...) CYD_REAL(cyd_standout_back, y)(y, __VA_ARGS__)

@@ -1,5 +1,14 @@
 # What happens between two states of a recurrent network, over several arrays in one pass.
 
+cdef extern from "simd/simd.h" nogil:
+    void blend_16 "cyd_blend_16"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void blend_32 "cyd_blend_32"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void blend_64 "cyd_blend_64"(void *y, const void *yes, const void *no, uint32_t bits) noexcept
+    void split_16 "cyd_split_16"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void split_32 "cyd_split_32"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+    void split_64 "cyd_split_64"(void *dyes, void *dno, const void *dy, uint32_t bits) noexcept
+
+
 ctypedef void (*words_fn)(const joint_t *joint, uint64_t at, uint64_t phase, const uint32_t *words,
                           uint64_t count) noexcept nogil
 
