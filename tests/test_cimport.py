@@ -1,4 +1,4 @@
-"""The C face: another package is compiled against the installed one, and runs."""
+"""The C API: another package is compiled against the installed one, and runs."""
 
 import importlib.util
 import shutil

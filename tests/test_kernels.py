@@ -1,4 +1,4 @@
-"""Every build draws and applies the tape of tests/reference.py, to the bit."""
+"""Every build draws and applies the masks of tests/reference.py, to the bit."""
 
 from pathlib import Path
 
