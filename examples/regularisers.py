@@ -7,7 +7,7 @@ import numpy as np
 from _common import load, parse
 
 from cydropout import Trainer
-from cydropout.layers import Dense, Flatten, Sequential
+from cydropout.layers import Dense, Dropout, Flatten, Sequential
 from cydropout.training.history import plot_histories
 from cydropout.training.optimizers import SGD
 
@@ -25,10 +25,11 @@ KINDS = {
 def network(shape, l1=0.0, l2=0.0, rate=0.0, units=128):
     """Return Flatten-units-ReLU-units-ReLU-10, with a penalty on every matrix."""
     penalty = {"l1": l1, "l2": l2}
-    hidden = {"activation": "relu", "init": "he", "rate": rate, **penalty}
-    return Sequential(
-        [Flatten(*shape), Dense(units, **hidden), Dense(units, **hidden), Dense(10, **penalty)]
-    )
+    hidden = {"activation": "relu", "init": "he", **penalty}
+    return Sequential([
+        Flatten(*shape), Dense(units, **hidden), Dropout(rate), Dense(units, **hidden),
+        Dropout(rate), Dense(10, **penalty),
+    ])
 
 
 def train(data, settings, epochs, seed):
