@@ -96,6 +96,51 @@ with functional.shared_threads():
     assert subprocess.run(command, timeout=120, check=False).returncode == 0
 
 
+@pytest.mark.parametrize("other", ["np.linalg.inv(square)", "square @ square"])
+def test_threads_that_blas_has_of_its_own_go_on_beside_those_it_is_lent(other):
+    script = f"""
+import threading, time, numpy as np
+from cydropout import functional
+rng = np.random.default_rng(0)
+square = rng.standard_normal((500, 500)).astype("f4")
+small = rng.standard_normal((200, 200)).astype("f4")
+end = time.monotonic() + 3
+
+def beside():
+    while time.monotonic() < end:
+        {other}
+
+thread = threading.Thread(target=beside)
+thread.start()
+expected = small @ small
+while time.monotonic() < end:
+    with functional.shared_threads():
+        assert np.array_equal(small @ small, expected)
+thread.join()
+"""
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    subprocess.run(command, timeout=120, check=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_that_was_forked_inside_leaves_nothing_lent(shared):
+    script = """
+import os
+from cydropout import functional
+from cydropout._kernels import blas
+child = -1
+with functional.shared_threads():
+    child = os.fork()
+if not child:
+    with functional.shared_threads():
+        pass
+    os._exit(blas._state["users"] != 0)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    assert subprocess.run(command, timeout=120, check=False).returncode == 0
+
+
 def test_how_many_threads_blas_has_stays_as_it_was():
     threadpoolctl = pytest.importorskip("threadpoolctl")
     for limit in (1, 2):

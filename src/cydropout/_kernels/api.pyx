@@ -25,6 +25,7 @@ cdef extern from "team.h":
     cyd_team_t cyd_team
     void cyd_run_team(kernel_fn kernel, const void *x, void *y, const void *settings,
                       uint64_t elements, uint64_t units, int members) noexcept nogil
+    int cyd_have(int members)
     int cyd_asleep(int workers) noexcept nogil
     int cyd_run_hosted(kernel_fn kernel, const void *x, void *y, const void *settings,
                        uint64_t elements, uint64_t units) noexcept nogil

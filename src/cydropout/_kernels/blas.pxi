@@ -2,6 +2,8 @@
 
 ctypedef void (*job_fn)(int thread, void *job, int argument) noexcept nogil
 
+cdef int blas_numbers = 0   # of threads, that BLAS has buffers for
+
 ctypedef struct jobs_t:
     job_fn job
     char *jobs
@@ -11,7 +13,8 @@ ctypedef struct jobs_t:
 
 cdef void run_job(const void *x, void *y, const jobs_t *jobs, uint64_t begin,
                   uint64_t end) noexcept nogil:
-    jobs.job(<int>begin, jobs.jobs + begin * jobs.size, jobs.argument)
+    # The highest numbers: BLAS's own threads, which may run beside these, have the lowest.
+    jobs.job(blas_numbers - 1 - <int>begin, jobs.jobs + begin * jobs.size, jobs.argument)
 
 
 cdef void run_jobs(int sync, job_fn job, int count, size_t size, void *jobs,
@@ -26,6 +29,8 @@ cdef void run_jobs(int sync, job_fn job, int count, size_t size, void *jobs,
     cyd_run_together(<kernel_fn>run_job, &all_jobs, count)
 
 
-def jobs_address():
-    """Return where `run_jobs` is."""
-    return <size_t>&run_jobs
+def jobs_address(int numbers, int count):
+    """Return where `run_jobs` is, for a BLAS of so many numbers, or None without `count` threads."""
+    global blas_numbers
+    blas_numbers = numbers
+    return <size_t>&run_jobs if cyd_have(count) else None

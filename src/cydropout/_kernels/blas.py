@@ -3,6 +3,7 @@
 import ctypes
 import importlib
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,35 @@ def num_threads() -> int | None:
     return None if function is None else function()
 
 
+@cache
+def _numbers() -> int:
+    """Return how many threads OpenBLAS can tell apart, or 0 where none can be lent to it.
+
+    Its own threads have the lowest numbers and go on beside those that are lent (a decomposition,
+    or a product that was begun before), so those need others, whose buffers it makes when they are
+    first used: since 0.3.29, and where its threads are its own, not OpenMP's.
+    """
+    config = _function("get_config", ctypes.c_char_p)
+    parallel = _function("get_parallel", ctypes.c_int)
+    if config is None or parallel is None or parallel() != 1:
+        return 0
+    text = config().decode()
+    version = re.search(r"OpenBLAS (\d+)\.(\d+)\.(\d+)", text)
+    numbers = re.search(r"MAX_THREADS=(\d+)", text)
+    if not version or not numbers or tuple(map(int, version.groups())) < (0, 3, 29):
+        return 0
+    return int(numbers[1])
+
+
+def _address() -> int | None:
+    """Return where the threads are lent from, or None where they cannot be."""
+    count, numbers = num_threads(), _numbers()
+    offered = _function("set_threads_callback_function", None, ctypes.c_void_p) is not None
+    if not offered or count is None or 2 * count - 1 > numbers:
+        return None
+    return api.jobs_address(numbers, count)
+
+
 def _lend(address: int | None) -> None:
     function = _function("set_threads_callback_function", None, ctypes.c_void_p)
     if function is not None:
@@ -79,7 +109,7 @@ def shared_threads() -> Iterator[bool]:
 
     Two pools of threads that take turns wait for each other much longer than they work: the idle
     ones of each keep looking for work on the cores that the other needs. Inside this context there
-    is one pool, if NumPy's BLAS is an OpenBLAS of at least 0.3.27 with threads of its own. How many
+    is one pool, if NumPy's BLAS is an OpenBLAS of at least 0.3.29 with threads of its own. How many
     threads BLAS uses stays as it is set; a product gives the same numbers. Leaving the last such
     context gives BLAS its own threads back.
 
@@ -100,29 +130,29 @@ def shared_threads() -> Iterator[bool]:
     ...     y = np.ones((4, 4)) @ np.ones((4, 4))
     ...
     """
-    offered = _function("set_threads_callback_function", None, ctypes.c_void_p) is not None
-    address = api.jobs_address() if offered else None
+    address = _address()
     if address is None:
         yield False
         return
     with _lock:
-        _state["users"] += 1
+        state = _state
+        state["users"] += 1
         _lend(address)
     try:
         yield True
     finally:
         with _lock:
-            _state["users"] -= 1
-            if not _state["users"]:
+            state["users"] -= 1
+            if state is _state and not state["users"]:
                 _lend(None)
 
 
 def _after_fork_in_child() -> None:
     """Give BLAS its own threads: those of the kernels stayed in the parent."""
-    global _lock
+    global _lock, _state
     _lock = threading.Lock()
     if _state["users"]:
-        _state["users"] = 0
+        _state = {"users": 0}
         _lend(None)
 
 

@@ -62,8 +62,8 @@ static void cyd_remember(cyd_memory_t *memory, uint64_t late, int came) {
 typedef struct {
     _Atomic uint64_t next;
     uint64_t end;
-    _Atomic int asleep;               /* the member */
-    char pad[44];                     /* a cache line each */
+    pthread_cond_t bell;              /* the member's */
+    _Atomic int asleep;
 } cyd_range_t;
 
 /* The gate: how many workers are inside, whether it is open, and which job this is. */
@@ -73,10 +73,8 @@ typedef struct {
 typedef struct {
     pthread_mutex_t door;             /* held by the caller whose job runs */
     pthread_mutex_t bed;
-    pthread_cond_t bell;
     _Atomic uint64_t gate;
     _Atomic uint64_t came;            /* when the first worker came, 0 before */
-    uint64_t rings;
     int workers;
     _Atomic uint64_t time, tick;      /* for tests: a clock that moves by `tick` at every look, */
     int deaf;                         /* and workers that do not hear the bell */
@@ -86,11 +84,13 @@ typedef struct {
     uint64_t chunk;
     int members, together;            /* together: one unit a member, all at once */
     cyd_memory_t memory;
-    cyd_range_t ranges[CYD_LARGEST_TEAM];
+    struct {
+        _Alignas(64) cyd_range_t range; /* cache lines of its own */
+    } each[CYD_LARGEST_TEAM];
 } cyd_team_t;
 
 static cyd_team_t cyd_team = {.door = PTHREAD_MUTEX_INITIALIZER, .bed = PTHREAD_MUTEX_INITIALIZER,
-                              .bell = PTHREAD_COND_INITIALIZER, .memory = {.credit = 1}};
+                              .memory = {.credit = 1}};
 
 static uint64_t cyd_now(void) {
     struct timespec time;
@@ -121,7 +121,7 @@ static inline uint64_t cyd_take(cyd_range_t *range) {
 static void cyd_help(int member) {
     const int members = cyd_team.members;
     for (int i = 0; i < (cyd_team.together ? 1 : members); i++) {
-        while (cyd_take(&cyd_team.ranges[(member + i) % members])) {}
+        while (cyd_take(&cyd_team.each[(member + i) % members].range)) {}
     }
 }
 
@@ -140,21 +140,24 @@ static int cyd_enter(uint64_t *seen) {
 
 static void cyd_sleep(int member, uint64_t seen) {
     pthread_mutex_lock(&cyd_team.bed);
-    uint64_t rings = cyd_team.rings;
-    atomic_store(&cyd_team.ranges[member].asleep, 1); /* before the last look: the caller opens first */
+    atomic_store(&cyd_team.each[member].range.asleep, 1); /* before the last look: the caller opens first */
     uint64_t gate = atomic_load(&cyd_team.gate);
     if (!(gate & CYD_OPEN) || gate / CYD_JOB == seen) {
-        while (rings == cyd_team.rings) pthread_cond_wait(&cyd_team.bell, &cyd_team.bed);
+        while (atomic_load(&cyd_team.each[member].range.asleep)) {
+            pthread_cond_wait(&cyd_team.each[member].range.bell, &cyd_team.bed);
+        }
     }
-    atomic_store(&cyd_team.ranges[member].asleep, 0);
+    atomic_store(&cyd_team.each[member].range.asleep, 0);
     pthread_mutex_unlock(&cyd_team.bed);
 }
 
-static void cyd_wake(void) {
+static void cyd_wake(int workers) {
     if (cyd_team.deaf) return;
     pthread_mutex_lock(&cyd_team.bed);
-    cyd_team.rings++;
-    pthread_cond_broadcast(&cyd_team.bell);
+    for (int i = 1; i <= workers; i++) {
+        cyd_range_t *range = &cyd_team.each[i].range;
+        if (atomic_exchange(&range->asleep, 0)) pthread_cond_signal(&range->bell);
+    }
     pthread_mutex_unlock(&cyd_team.bed);
 }
 
@@ -180,7 +183,7 @@ static void cyd_await(int member, uint64_t *seen, int spare) {
 
 static void *cyd_work(void *argument) {
     const int member = (int)(intptr_t)argument;
-    uint64_t seen = 0;
+    uint64_t seen = UINT64_MAX;
     int spare = 0; /* the last job was for a smaller team */
     for (;;) {
         cyd_await(member, &seen, spare);
@@ -203,25 +206,28 @@ static void cyd_forget_team(void) {
     memset(&cyd_team, 0, sizeof cyd_team);
     pthread_mutex_init(&cyd_team.door, NULL);
     pthread_mutex_init(&cyd_team.bed, NULL);
-    pthread_cond_init(&cyd_team.bell, NULL);
     cyd_team.memory = memory;
+}
+
+/* Before any fork, for there is no moment at which the first team could be sure to be in time. */
+__attribute__((constructor)) static void cyd_register(void) {
+    pthread_atfork(NULL, NULL, cyd_forget_team);
 }
 
 /* Have so many workers, or as many as the system gives; their signals are the main thread's. */
 static void cyd_grow(int workers) {
-    static int registered;
     pthread_attr_t attributes;
     sigset_t all, before;
     pthread_t thread;
     if (workers > CYD_LARGEST_TEAM - 1) workers = CYD_LARGEST_TEAM - 1;
     if (cyd_team.workers >= workers) return;
-    if (!registered) registered = !pthread_atfork(NULL, NULL, cyd_forget_team);
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (cyd_team.workers < workers) {
         void *member = (void *)(intptr_t)(cyd_team.workers + 1);
+        pthread_cond_init(&cyd_team.each[cyd_team.workers + 1].range.bell, NULL);
         if (pthread_create(&thread, &attributes, cyd_work, member)) break;
         cyd_team.workers++;
     }
@@ -234,8 +240,8 @@ static void cyd_open(cyd_unit_fn unit, const void *x, void *y, const void *setti
     cyd_team.unit = unit, cyd_team.x = x, cyd_team.y = y, cyd_team.settings = settings;
     cyd_team.members = members, cyd_team.together = together, cyd_team.chunk = chunk;
     for (int i = 0; i < members; i++) {
-        cyd_team.ranges[i].end = units * (uint64_t)(i + 1) / (uint64_t)members;
-        atomic_store_explicit(&cyd_team.ranges[i].next, units * (uint64_t)i / (uint64_t)members,
+        cyd_team.each[i].range.end = units * (uint64_t)(i + 1) / (uint64_t)members;
+        atomic_store_explicit(&cyd_team.each[i].range.next, units * (uint64_t)i / (uint64_t)members,
                               memory_order_relaxed);
     }
     atomic_store_explicit(&cyd_team.came, 0, memory_order_relaxed);
@@ -246,7 +252,7 @@ static void cyd_open(cyd_unit_fn unit, const void *x, void *y, const void *setti
 /* How many of the first workers are asleep. */
 static int cyd_asleep(int workers) {
     int count = 0;
-    for (int i = 1; i <= workers; i++) count += atomic_load(&cyd_team.ranges[i].asleep);
+    for (int i = 1; i <= workers; i++) count += atomic_load(&cyd_team.each[i].range.asleep);
     return count;
 }
 
@@ -278,20 +284,21 @@ static void cyd_run_team(cyd_unit_fn unit, const void *x, void *y, const void *s
         cyd_found_awake(&cyd_team.memory);
     } else {
         uint64_t begun = cyd_now();
-        uint64_t did = cyd_take(&cyd_team.ranges[0]);
+        uint64_t did = cyd_take(&cyd_team.each[0].range);
         uint64_t now = cyd_now();
         remaining = did ? (now - begun) * (units - did) / did : 0;
         if (remaining && cyd_worth_waking(&cyd_team.memory, remaining)) {
             cyd_team.memory.woken++;
             woken = now;
-            cyd_wake();
+            cyd_wake(members - 1);
         }
     }
     cyd_help(0);
     cyd_close();
     if (woken) {
         uint64_t came = atomic_load(&cyd_team.came);
-        cyd_remember(&cyd_team.memory, came ? came - woken : remaining, came != 0);
+        uint64_t late = came > woken ? came - woken : 0; /* some may come before they are woken */
+        cyd_remember(&cyd_team.memory, came ? late : remaining, came != 0);
     }
     pthread_mutex_unlock(&cyd_team.door);
 }
@@ -331,7 +338,17 @@ static int cyd_run_hosted(cyd_unit_fn unit, const void *x, void *y, const void *
     uint64_t least = CYD_CHUNK_ELEMENTS * units / (elements ? elements : 1);
     uint64_t chunk = units / (4 * count) > least ? units / (4 * count) : least;
     cyd_hosted_t job = {unit, x, settings, y, units, chunk ? chunk : 1, 0};
-    return !cyd_host_parallel_for(0, count, 1, cyd_work_hosted, &job);
+    if (cyd_host_parallel_for(0, count, 1, cyd_work_hosted, &job)) cyd_work_hosted(0, 1, &job);
+    return 1;
+}
+
+/* Make the workers of so many members; whether all could be made. */
+static int cyd_have(int members) {
+    pthread_mutex_lock(&cyd_team.door);
+    cyd_grow(members - 1);
+    int have = cyd_team.workers >= members - 1;
+    pthread_mutex_unlock(&cyd_team.door);
+    return have;
 }
 
 /* Run one unit on each member, all at once: they wait for each other. */
@@ -339,14 +356,15 @@ static void cyd_run_together(cyd_unit_fn unit, const void *settings, int members
     pthread_mutex_lock(&cyd_team.door);
     while (cyd_team.workers < members - 1) {
         cyd_grow(members - 1);
-        if (cyd_team.workers < members - 1) sched_yield();
+        const struct timespec while_none_can_be_made = {0, 1000000};
+        if (cyd_team.workers < members - 1) nanosleep(&while_none_can_be_made, NULL);
     }
     cyd_open(unit, NULL, NULL, settings, (uint64_t)members, 1, members, 1);
-    if (cyd_asleep(members - 1)) cyd_wake();
+    if (cyd_asleep(members - 1)) cyd_wake(members - 1);
     cyd_help(0);
     for (int i = 1; i < members; i++) {
         int looks = 0;
-        while (atomic_load_explicit(&cyd_team.ranges[i].next, memory_order_relaxed) < cyd_team.ranges[i].end) {
+        while (atomic_load_explicit(&cyd_team.each[i].range.next, memory_order_relaxed) < cyd_team.each[i].range.end) {
             if (looks++ < 1000) cyd_pause();
             else sched_yield();
         }
