@@ -24,14 +24,16 @@
 #define CYD_AWAKE_NS 1000000          /* how long an idle worker looks for work before it sleeps */
 #define CYD_DISTURBED_NS 100000       /* a look that took so long: somebody else needs this core */
 #define CYD_WAKE_NS 3000              /* what it costs to wake the workers */
+#define CYD_LONG_NS 1000000           /* beside work this long it costs nothing */
 #define CYD_PATIENCE 64               /* jobs until workers are woken again after it did not pay */
 #define CYD_LARGEST_CREDIT 8
 
 typedef void (*cyd_unit_fn)(const void *x, void *y, const void *settings, uint64_t begin, uint64_t end);
 
 /* What the launcher remembers, to know whether it pays to wake workers: where the work lasts much longer
- * than they take to come, or where they are still awake at the next job. Beside other threads that look
- * for work on the same cores short work meets neither; then it is only tried now and again. */
+ * than they take to come or than a wake costs, or where they are still awake at the next job. Beside
+ * other threads that look for work on the same cores short work meets neither; then it is only tried
+ * now and again. */
 typedef struct {
     uint64_t late;                    /* ns that the workers last took to come, or did not come in */
     uint64_t credit, skipped;         /* wakes that later jobs have paid for; work since the last wake */
@@ -40,7 +42,7 @@ typedef struct {
 
 static int cyd_worth_waking(cyd_memory_t *memory, uint64_t remaining) {
     if (remaining < CYD_WAKE_NS) return 0;
-    if (remaining < 10 * memory->late) {
+    if (remaining < 10 * memory->late && remaining < CYD_LONG_NS) {
         if (memory->credit) memory->credit--;
         else if (memory->skipped++ < CYD_PATIENCE) return 0;
     }

@@ -11,7 +11,7 @@ from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import Scaling
 from cydropout._validate import check_flag
 from cydropout.masks import InferenceMask, Mask
-from cydropout.random import RNG, as_stream
+from cydropout.random import RNG, MaskStream, as_stream
 
 #: Below this rate nothing is dropped, and no draw is taken.
 _INVERTED: Scaling = "inverted"
@@ -86,7 +86,7 @@ def dropout(
     if plain and type(rate) is float and _LEAST <= rate < 1.0:
         code = api.ready(x, out) if type(shared_axes) is tuple and not shared_axes else -1
         if code >= 0 and (num_threads is None or check_num_threads(num_threads)):
-            stream = as_stream(rng)
+            stream = rng if type(rng) is MaskStream else as_stream(rng)
             source: Any = x
             y = np.empty(source.shape, source.dtype) if out is None else out
             api.dropout(stream.key, stream.take(), rate, source, y, code, num_threads or 0)
