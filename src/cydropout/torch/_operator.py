@@ -15,9 +15,9 @@ from cydropout.torch._torch import random_operators, torch
 
 Tensor: Any = torch.Tensor
 
-_CODES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 _WORD = 2**64
-_LEAST, _MOST = -(2**63), 2**63 - 1
+_MOST = 2**63 - 1
 #: Devices whose tensors the operator takes.
 OURS: tuple[str, ...] = ("cpu", "meta")
 _state = {"said": False}
@@ -25,27 +25,26 @@ _state = {"said": False}
 
 def new_key() -> Any:
     """Return a key of PyTorch's default generator; under vmap by its randomness."""
-    return torch.randint(_LEAST, _MOST, (1,), dtype=torch.int64)
+    if torch._C._are_functorch_transforms_active():
+        return torch.randint(0, _MOST, (1,), dtype=torch.int64)
+    return torch.empty(1, dtype=torch.int64).random_()
 
 
 def run(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
     """Return what the variant makes of a CPU tensor, or with ``linear`` of its gradient."""
-    dense = x.detach()
-    if not dense.is_contiguous():
-        dense = dense.contiguous()
     number, draw = [*key.tolist(), 0][:2]
+    dense = x if x.is_contiguous() else x.contiguous()
     if noise == _noise.ELEMENT:
         y = torch.empty_like(dense)
         dropout_at(number % _WORD, draw, p, dense.data_ptr(), y.data_ptr(), dense.numel(),
-                   _CODES[x.dtype], -1)
+                   DTYPES[x.dtype], -1)
     else:
         kind = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
         mask = _noise.mask(noise, tuple(x.shape), p, number % _WORD, draw)
         apply = mask.backward if linear else mask.apply
-        y = torch.from_numpy(apply(dense.to(kind).numpy(), num_threads=HOST)).to(x.dtype)
-    if x.is_contiguous():
-        return y
-    return torch.empty_like(x).copy_(y)
+        y = apply(dense.detach().to(kind).numpy(), num_threads=HOST)
+        y = torch.from_numpy(y).to(x.dtype)
+    return y if dense is x else torch.empty_like(x).copy_(y)
 
 
 def _same_layout(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
@@ -114,8 +113,43 @@ torch.library.register_autograd(
 )
 
 
-class Dropout(torch.autograd.Function):  # type: ignore[misc]
-    """The same in eager mode: with forward derivatives, vmap, and less on the way."""
+def _differentiate(ctx: Any, dy: Any) -> Any:
+    (key,) = ctx.saved_tensors
+    if ctx.drawn is not None and key is not ctx.drawn and not torch.equal(key, ctx.drawn):
+        raise RuntimeError(
+            "dropout was recomputed with another mask than it had: checkpointing does not "
+            "rewind a MaskStream, nor PyTorch's generator with preserve_rng_state=False; "
+            "leave rng at None, or save and restore the module's next_draw"
+        )
+    if _is_plain(dy):
+        return run(dy, key, ctx.p, ctx.noise, True), None, None, None, None
+    return apply(dy, key, ctx.p, ctx.noise, True), None, None, None, None
+
+
+class Eager(torch.autograd.Function):  # type: ignore[misc]
+    """The same in eager mode, by a shorter way; a recomputed pass must find the same key again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+        """Return the operator's result; save the key, and which it was."""
+        ctx.p, ctx.noise, ctx.drawn = p, noise, key
+        ctx.save_for_backward(key)
+        ctx.save_for_forward(key)
+        return run(x, key, p, noise, linear)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any) -> Any:
+        """Return the operator's gradient, which can be differentiated again."""
+        return _differentiate(ctx, dy)
+
+    @staticmethod
+    def jvp(ctx: Any, x: Any, *_: Any) -> Any:
+        """Return the derivative along ``x``."""
+        return apply(x, ctx.saved_tensors[0], ctx.p, ctx.noise, True)
+
+
+class Transformed(torch.autograd.Function):  # type: ignore[misc]
+    """The same under the transforms of `torch.func`, which ask for a context of its own."""
 
     @staticmethod
     def forward(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
@@ -124,29 +158,21 @@ class Dropout(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Save the key, twice: a recomputed pass must find the one of the first again."""
+        """Save the key."""
         _, key, ctx.p, ctx.noise, _ = inputs
-        ctx.drawn = None if _wrapped(key) else key
+        ctx.drawn = None
         ctx.save_for_backward(key)
         ctx.save_for_forward(key)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         """Return the operator's gradient, which can be differentiated again."""
-        (key,) = ctx.saved_tensors
-        if ctx.drawn is not None and key is not ctx.drawn and not torch.equal(key, ctx.drawn):
-            raise RuntimeError(
-                "dropout was recomputed with another mask than it had: checkpointing does not "
-                "rewind a MaskStream, nor PyTorch's generator with preserve_rng_state=False; "
-                "leave rng at None, or save and restore the module's next_draw"
-            )
-        return Dropout.apply(dy, key, ctx.p, ctx.noise, True), None, None, None, None
+        return _differentiate(ctx, dy)
 
     @staticmethod
     def jvp(ctx: Any, x: Any, *_: Any) -> Any:
         """Return the derivative along ``x``."""
-        (key,) = ctx.saved_tensors
-        return Dropout.apply(x, key, ctx.p, ctx.noise, True)
+        return apply(x, ctx.saved_tensors[0], ctx.p, ctx.noise, True)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
@@ -155,15 +181,17 @@ class Dropout(torch.autograd.Function):  # type: ignore[misc]
         if of_x is not None:
             x = x.movedim(of_x, 0)
         if of_key is None and (shared := _noise.over_batch(noise)) is not None:
-            return Dropout.apply(x, key, p, shared, linear), 0
+            return apply(x, key, p, shared, linear), 0
         keys = [key] * info.batch_size if of_key is None else key.unbind(of_key)
         rows = [x] * info.batch_size if of_x is None else x.unbind(0)
-        done = [Dropout.apply(row, k, p, noise, linear) for row, k in zip(rows, keys, strict=True)]
+        done = [apply(row, k, p, noise, linear) for row, k in zip(rows, keys, strict=True)]
         return torch.stack(done), 0
 
 
-def _wrapped(tensor: Any) -> bool:
-    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+def apply(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+    """Return the operator's result, with what its derivatives need."""
+    kind = Transformed if torch._C._are_functorch_transforms_active() else Eager
+    return kind.apply(x, key, p, noise, linear)
 
 
 def _is_plain(x: Any) -> bool:
@@ -184,7 +212,7 @@ def dropout(x: Any, p: float, noise: str, key: Any = None) -> Any:
     key = new_key() if key is None else key
     if _is_plain(x):
         return run(x, key, p, noise, False)
-    return Dropout.apply(x, key, p, noise, False)
+    return apply(x, key, p, noise, False)
 
 
 def elsewhere(x: Any) -> bool:

@@ -38,7 +38,7 @@ def noisy(
         if own is None:
             raise ValueError(f"x is on {x.device}: PyTorch has no such dropout; move it to the CPU")
         return own(x, p, True, inplace)
-    if not x.is_floating_point() or x.dtype == torch.float8_e4m3fn:
+    if x.dtype not in _operator.DTYPES:
         raise TypeError(f"dropout needs a tensor of floats, not of {x.dtype}")
     y = _operator.dropout(x, float(p), noise, key)
     return x.copy_(y) if inplace else y
