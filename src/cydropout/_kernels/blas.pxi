@@ -30,7 +30,7 @@ cdef void run_jobs(int sync, job_fn job, int count, size_t size, void *jobs,
 
 
 def jobs_address(int numbers, int count):
-    """Return where `run_jobs` is, for a BLAS of so many numbers, or None without `count` threads."""
+    """Where `run_jobs` is, for a BLAS that tells so many threads apart; None without `count`."""
     global blas_numbers
     blas_numbers = numbers
     return <size_t>&run_jobs if cyd_have(count) else None

@@ -42,7 +42,7 @@ typedef struct {
 
 static int cyd_worth_waking(cyd_memory_t *memory, uint64_t remaining) {
     if (remaining < CYD_WAKE_NS) return 0;
-    if (remaining < 10 * memory->late && remaining < CYD_LONG_NS) {
+    if (remaining < 30 * memory->late && remaining < CYD_LONG_NS) {
         if (memory->credit) memory->credit--;
         else if (memory->skipped++ < CYD_PATIENCE) return 0;
     }
