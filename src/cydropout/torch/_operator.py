@@ -148,11 +148,13 @@ class Eager(torch.autograd.Function):  # type: ignore[misc]
         return apply(x, ctx.saved_tensors[0], ctx.p, ctx.noise, True)
 
 
-class Transformed(torch.autograd.Function):  # type: ignore[misc]
+class Transformed(Eager):
     """The same under the transforms of `torch.func`, which ask for a context of its own."""
 
     @staticmethod
-    def forward(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+    def forward(  # type: ignore[override]
+        x: Any, key: Any, p: float, noise: str, linear: bool
+    ) -> Any:
         """Return the operator's result."""
         return run(x, key, p, noise, linear)
 
@@ -163,16 +165,6 @@ class Transformed(torch.autograd.Function):  # type: ignore[misc]
         ctx.drawn = None
         ctx.save_for_backward(key)
         ctx.save_for_forward(key)
-
-    @staticmethod
-    def backward(ctx: Any, dy: Any) -> Any:
-        """Return the operator's gradient, which can be differentiated again."""
-        return _differentiate(ctx, dy)
-
-    @staticmethod
-    def jvp(ctx: Any, x: Any, *_: Any) -> Any:
-        """Return the derivative along ``x``."""
-        return apply(x, ctx.saved_tensors[0], ctx.p, ctx.noise, True)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:

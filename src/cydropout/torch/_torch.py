@@ -51,4 +51,4 @@ def random_operators() -> list[Any]:
 
 
 check_version(torch.__version__)
-LENT = lend_threads()
+lend_threads()
