@@ -1,4 +1,4 @@
-"""The tape, masks and dropout once more, in plain NumPy: what the kernels must equal to the bit."""
+"""Random numbers, masks and dropout in plain NumPy: what the kernels must equal to the bit."""
 
 import numpy as np
 

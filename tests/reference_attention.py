@@ -1,4 +1,4 @@
-"""Softmax with dropout, its way back, and whole heads, once more in plain NumPy."""
+"""Softmax with dropout, its backward, and whole heads, once more in plain NumPy."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Recurrent cells once more, step by step in plain NumPy; the way back is left to differences."""
+"""Recurrent cells once more, step by step in plain NumPy; backward is left to differences."""
 
 import numpy as np
 

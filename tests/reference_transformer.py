@@ -1,4 +1,4 @@
-"""Layer normalization, its way back and self-attention, once more in plain NumPy."""
+"""Layer normalization, its backward and self-attention, once more in plain NumPy."""
 
 import numpy as np
 import reference_attention

@@ -29,7 +29,7 @@ FORMULAS = {
 SHAPES = [(1, 1), (5, 7), (33, 64), (70, 1001), (3, 4, 50), (0, 5)]
 
 
-def slope(name, x):
+def derivative(name, x):
     h = 1e-6
     return (FORMULAS[name](x + h) - FORMULAS[name](x - h)) / (2 * h)
 
@@ -59,7 +59,7 @@ def test_backward(name, shape):
     z, dy = rng.standard_normal(shape) * 2, rng.standard_normal(shape)
     bias, mask = rng.standard_normal(shape[-1:]), MaskStream(0).draw(shape, 0.3)
     dz, dbias = bias_activation_dropout_backward(dy, z, bias, name, mask, a=A)
-    want = np.where(mask.keep, dy * mask.scale * slope(name, z + bias), 0)
+    want = np.where(mask.keep, dy * mask.scale * derivative(name, z + bias), 0)
     np.testing.assert_allclose(dz, want, rtol=1e-6, atol=1e-8)
     rows = dz.reshape(-1, shape[-1])
     np.testing.assert_allclose(dbias, rows.sum(axis=0), rtol=1e-12, atol=1e-12)
@@ -81,23 +81,23 @@ def test_extreme_inputs(name, dtype):
     if name == "gelu":
         want[0] = y[0]  # -inf * 0
     np.testing.assert_allclose(y, want, rtol=1e-5, atol=1e-30 if dtype == "float32" else 1e-200)
-    slopes, _ = bias_activation_dropout_backward(np.ones_like(z), z, None, name, None, a=A)
+    derivatives, _ = bias_activation_dropout_backward(np.ones_like(z), z, None, name, None, a=A)
     inside = np.isfinite(z) & (abs(z) < 1e20)
-    assert np.isfinite(slopes[inside]).all() and np.isnan(slopes[-1]) == (name != "linear" and
-                                                                         name != "relu")
+    assert np.isfinite(derivatives[inside]).all()
+    assert np.isnan(derivatives[-1]) == (name not in ("linear", "relu"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_gelu_keeps_its_digits_in_the_tail(build, dtype):
     x = np.linspace(-12, 8, 2001).astype(dtype)
     y = bias_activation_dropout(x, None, "gelu", None)
-    slopes, _ = bias_activation_dropout_backward(np.ones_like(x), x, None, "gelu", None)
+    derivatives, _ = bias_activation_dropout_backward(np.ones_like(x), x, None, "gelu", None)
     cdf = np.array([math.erfc(-v / math.sqrt(2)) / 2 for v in x.astype("f8")])
     bell = np.exp(-x.astype("f8") ** 2 / 2)
     eps = np.finfo(dtype).eps * (4 + x.astype("f8") ** 2)  # the exponent's rounding
     assert (abs(y - x * cdf) <= eps * abs(x * cdf)).all()
-    slope, size = cdf + x * bell / math.sqrt(2 * math.pi), cdf + abs(x) * bell
-    assert (abs(slopes - slope) <= eps * size).all()
+    derivative, size = cdf + x * bell / math.sqrt(2 * math.pi), cdf + abs(x) * bell
+    assert (abs(derivatives - derivative) <= eps * size).all()
 
 
 @pytest.mark.parametrize("name", ["tanh", "selu", "softplus"])

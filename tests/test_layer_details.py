@@ -130,15 +130,15 @@ def test_activation_formula(layer: Layer, formula: Callable[[float], float]) -> 
 @pytest.mark.parametrize("layer", [ReLU(), Sigmoid(), Tanh(), Softplus(2.0), SELU(), GELU()])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_activation_far_out(layer: Layer, dtype: str) -> None:
-    """Neither value nor slope overflows, and both reach their limits."""
+    """Neither value nor derivative overflows, and both reach their limits."""
     x = np.array([-1e4, 1e4], dtype)
     y, backward = layer.forward(x, Context())
-    slope = backward(np.ones_like(y))
-    assert np.isfinite(y).all() and np.isfinite(slope).all()
-    assert abs(slope[0]) < 1e-30
+    derivative = backward(np.ones_like(y))
+    assert np.isfinite(y).all() and np.isfinite(derivative).all()
+    assert abs(derivative[0]) < 1e-30
     if not isinstance(layer, (Sigmoid, Tanh)):
         scale = 1.0507009873554805 if isinstance(layer, SELU) else 1
-        np.testing.assert_allclose([y[1] / 1e4, slope[1]], scale, rtol=1e-6)
+        np.testing.assert_allclose([y[1] / 1e4, derivative[1]], scale, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

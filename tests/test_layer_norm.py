@@ -72,8 +72,8 @@ def test_against_pytorch(shape):
     np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(backward(dy), tensor.grad.numpy(), rtol=1e-5, atol=1e-5)
     for name, parameter in layer.named_parameters():
-        slope = getattr(theirs, name).grad.numpy()
-        np.testing.assert_allclose(parameter.grad, slope, rtol=1e-5, atol=1e-5)
+        derivative = getattr(theirs, name).grad.numpy()
+        np.testing.assert_allclose(parameter.grad, derivative, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("columns", [5, 40])

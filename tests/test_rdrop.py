@@ -38,9 +38,9 @@ def by_torch(prediction, target, loss):
 @pytest.mark.parametrize("target", TARGETS)
 def test_value_and_gradient_are_those_of_torch(loss, target):
     value, gradient = loss(LOGITS, TARGETS[target])
-    expected, slope = by_torch(LOGITS, TARGETS[target], loss)
+    expected, derivative = by_torch(LOGITS, TARGETS[target], loss)
     assert value == pytest.approx(expected, rel=1e-12)
-    np.testing.assert_allclose(gradient, slope, rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(gradient, derivative, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)
@@ -62,9 +62,10 @@ def test_gradient_is_the_slope_of_the_value(loss, shape):
 def test_equal_passes_are_two_cross_entropies():
     half = LOGITS[:5]
     value, gradient = RDropLoss(7.0)(np.concatenate([half, half]), LABELS)
-    single, slope = SoftmaxCrossEntropy()(half, LABELS)
+    single, derivative = SoftmaxCrossEntropy()(half, LABELS)
     assert value == pytest.approx(2 * single, rel=1e-14)
-    np.testing.assert_allclose(gradient, np.concatenate([slope, slope]), rtol=1e-12, atol=1e-15)
+    twice = np.concatenate([derivative, derivative])
+    np.testing.assert_allclose(gradient, twice, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
@@ -75,10 +76,10 @@ def test_dtypes(dtype):
     value, gradient = RDropLoss()(narrow, LABELS)
     assert gradient.dtype == kind and gradient.shape == narrow.shape
     np.testing.assert_array_equal(narrow, before)
-    wide, slope = RDropLoss()(narrow.astype("f8"), LABELS)
+    wide, derivative = RDropLoss()(narrow.astype("f8"), LABELS)
     assert value == pytest.approx(wide, rel=1e-5)
     rough = 1e-5 if dtype.endswith(("32", "64")) else 1e-2
-    np.testing.assert_allclose(gradient.astype("f8"), slope, rtol=rough, atol=rough * 1e-2)
+    np.testing.assert_allclose(gradient.astype("f8"), derivative, rtol=rough, atol=rough * 1e-2)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -88,9 +89,9 @@ def test_large_logits_and_classes_that_are_ruled_out(dtype):
     assert value == pytest.approx(1e4 + 1e4) and np.isfinite(gradient).all()
     z = np.array([[1, 2, -np.inf], [3, 1, -np.inf]], dtype)
     value, gradient = RDropLoss()(z, [0])
-    without, slope = RDropLoss()(z[:, :2], [0])
+    without, derivative = RDropLoss()(z[:, :2], [0])
     assert value == pytest.approx(without)
-    np.testing.assert_allclose(gradient[:, :2], slope, rtol=1e-6)
+    np.testing.assert_allclose(gradient[:, :2], derivative, rtol=1e-6)
     assert (gradient[:, 2] == 0).all()
     assert np.isnan(RDropLoss()(np.full((2, 3), np.nan, dtype), [0])[0])
 

@@ -161,7 +161,7 @@ def test_autograd_of_the_straight_through_formula_agrees(tied):
     k = torch.sigmoid(0.8 * r + 0.3)
     act = torch.tanh(z)
     m = torch.from_numpy(masks[layer].keep.astype("f8"))
-    # The value of m act(z), with the slope of m by act(z) and of k by k.
+    # The value of m act(z), with the derivative of m by act(z) and of k by k.
     ty = m * act + (k - k.detach()) * act.detach()
     ty.backward(torch.from_numpy(dy))
     np.testing.assert_allclose(y, ty.detach(), rtol=1e-12)

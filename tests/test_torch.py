@@ -129,8 +129,8 @@ def test_in_place(name):
     y = function(x, 0.4, key=KEY, inplace=True)
     assert y is x and torch.equal(y.detach(), expected)
     y.sum().backward()
-    slope = function(leaf.detach() + 1, 0.4, key=KEY) - function(leaf.detach(), 0.4, key=KEY)
-    torch.testing.assert_close(leaf.grad, slope, rtol=1e-4, atol=1e-4)
+    derivative = function(leaf.detach() + 1, 0.4, key=KEY) - function(leaf.detach(), 0.4, key=KEY)
+    torch.testing.assert_close(leaf.grad, derivative, rtol=1e-4, atol=1e-4)
 
 
 def test_opcheck():
@@ -163,8 +163,8 @@ def test_compiled_code_has_the_same_bits(name):
     eager, graph = seeded(lambda: twice(x)), seeded(lambda: compiled(x))
     assert torch.equal(eager, graph)
     dy = torch.randn_like(eager)
-    slopes = [torch.autograd.grad(y, x, dy)[0] for y in (eager, graph)]
-    torch.testing.assert_close(*slopes)
+    derivatives = [torch.autograd.grad(y, x, dy)[0] for y in (eager, graph)]
+    torch.testing.assert_close(*derivatives)
 
 
 @pytest.mark.parametrize("name", VARIANTS)

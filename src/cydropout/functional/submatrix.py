@@ -55,7 +55,7 @@ class Submatrix:
         )
 
     @classmethod
-    def rising(
+    def from_sorted(
         cls, shape: tuple[int, ...], rows: np.ndarray | None = None,
         columns: np.ndarray | None = None,
     ) -> "Submatrix":

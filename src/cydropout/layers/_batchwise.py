@@ -30,7 +30,7 @@ from cydropout.masks import BitMask, ScaleMask
 PAYS_FROM = 0.15
 
 
-class Kept(NamedTuple):
+class Units(NamedTuple):
     """Which units of a layer take part, None for all, whether side by side, and their scale."""
 
     units: Array | None = None
@@ -39,7 +39,7 @@ class Kept(NamedTuple):
     lazy: bool = True
 
     @classmethod
-    def drawn(cls, noise: BatchwiseDropout, shape: Shape, ctx: Context) -> Kept:
+    def drawn(cls, noise: BatchwiseDropout, shape: Shape, ctx: Context) -> Units:
         """Return what a dropout over (batch, units) keeps in all samples of a pass."""
         lazy = noise.lazy
         if ctx.masks is None and isinstance(noise.rate, float):
@@ -57,7 +57,7 @@ class Kept(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A dense layer, the activation behind it, and the dropout behind both, if there are any."""
+    """A dense layer, the activation behind it, and the dropout after both, if there are any."""
 
     dense: Dense
     unit: Activation | None
@@ -69,19 +69,19 @@ class Link(NamedTuple):
         return tuple(layer for layer in self if layer is not None)
 
     def forward(
-        self, h: Array, kept: Kept, ctx: Context, first: bool
-    ) -> tuple[Array, Kept, Backward]:
+        self, h: Array, kept: Units, ctx: Context, first: bool
+    ) -> tuple[Array, Units, Backward]:
         """Return the units that are kept, which these are, and the backward to ``h``."""
         weight, bias = (self.dense.parameter(name) for name in ("weight", "bias"))
         assert weight is not None
-        shape, out = (len(h), self.dense.units), Kept()
+        shape, out = (len(h), self.dense.units), Units()
         if self.noise is not None:
-            out = Kept.drawn(self.noise, shape, ctx)
+            out = Units.drawn(self.noise, shape, ctx)
         submatrix, ends, lazy = None, None, kept.lazy and out.lazy
         if kept.units is not None or out.units is not None:
-            submatrix = Submatrix.rising(weight.value.shape, kept.units, out.units)
+            submatrix = Submatrix.from_sorted(weight.value.shape, kept.units, out.units)
         if bias is not None and out.units is not None:
-            ends = Submatrix.rising(bias.value.shape, columns=out.units)
+            ends = Submatrix.from_sorted(bias.value.shape, columns=out.units)
         w = _block(weight.value, kept, out, submatrix, ctx)
         shift = None if bias is None else bias.value
         if shift is not None and ends is not None:
@@ -131,10 +131,10 @@ class Chain:
             return in_order(self.plain, x, ctx)
         weight = self.links[0].dense.parameter("weight")
         assert weight is not None
-        h, kept, enter = np.ascontiguousarray(x, weight.value.dtype), Kept(), None
+        h, kept, enter = np.ascontiguousarray(x, weight.value.dtype), Units(), None
         backwards: list[Callable[[Array], Array]] = []
         if self.entry is not None:
-            kept = Kept.drawn(self.entry, x.shape, ctx)
+            kept = Units.drawn(self.entry, x.shape, ctx)
             enter = Submatrix(h.shape, columns=kept.units)
             h = functional.gather_submatrix(h, enter, kept.scale, num_threads=ctx.num_threads)
         scale = kept.scale
@@ -202,7 +202,7 @@ def _shares(noise: BatchwiseDropout | None, shape: Shape, ctx: Context) -> bool:
 
 
 def _block(
-    matrix: Array, rows: Kept, columns: Kept, submatrix: Submatrix | None, ctx: Context
+    matrix: Array, rows: Units, columns: Units, submatrix: Submatrix | None, ctx: Context
 ) -> Array:
     """Return some rows and columns: as they lie, where they are side by side, or a copy."""
     if submatrix is None or (rows.run is not None and columns.run is not None):

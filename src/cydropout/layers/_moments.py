@@ -15,7 +15,7 @@ from cydropout.masks import GaussianMask
 from cydropout.random import MaskStream
 
 #: From dy to the gradients for the mean and the standard deviation.
-Slopes = Callable[[Array], tuple[Array, Array]]
+Gradients = Callable[[Array], tuple[Array, Array]]
 
 
 class Nodes(NamedTuple):
@@ -47,7 +47,7 @@ def matched(
     drop_bias: bool,
     ctx: Context,
 ) -> tuple[Array, Backward]:
-    """Return the mean of ``act(u)`` for normal ``u``, and its way back.
+    """Return the mean of ``act(u)`` for normal ``u``, and its backward.
 
     The mean of u is ``m = x W + b``, its variance ``v = ratio (x * x) (W * W)``, plus
     ``ratio b * b`` if entries of b are dropped. Without nodes the activation is a ReLU, whose mean
@@ -62,15 +62,15 @@ def matched(
             variance += bias.value * bias.value
     spread = np.sqrt(ratio * variance)
     if nodes is None:
-        y, slopes = _rectified(mean, spread, ctx)
+        y, back = _rectified(mean, spread, ctx)
     else:
-        y, slopes = _averaged(mean, spread, activation, nodes, ctx)
+        y, back = _averaged(mean, spread, activation, nodes, ctx)
 
     def backward(dy: Array) -> Array:
         dy = np.ascontiguousarray(dy, mean.dtype)
         if dy.shape != shape:
             raise ValueError(f"gradient has shape {dy.shape}, the output {shape}")
-        dmean, dspread = slopes(dy.reshape(mean.shape))
+        dmean, dspread = back(dy.reshape(mean.shape))
         # Twice the gradient for (x * x) (W * W); where it is 0, so are all products x W.
         twice = np.zeros_like(mean)
         np.divide(ratio * dspread, spread, out=twice, where=spread > 0)
@@ -87,22 +87,22 @@ def matched(
     return y.reshape(shape), backward
 
 
-def _rectified(mean: Array, spread: Array, ctx: Context) -> tuple[Array, Slopes]:
+def _rectified(mean: Array, spread: Array, ctx: Context) -> tuple[Array, Gradients]:
     """Return ``m P + s p``: P and p are the normal distribution function and density at m / s."""
     with np.errstate(over="ignore"):
         place = np.clip(mean / np.maximum(spread, np.finfo(mean.dtype).tiny), -40.0, 40.0)
     density = np.exp(-0.5 * place * place) * (2 * np.pi) ** -0.5
-    # The slope of GELU, x P(x), is P(x) + x p(x).
-    slope, _ = functional.bias_activation_dropout_backward(
+    # The derivative of GELU, x P(x), is P(x) + x p(x).
+    derivative, _ = functional.bias_activation_dropout_backward(
         np.ones_like(place), place, None, "gelu", None, num_threads=ctx.num_threads
     )
-    below = slope - place * density
+    below = derivative - place * density
     return mean * below + spread * density, lambda dy: (dy * below, dy * density)
 
 
 def _averaged(
     mean: Array, spread: Array, activation: str, nodes: Nodes, ctx: Context
-) -> tuple[Array, Slopes]:
+) -> tuple[Array, Gradients]:
     """Return the weighted sum of ``act(m + s n)`` over the nodes n."""
     normals = nodes.normals.astype(mean.dtype)
     y = np.zeros_like(mean)
@@ -112,7 +112,7 @@ def _averaged(
             u, None, activation, None, out=u, num_threads=ctx.num_threads
         )
 
-    def slopes(dy: Array) -> tuple[Array, Array]:
+    def back(dy: Array) -> tuple[Array, Array]:
         dmean, dspread = np.zeros_like(mean), np.zeros_like(mean)
         for normal, share in zip(normals, nodes.weights, strict=True):
             du, _ = functional.bias_activation_dropout_backward(
@@ -123,4 +123,4 @@ def _averaged(
             dspread += du * normal
         return dmean, dspread
 
-    return y, slopes
+    return y, back

@@ -27,7 +27,7 @@ class Activation(Layer):
     a: Any = 1.0
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
-        """Return ``act(x)`` and the function that multiplies by its slope."""
+        """Return ``act(x)`` and the function that multiplies by its derivative."""
         x = as_float(x, self.path)
         shape, dtype = x.shape, x.dtype
         wide = np.dtype("float64" if dtype == np.float64 else "float32")
@@ -44,7 +44,7 @@ class Activation(Layer):
 
 
 class ReLU(Activation):
-    """``max(x, 0)``; the slope at 0 is 0.
+    """``max(x, 0)``; the derivative at 0 is 0.
 
     Examples
     --------

@@ -112,8 +112,8 @@ class BatchNorm(Layer):
             dy = np.asarray(dy)
             if dy.shape != x.shape:
                 raise ValueError(f"gradient has shape {dy.shape}, the output {x.shape}")
-            slopes, _ = self._rows(dy.astype(x.dtype, copy=False))
-            dx, dweight, dbias = functional.normalise_backward(slopes, done, num_threads=threads)
+            rows, _ = self._rows(dy.astype(x.dtype, copy=False))
+            dx, dweight, dbias = functional.normalise_backward(rows, done, num_threads=threads)
             weight.accumulate(dweight)
             bias.accumulate(dbias)
             if of_batch:

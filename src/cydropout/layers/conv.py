@@ -144,21 +144,21 @@ class Conv2D(Sliding):
             dz, dbias = back(self.channels_last(np.asarray(dy)))
             if bias is not None and dbias is not None:
                 bias.accumulate(dbias)
-            slope = np.zeros_like(matrix)
+            dweight = np.zeros_like(matrix)
             dx = np.empty_like(maps) if ctx.input_gradient else NO_GRADIENT
             for rows, own, columns, unfolded in self._blocks(maps, windows, ctx):
-                slopes = dz[rows].reshape(-1, self.filters)[:, columns]
-                table = unfolded.reshape(len(slopes), -1)
+                drows = dz[rows].reshape(-1, self.filters)[:, columns]
+                table = unfolded.reshape(len(drows), -1)
                 functional.unfold(
                     maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
                 )
-                slope[:, columns] += np.matmul(table.T, slopes)
+                dweight[:, columns] += np.matmul(table.T, drows)
                 if ctx.input_gradient:
-                    np.matmul(slopes, matrix[:, columns].T, out=table)
+                    np.matmul(drows, matrix[:, columns].T, out=table)
                     functional.fold(
                         unfolded, windows, dx[rows], channels=own, num_threads=ctx.num_threads
                     )
-            weight.accumulate(slope.reshape(weight.value.shape))
+            weight.accumulate(dweight.reshape(weight.value.shape))
             return self.as_given(dx) if ctx.input_gradient else dx
 
         return self.as_given(y), backward

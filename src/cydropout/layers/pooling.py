@@ -35,7 +35,7 @@ class _Pool2D(Sliding):
     def pool(
         self, maps: Array, windows: functional.Windows, ctx: Context
     ) -> tuple[Array, Backward]:
-        """Return what the windows give, and the way back."""
+        """Return what the windows give, and its backward."""
         raise NotImplementedError(f"{type(self).__name__} defines no pool")
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
@@ -47,8 +47,8 @@ class _Pool2D(Sliding):
         y, back = self.pool(maps, self.windows(maps.shape[1:3]), ctx)
 
         def backward(dy: Array) -> Array:
-            slopes = self.channels_last(np.asarray(dy).astype(wide, copy=False))
-            return self.as_given(back(slopes)).astype(x.dtype, copy=False)
+            dz = self.channels_last(np.asarray(dy).astype(wide, copy=False))
+            return self.as_given(back(dz)).astype(x.dtype, copy=False)
 
         return self.as_given(y).astype(x.dtype, copy=False), backward
 
@@ -100,7 +100,7 @@ class MaxPool2D(_Pool2D):
     def pool(
         self, maps: Array, windows: functional.Windows, ctx: Context
     ) -> tuple[Array, Backward]:
-        """Return the largest element of each window; a byte each says for the way back which."""
+        """Return the largest element of each window; a byte each tells backward which."""
         threads = ctx.num_threads
         y, at = functional.max_pool(maps, windows, num_threads=threads)
         return y, lambda dy: functional.max_pool_backward(dy, at, windows, num_threads=threads)

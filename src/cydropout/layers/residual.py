@@ -82,7 +82,7 @@ class Residual(Wrapper):
         return shape
 
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
-        """Return the sum, and the way back along both its terms.
+        """Return the sum, and the backward along both its terms.
 
         Parameters
         ----------

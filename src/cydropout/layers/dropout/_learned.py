@@ -95,7 +95,7 @@ class LearnedNoise(NoisyLayer):
         """Return the noise whose factors are ``array``; it has no gradient for the parameter."""
         return FactorMask(shape, array)
 
-    def slope(self, used: Any, gradient: Array) -> Array:
+    def to_parameter(self, used: Any, gradient: Array) -> Array:
         """Return the parameter's gradient from that of the noise."""
         return gradient
 
@@ -123,7 +123,7 @@ class LearnedNoise(NoisyLayer):
                 return untouched
             dy = as_float(dy, self.path).astype(x.dtype, copy=False)
             dx, gradient = used.gradients(x, dy, num_threads=ctx.num_threads)
-            parameter.accumulate(self.slope(used, gradient).astype(parameter.value.dtype))
+            parameter.accumulate(self.to_parameter(used, gradient).astype(parameter.value.dtype))
             return dx
 
         return y, backward

@@ -118,7 +118,7 @@ class ConcreteDropout(LearnedNoise, Wrapper):
             ConcreteMask, shape, logit, temperature=self.temperature, storage=self.storage)
 
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
-        """Return the layer's output of noisy ``x``, and the way back; see `LearnedNoise`."""
+        """Return the layer's output of noisy ``x``, and its backward; see `LearnedNoise`."""
         noisy, back = LearnedNoise.forward(self, x, ctx, mask)
         # The logit's gradient needs that of the layer's input.
         y, layer_back = self.layer.forward(noisy, ctx.inside)
@@ -132,16 +132,16 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         p, q = np.exp(log_p), np.exp(log_q)
         share = self.dropout_regularizer * (1 if self.per_unit else self.units)
         total = share * (p * log_p + q * log_q)
-        slope = share * p * q * eta
+        derivative = share * p * q * eta
         if self.weight_regularizer and not isinstance(self.layer, Identity):
             weight = self._weight()
             others = tuple(range(1, weight.value.ndim))
             rows = np.square(weight.value, dtype=np.float64).sum(axis=others)
             squares = self.weight_regularizer * (rows if self.per_unit else rows.sum())
             total = total + squares / q
-            slope = slope + squares * p / q
+            derivative = derivative + squares * p / q
             scale = 2 * self.weight_regularizer / q
             scale = scale.reshape(-1, *(1,) * (weight.value.ndim - 1))
             weight.accumulate(weight.value * scale.astype(weight.value.dtype))
-        parameter.accumulate(np.asarray(slope).astype(parameter.value.dtype))
+        parameter.accumulate(np.asarray(derivative).astype(parameter.value.dtype))
         return float(np.sum(total)) + self.layer.penalty()

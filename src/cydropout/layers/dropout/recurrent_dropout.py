@@ -66,7 +66,7 @@ class RecurrentDropout(SharedDropout):
         ctx: Context,
         mask: Any = None,
     ) -> tuple[Array, Any]:
-        """Return ``forget * previous + gate * mask(candidate)`` and its way back.
+        """Return ``forget * previous + gate * mask(candidate)`` and its backward.
 
         Parameters
         ----------

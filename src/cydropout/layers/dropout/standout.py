@@ -26,8 +26,8 @@ class Standout(NoisyLayer, Affine):
     ``r = alpha (x V + c) + beta``, with the parameters ``rate_weight`` and ``rate_bias``. At
     inference nothing is drawn, and ``y = k act(z)``, the mean; nothing is scaled in training.
 
-    The gradient of k is exact at inference. In training m is taken for k on the way back through
-    it, ``dk = dy act(z)`` (straight-through); the way back through act(z) is that of the mask.
+    The gradient of k is exact at inference. In training backward takes m for k, ``dk = dy act(z)``
+    (straight-through), and passes ``dy act'(z)`` where the mask keeps.
     `cydropout.functional.standout` says how m is drawn.
 
     Parameters
@@ -112,14 +112,14 @@ class Standout(NoisyLayer, Affine):
 
         def backward(dy: Array) -> Array:
             dy = np.ascontiguousarray(dy, z.dtype)
-            slopes = functional.standout_backward(
+            gradients = functional.standout_backward(
                 dy, z, r, self.activation, used, alpha=self.alpha, beta=self.beta,
                 num_threads=ctx.num_threads,
             )
             parts = [
-                back(slope.reshape(-1, self.units))
-                for (_, back), slope in zip(paths, slopes, strict=False)
-                if slope is not None
+                back(dz.reshape(-1, self.units))
+                for (_, back), dz in zip(paths, gradients, strict=False)
+                if dz is not None
             ]
             if not ctx.input_gradient:
                 return NO_GRADIENT

@@ -13,12 +13,12 @@ from cydropout.masks import GaussianMask
 
 
 def _molchanov(log_alpha: Array) -> tuple[Array, Array]:
-    """Return the divergence and its slope in log alpha."""
+    """Return the divergence and its derivative in log alpha."""
     k1, k2, k3 = 0.63576, 1.87320, 1.48695
     s = np.exp(-np.logaddexp(0, -(k2 + k3 * log_alpha)))
     value = k1 - k1 * s + np.logaddexp(0, -log_alpha) / 2
-    slope = -k1 * k3 * s * (1 - s) - np.exp(-np.logaddexp(0, log_alpha)) / 2
-    return np.asarray(value), np.asarray(slope)
+    derivative = -k1 * k3 * s * (1 - s) - np.exp(-np.logaddexp(0, log_alpha)) / 2
+    return np.asarray(value), np.asarray(derivative)
 
 
 def _kingma(log_alpha: Array) -> tuple[Array, Array]:
@@ -26,8 +26,8 @@ def _kingma(log_alpha: Array) -> tuple[Array, Array]:
     below = np.minimum(log_alpha, 0)
     a = np.exp(below)
     value = -below / 2 - a * (c1 + a * (c2 + a * c3))
-    slope = np.where(log_alpha <= 0, -0.5 - a * (c1 + a * (2 * c2 + a * 3 * c3)), 0.0)
-    return np.asarray(value), np.asarray(slope)
+    derivative = np.where(log_alpha <= 0, -0.5 - a * (c1 + a * (2 * c2 + a * 3 * c3)), 0.0)
+    return np.asarray(value), np.asarray(derivative)
 
 
 DIVERGENCES = {"molchanov": _molchanov, "kingma": _kingma}
@@ -105,15 +105,16 @@ class VariationalGaussianDropout(LearnedNoise):
         sigma = np.exp(self._log_alpha / 2)
         return ctx.draw_as(GaussianMask, shape, sigma=sigma, storage=self.storage)
 
-    def slope(self, used: GaussianMask, gradient: Array) -> Array:
+    def to_parameter(self, used: GaussianMask, gradient: Array) -> Array:
         """Return the gradient of log alpha: ``sqrt(alpha) / 2`` times that of sqrt(alpha)."""
         return np.asarray(gradient * np.asarray(used.sigma) / 2)
 
     def penalty(self) -> float:
         """Return the divergence, and add its gradient to that of log alpha."""
-        value, slope = DIVERGENCES[self.kl](self._log_alpha)
+        value, derivative = DIVERGENCES[self.kl](self._log_alpha)
         weight = self.kl_weight * (1 if self.per_unit else self.units)
-        self.parameter.accumulate(np.asarray(weight * slope).astype(self.parameter.value.dtype))
+        gradient = np.asarray(weight * derivative)
+        self.parameter.accumulate(gradient.astype(self.parameter.value.dtype))
         return float(weight * np.sum(value))
 
     @property

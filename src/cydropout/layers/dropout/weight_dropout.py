@@ -99,8 +99,8 @@ class WeightDropout(WeightNoise, Wrapper):
                 parameter.zero_grad()
             dx = back(dy)
             for name, parameter in thinned.items():
-                slope = parameter.grad
-                real[name].accumulate(used[name].backward(slope, out=slope, num_threads=threads))
+                grad = parameter.grad
+                real[name].accumulate(used[name].backward(grad, out=grad, num_threads=threads))
             return dx
 
         return y, backward

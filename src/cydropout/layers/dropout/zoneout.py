@@ -51,7 +51,7 @@ class Zoneout(MaskedLayer):
     def forward(
         self, x: Array, ctx: Context, mask: Any = None, previous: Array | None = None
     ) -> tuple[Array, Any]:
-        """Return the state after the step and its way back.
+        """Return the state after the step and its backward.
 
         Parameters
         ----------
