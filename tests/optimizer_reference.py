@@ -1,10 +1,13 @@
-"""The optimizers in plain NumPy, one line for each line of their formula."""
+"""The optimizers in plain NumPy, one line for each line of their formula, and the table of all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+
+from cydropout.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
 Array = np.ndarray
 
@@ -47,3 +50,54 @@ def rmsprop(w: Array, lr: float, rho: float = 0.9, epsilon: float = 1e-8) -> Ite
         g = yield w
         v = rho * v + (1 - rho) * g**2
         w = w - lr * g / (np.sqrt(v) + epsilon)
+
+
+# Ours, the reference, and PyTorch's class with its names for the same settings.
+CASES: dict[str, tuple[Callable[[], Optimizer], Callable[[Any], Any], str, dict[str, Any]]] = {
+    "sgd": (lambda: SGD(0.1), lambda w: sgd(w, 0.1), "SGD", {"lr": 0.1}),
+    "sgd-decay": (
+        lambda: SGD(0.1, weight_decay=0.02),
+        lambda w: sgd(w, 0.1, weight_decay=0.02),
+        "SGD",
+        {"lr": 0.1, "weight_decay": 0.02},
+    ),
+    "momentum": (
+        lambda: SGD(0.05, momentum=0.9, weight_decay=0.01),
+        lambda w: sgd(w, 0.05, 0.9, weight_decay=0.01),
+        "SGD",
+        {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
+    ),
+    "nesterov": (
+        lambda: SGD(0.05, momentum=0.9, nesterov=True),
+        lambda w: sgd(w, 0.05, 0.9, True),
+        "SGD",
+        {"lr": 0.05, "momentum": 0.9, "nesterov": True},
+    ),
+    "adam": (lambda: Adam(0.01), lambda w: adam(w, 0.01), "Adam", {"lr": 0.01}),
+    "adam-settings": (
+        lambda: Adam(0.01, beta1=0.5, beta2=0.9, epsilon=1e-3),
+        lambda w: adam(w, 0.01, 0.5, 0.9, 1e-3),
+        "Adam",
+        {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-3},
+    ),
+    "adamw": (
+        lambda: AdamW(0.01, weight_decay=0.1),
+        lambda w: adam(w, 0.01, weight_decay=0.1),
+        "AdamW",
+        {"lr": 0.01, "weight_decay": 0.1},
+    ),
+    "rmsprop": (
+        lambda: RMSprop(0.01),
+        lambda w: rmsprop(w, 0.01),
+        "RMSprop",
+        {"lr": 0.01, "alpha": 0.9},
+    ),
+    "rmsprop-settings": (
+        lambda: RMSprop(0.01, rho=0.99, epsilon=1e-3),
+        lambda w: rmsprop(w, 0.01, 0.99, 1e-3),
+        "RMSprop",
+        {"lr": 0.01, "alpha": 0.99, "eps": 1e-3},
+    ),
+}
+#: What makes each of them, for the tests that hold for every optimizer.
+OPTIMIZERS = {name: make for name, (make, *_) in CASES.items()}

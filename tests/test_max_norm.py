@@ -2,21 +2,14 @@
 
 import numpy as np
 import pytest
+from optimizer_reference import OPTIMIZERS
 from reference_max_norm import bounded
 
 from cydropout import Trainer, functional
 from cydropout.layers import Dense, DropConnect, Dropout, Sequential, Standout
 from cydropout.layers._layer import Parameter
-from cydropout.training.optimizers import SGD, Adam, AdamW, RMSprop
+from cydropout.training.optimizers import SGD, Adam, RMSprop
 
-OPTIMIZERS = {
-    "sgd": lambda: SGD(0.1),
-    "momentum": lambda: SGD(0.1, momentum=0.9, weight_decay=0.01),
-    "nesterov": lambda: SGD(0.1, momentum=0.9, nesterov=True),
-    "adam": lambda: Adam(0.05),
-    "adamw": lambda: AdamW(0.05, weight_decay=0.1),
-    "rmsprop": lambda: RMSprop(0.05),
-}
 SHAPES = [(1, 1), (7, 3), (300, 129), (65, 2048), (3, 5000), (700, 1), (4, 5, 6), (997, 101)]
 LAYERS = [Dense, DropConnect, Standout]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import optimizer_reference as reference
 import pytest
+from optimizer_reference import CASES
 
 from cydropout import functional
 from cydropout._kernels import api
@@ -16,53 +16,6 @@ from cydropout.layers._layer import Parameter
 from cydropout.training import optimizers
 from cydropout.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 
-# Ours, the reference, and PyTorch's class with its names for the same settings.
-CASES: dict[str, tuple[Callable[[], Optimizer], Callable[[Any], Any], str, dict[str, Any]]] = {
-    "sgd": (lambda: SGD(0.1), lambda w: reference.sgd(w, 0.1), "SGD", {"lr": 0.1}),
-    "sgd-decay": (
-        lambda: SGD(0.1, weight_decay=0.02),
-        lambda w: reference.sgd(w, 0.1, weight_decay=0.02),
-        "SGD",
-        {"lr": 0.1, "weight_decay": 0.02},
-    ),
-    "momentum": (
-        lambda: SGD(0.05, momentum=0.9, weight_decay=0.01),
-        lambda w: reference.sgd(w, 0.05, 0.9, weight_decay=0.01),
-        "SGD",
-        {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
-    ),
-    "nesterov": (
-        lambda: SGD(0.05, momentum=0.9, nesterov=True),
-        lambda w: reference.sgd(w, 0.05, 0.9, True),
-        "SGD",
-        {"lr": 0.05, "momentum": 0.9, "nesterov": True},
-    ),
-    "adam": (lambda: Adam(0.01), lambda w: reference.adam(w, 0.01), "Adam", {"lr": 0.01}),
-    "adam-settings": (
-        lambda: Adam(0.01, beta1=0.5, beta2=0.9, epsilon=1e-3),
-        lambda w: reference.adam(w, 0.01, 0.5, 0.9, 1e-3),
-        "Adam",
-        {"lr": 0.01, "betas": (0.5, 0.9), "eps": 1e-3},
-    ),
-    "adamw": (
-        lambda: AdamW(0.01, weight_decay=0.1),
-        lambda w: reference.adam(w, 0.01, weight_decay=0.1),
-        "AdamW",
-        {"lr": 0.01, "weight_decay": 0.1},
-    ),
-    "rmsprop": (
-        lambda: RMSprop(0.01),
-        lambda w: reference.rmsprop(w, 0.01),
-        "RMSprop",
-        {"lr": 0.01, "alpha": 0.9},
-    ),
-    "rmsprop-settings": (
-        lambda: RMSprop(0.01, rho=0.99, epsilon=1e-3),
-        lambda w: reference.rmsprop(w, 0.01, 0.99, 1e-3),
-        "RMSprop",
-        {"lr": 0.01, "alpha": 0.99, "eps": 1e-3},
-    ),
-}
 SHAPES = [(7, 5), (1,), (129,), (3, 1, 2)]
 
 

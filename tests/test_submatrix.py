@@ -2,23 +2,14 @@
 
 import numpy as np
 import pytest
+from optimizer_reference import OPTIMIZERS
 from reference_submatrix import picked, spread
 
 from cydropout.functional import Submatrix, adam_step, gather_submatrix, scatter_submatrix, sgd_step
 from cydropout.layers import Parameter
-from cydropout.training import optimizers
 
 SHAPES = [(1, 1), (3, 40), (7, 2500), (130, 33), (5, 0), (0, 4), (2100,), (17,)]
 KEEPS = ["all", "some", "few", "run", "none", "rows", "columns"]
-OPTIMIZERS = {
-    "sgd": lambda: optimizers.SGD(0.1),
-    "decay": lambda: optimizers.SGD(0.1, weight_decay=0.01),
-    "momentum": lambda: optimizers.SGD(0.1, momentum=0.9),
-    "nesterov": lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-    "adam": lambda: optimizers.Adam(0.1),
-    "adamw": lambda: optimizers.AdamW(0.1),
-    "rmsprop": lambda: optimizers.RMSprop(0.1),
-}
 
 
 def numbers(size, keep, rng):
