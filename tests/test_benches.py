@@ -298,7 +298,7 @@ def few_digits(tmp_path):
 
 
 def reproduce(*arguments):
-    for module in ("tqdm", "matplotlib", "safetensors"):
+    for module in ("tqdm", "matplotlib"):
         pytest.importorskip(module)
     return subprocess.run(
         [sys.executable, str(BENCHES / "reproduce_srivastava.py"), *map(str, arguments)],
@@ -335,7 +335,6 @@ def test_the_paper_is_trained_once_and_reported_beside_what_the_page_has(tmp_pat
 
 def test_a_killed_run_of_the_paper_goes_on(load, tmp_path, few_digits, monkeypatch):
     pytest.importorskip("tqdm")
-    pytest.importorskip("safetensors")
     training = load("srivastava.training")
     data = load("cydropout.training.data").load_mnist(few_digits)
     run = training.Run("hidden", 3, 16, 5)

@@ -225,7 +225,6 @@ def test_names_of_parameters_and_layers():
 
 
 def test_a_model_learns_and_goes_on_from_a_checkpoint(tmp_path):
-    pytest.importorskip("safetensors")
     start = np.random.default_rng(0).integers(0, 7, (64, 1))
     tokens = (start + np.arange(6) * 2) % 7
 

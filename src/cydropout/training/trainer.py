@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
+from cydropout._files.replace import check_target, reserve
 from cydropout._validate import (
     check_all,
     check_count,
@@ -30,7 +31,7 @@ from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
 from cydropout.training._batches import Batches, as_batches, batches, held_out
 from cydropout.training.callbacks import Callback
-from cydropout.training.checkpoint import check_target, load_checkpoint, save_checkpoint
+from cydropout.training.checkpoint import load_checkpoint, save_checkpoint
 from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Mean, Record
 from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
@@ -197,6 +198,9 @@ class Trainer:
         run = self._run = Run(dict(data.run), callbacks)
         key = int(saved["stream"]["key"]) if saved else self.stream.key
         self._build(data.sample(int(saved["epoch"]) + 1 if saved else 1, partial(_order, key)))
+        if target:
+            kept = 1 + len(self.optimizer.slots)
+            reserve(target, 2**16 + kept * sum(p.value.nbytes for p in self.model.parameters()))
 
         self.stop_training = False
         run.tell("on_train_begin", self, metrics)

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cydropout._files.replace import check_target
 from cydropout._validate import check_count, check_number
 from cydropout.layers._layer import Layer
 from cydropout.masks import BaseMask
 from cydropout.training.callbacks.base import Callback, Trainer
-from cydropout.training.checkpoint import check_target, save_checkpoint
+from cydropout.training.checkpoint import save_checkpoint
 from cydropout.training.nonfinite import NonFiniteLossError
 
 
