@@ -1,9 +1,12 @@
 """Arrays as the kernels want them, and back as the caller had them."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from cydropout._validate import check_array
 
 #: The kernels' number of each dtype.
 _CODES = {np.dtype(np.float16): 0, np.dtype(np.float32): 2, np.dtype(np.float64): 3}
@@ -25,9 +28,17 @@ def dtype_code(dtype: np.dtype[Any], what: str = "x") -> int:
     )
 
 
-def contiguous(x: np.ndarray) -> np.ndarray:
-    """Return ``x`` itself, or a copy, in C order, aligned, and in native byte order."""
-    return np.require(x, x.dtype.newbyteorder("="), ["C", "A"])
+def contiguous(x: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """Return ``x`` itself, or a copy, in C order, aligned, and native; of a dtype, if one is given.
+
+    The kernels take no other arrays, and `numpy.ascontiguousarray` does not align.
+    """
+    return np.require(x, dtype or x.dtype.newbyteorder("="), ["C", "A"])
+
+
+def rows_of(x: np.ndarray) -> np.ndarray:
+    """Return ``x`` as rows along its last axis, whatever its lengths are."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def is_ready(x: np.ndarray) -> bool:
@@ -35,21 +46,35 @@ def is_ready(x: np.ndarray) -> bool:
     return bool(x.flags.c_contiguous and x.flags.aligned and x.dtype.isnative)
 
 
+def check_ndarray(name: str, x: Any) -> None:
+    """Raise unless ``x`` is an array already, and no masked one."""
+    check_array(name, x)
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(x).__name__}")
+
+
 def as_float_array(x: ArrayLike, what: str = "x") -> tuple[np.ndarray, int]:
     """Return ``x`` as an array, and the kernels' number of its dtype."""
-    if isinstance(x, np.ma.MaskedArray):
-        raise TypeError(f"{what} is a masked array; fill it first, with {what}.filled(0)")
-    array = np.asarray(x)
+    array = check_array(what, x)
     return array, dtype_code(array.dtype, what)
+
+
+def overlaps_itself(x: np.ndarray) -> bool:
+    """Whether elements may share memory: unless each stride spans all that the smaller ones do."""
+    span = x.itemsize
+    for stride, length in sorted((abs(s), n) for s, n in zip(x.strides, x.shape, strict=True)):
+        if length > 1 and stride < span:
+            return x.size > 0
+        span += stride * (length - 1)
+    return False
 
 
 def check_out(out: Any, x: np.ndarray, name: str = "x") -> None:
     """Raise if ``out`` cannot take the result for ``x``: before anything is written."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
+    check_ndarray("out", out)
     if not out.flags.writeable:
         raise ValueError("out is read-only; pass a writeable array")
-    if out.size > 1 and 0 in out.strides:
+    if overlaps_itself(out):
         raise ValueError("out has elements that share memory; pass an array of its own")
     if out is x:
         return
@@ -65,13 +90,24 @@ def check_out(out: Any, x: np.ndarray, name: str = "x") -> None:
         raise ValueError(f"out partly overlaps {name}; pass {name} itself or an array of its own")
 
 
+def check_apart(**arrays: np.ndarray | None) -> None:
+    """Raise if the first of the arrays, which is written, shares memory with another."""
+    (name, first), *rest = arrays.items()
+    for other, array in rest:
+        if first is not None and array is not None and np.shares_memory(first, array):
+            raise ValueError(f"{name} shares memory with {other}; pass an array of its own")
+
+
 def as_index_array(index: ArrayLike, length: int, what: str) -> np.ndarray:
     """Return ``index`` as int64 in C order; raise if it is not of integers, or one is outside."""
-    array = np.asarray(index)
+    array = check_array(what, index)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{what} must be integers, not {array.dtype}")
     if array.size:
         for value in (int(array.min()), int(array.max())):
             if not 0 <= value < length:
-                raise ValueError(f"{what} must lie between 0 and {length - 1}, not {value}")
-    return np.ascontiguousarray(array, np.int64)
+                raise ValueError(
+                    f"{what} must lie between 0 and {length - 1}, not {value}" if length else
+                    f"{what} must be empty, as there is nothing to pick, but has {value}"
+                )
+    return contiguous(array, np.int64)

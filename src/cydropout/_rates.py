@@ -33,9 +33,10 @@ def periodic(rate: float | np.ndarray, shape: tuple[int, ...]) -> float | np.nda
     trailing = rate.shape
     while trailing and trailing[0] == 1:
         trailing = trailing[1:]
-    rate = np.broadcast_to(rate.reshape(trailing), shape[len(shape) - len(trailing) :])
-    if rate.size == 0:
-        return 0.0
+    own = rate.reshape(trailing)
+    rate = np.broadcast_to(own, shape[len(shape) - len(trailing) :])
+    if rate.size == 0:  # no element, but of a rate above 0, unless all are 0
+        return float(own.max(initial=0.0)) if own.size else 1.0
     first = float(rate.flat[0])
     return first if (rate == first).all() else np.ascontiguousarray(rate).ravel()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -62,6 +62,20 @@ def _is_real(array: Any) -> bool:
     return array.dtype.kind in "fiu" or array.dtype.name == "bfloat16"
 
 
+def check_array(name: str, value: Any) -> Array:
+    """Return ``value`` as an array; raise for a masked one, whose mask would be lost.
+
+    Examples
+    --------
+    >>> check_array("x", [1.0, 2.0])
+    array([1., 2.])
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise ArgumentTypeError(f"{name} is a masked array; fill it first, with {name}.filled(0)")
+    array: Array = np.asarray(value)
+    return array
+
+
 def optional(check: Callable[..., T], name: str, value: Any, *rest: Any) -> T | None:
     """Return None for None, and else what ``check(name, value, *rest)`` does."""
     return None if value is None else check(name, value, *rest)
@@ -78,13 +92,16 @@ def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
     Traceback (most recent call last):
     ValueError: momentum must be a number, at least 0 and below 1, not 1
     """
-    wanted = _interval(interval).wanted
+    bounds = _interval(interval)
+    if type(value) is float and bounds.low < value < bounds.high:
+        return value
+    wanted = bounds.wanted
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
         real = _is_real(value)
     if not real:
         raise ArgumentTypeError(f"{name} must be one number, {wanted}, not {_shown(value)}")
-    if not _interval(interval).holds(value):
+    if not bounds.holds(value):
         raise ValueError(f"{name} must be a number, {wanted}, not {value}")
     return float(value)
 
@@ -121,9 +138,8 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_choice(name: str, value: Any, known: Iterable[str]) -> Any:
+def check_choice(name: str, value: Any, known: Collection[str]) -> Any:
     """Return ``value`` if it is one of the names known."""
-    known = tuple(known)
     if not isinstance(value, str) or value not in known:
         raise ValueError(f"{name} {value!r} is unknown; use one of {', '.join(known)}")
     return value
@@ -145,10 +161,12 @@ def check_all(name: str, values: Any, kind: type[T]) -> list[T]:
 def check_numbers(name: str, value: ArrayLike, interval: str = "(-inf, inf)") -> float | Array:
     """Return ``value`` as a float or a float64 array, all of it in the interval."""
     try:
-        values = np.asarray(value)
+        values = check_array(name, value)
         if not _is_real(values):
             raise TypeError
         values = values.astype(np.float64)
+    except ArgumentTypeError:
+        raise
     except (TypeError, ValueError):
         raise ArgumentTypeError(
             f"{name} must be a number or an array of numbers, not {_shown(value)}"

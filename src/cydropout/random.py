@@ -118,6 +118,12 @@ class MaskStream:
             self._next_draw = draw + 1
         return draw
 
+    def give_back(self, draw: int) -> None:
+        """Have number ``draw`` handed out again, if it was the last: what it was for failed."""
+        with self._lock:
+            if self._next_draw == draw + 1:
+                self._next_draw = draw
+
     def make(
         self, kind: Callable[..., _Kind], shape: int | tuple[int, ...], *args: Any, **options: Any
     ) -> _Kind:
@@ -150,7 +156,12 @@ class MaskStream:
         mask = kind(self._key, self._next_draw, shape, *args, **options)
         if self._grant(mask):
             return mask
-        return kind(self.key, self.take(), shape, *args, **options)
+        key, draw = self.key, self.take()
+        try:
+            return kind(key, draw, shape, *args, **options)
+        except BaseException:
+            self.give_back(draw)
+            raise
 
     def _grant(self, mask: BaseMask) -> bool:
         """Count on if a mask was made with what comes next; False if it must be made again.

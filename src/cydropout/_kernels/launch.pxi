@@ -7,6 +7,13 @@ cdef int number_of(str kind, dict numbers) except -1:
     return numbers[kind]
 
 
+cdef void *address(cnp.ndarray array) except? NULL:
+    """Where the elements of an array lie, in C order, aligned, and in the byte order of the CPU."""
+    if array is None or not cnp.PyArray_ISCARRAY_RO(array):
+        raise ValueError("kernels need arrays that are contiguous, aligned and native")
+    return cnp.PyArray_DATA(array)
+
+
 # Below this many elements for each of two threads the start of the team costs more than it brings.
 cdef enum:
     GRAIN = 32768
@@ -38,12 +45,15 @@ cdef kernel_fn kernel_for(int row, int code) except NULL nogil:
 
 cdef int launch(int row, int code, const void *x, void *y, const void *settings,
                 uint64_t elements, uint64_t units, int num_threads) except -1 nogil:
-    """Run a kernel over its units, on the calling thread alone or with the team.
+    """Run a kernel over its units, on the calling thread alone or with the team; none, if there is
+    no element.
 
     Fewer than 0 threads are those of a host library, where there is one: see `set_host`.
     """
     cdef kernel_fn kernel = kernel_for(row, code)
     cdef int threads
+    if elements == 0:
+        return 0
     if num_threads < 0:
         if elements >= 2 * GRAIN and cyd_run_hosted(kernel, x, y, settings, elements, units):
             return 0

@@ -8,6 +8,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.api import Kernel
 from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_flag, check_number
 
 _UNIT = 16384  # elements in one unit of work, which has sums of its own
 _UNITS = 64
@@ -47,10 +48,11 @@ def _sums(kind: Kernel, source: np.ndarray, num_threads: int | None, **arrays: A
     return result
 
 
-def _check(x: np.ndarray) -> None:
+def _check(x: np.ndarray, name: str = "x") -> None:
+    _arrays.check_ndarray(name, x)
     if x.ndim != 2 or x.dtype not in (np.float32, np.float64) or not _arrays.is_ready(x):
         raise ValueError(
-            "normalising needs contiguous rows and columns of float32 or float64, not "
+            f"{name} must be contiguous and aligned rows and columns of float32 or float64, not "
             f"{x.dtype} of shape {x.shape}"
         )
 
@@ -74,9 +76,15 @@ def moments(
     if not len(x):
         return np.zeros(x.shape[1]), np.ones(x.shape[1])
     with np.errstate(invalid="ignore", over="ignore"):
-        origin = np.ascontiguousarray(x[0])
-        first, second = _sums(Kernel.MOMENTS, x, num_threads, center=origin) / len(x)
+        first, second = _sums(Kernel.MOMENTS, x, num_threads, center=x[0]) / len(x)
         return x[0] + first, np.maximum(second - first * first, 0.0)
+
+
+def _column(name: str, value: np.ndarray, x: np.ndarray) -> np.ndarray:
+    array, _ = _arrays.as_float_array(value, name)
+    if array.shape != x.shape[1:]:
+        raise ValueError(f"{name} has shape {array.shape}, but x has shape {x.shape}")
+    return array
 
 
 def normalise(
@@ -127,14 +135,17 @@ def normalise(
            [ 1.,  1.]])
     """
     _check(x)
-    for name, array in {"mean": mean, "variance": variance, "gamma": gamma, "beta": beta}.items():
-        if array.shape != x.shape[1:]:
-            raise ValueError(f"{name} has shape {array.shape}, but x has shape {x.shape}")
+    mean, variance, gamma, beta = (
+        _column(name, array, x)
+        for name, array in (
+            ("mean", mean), ("variance", variance), ("gamma", gamma), ("beta", beta))
+    )
+    check_number("epsilon", epsilon, "[0, inf)")
     inverse = 1.0 / np.sqrt(variance.astype(np.float64) + epsilon)
     done = Normalised(
-        x, np.ascontiguousarray(mean, x.dtype), inverse,
-        np.ascontiguousarray(inverse * gamma, x.dtype), np.ascontiguousarray(beta, x.dtype),
-        relu, of_batch,
+        x, _arrays.contiguous(mean, x.dtype), inverse,
+        _arrays.contiguous(inverse * gamma, x.dtype), _arrays.contiguous(beta, x.dtype),
+        check_flag("relu", relu), check_flag("of_batch", of_batch),
     )
     y = np.empty_like(x)
     _run(Kernel.NORMALISE, x, num_threads, target=y, center=done.mean, scale=done.scale,
@@ -158,7 +169,9 @@ def normalise_backward(
     >>> dbeta
     array([2., 2.])
     """
-    _check(dy)
+    _check(dy, "dy")
+    if not isinstance(done, Normalised):
+        raise TypeError(f"done must be what normalise gave, not {done!r}")
     x = done.x
     if dy.shape != x.shape or dy.dtype != x.dtype:
         raise ValueError(f"dy is {dy.dtype} {dy.shape}, but x is {x.dtype} {x.shape}")
@@ -171,7 +184,7 @@ def normalise_backward(
     dx = np.empty_like(x)
     _run(
         Kernel.NORMALISE_BACKWARD, dy, num_threads, target=dx, span=_span(x),
-        mean=np.ascontiguousarray(share * dbeta, x.dtype),
-        tilt=np.ascontiguousarray(share * done.inverse * dgamma, x.dtype), **common,
+        mean=_arrays.contiguous(share * dbeta, x.dtype),
+        tilt=_arrays.contiguous(share * done.inverse * dgamma, x.dtype), **common,
     )
     return dx, dgamma, dbeta

@@ -8,8 +8,10 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_array, check_choice, check_number
 from cydropout.masks import BitMask
 from cydropout.masks._sums import totals_for
+from cydropout.masks.base import check_mask
 
 #: The kernels' number of each activation.
 ACTIVATIONS = {
@@ -27,13 +29,10 @@ def _check_fused(
     z, code = _arrays.as_float_array(z, "z")
     if code < 2:
         raise TypeError(f"z has dtype {z.dtype}; the fused passes need float32 or float64")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
-    if mask is not None and mask.shape != z.shape:
-        raise ValueError(f"z has shape {z.shape}, but the mask has shape {mask.shape}")
-    if not 0 < a < float("inf"):
-        raise ValueError(f"a, the sharpness of softplus, must be positive and finite, not {a}")
-    return z, code, ACTIVATIONS[activation]
+    kind = ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]
+    check_mask(mask, z.shape, "z")
+    check_number("a, the sharpness of softplus,", a, "(0, inf)")
+    return z, code, kind
 
 
 def _extended_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
@@ -42,7 +41,7 @@ def _extended_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
     if bias is None:
         # -0.0 is what leaves every number as it is, -0.0 too.
         return np.full(_TILE + 1, -0.0, native), 1
-    bias = np.ascontiguousarray(bias, native)
+    bias = _arrays.contiguous(check_array("bias", bias), native)
     if bias.shape != z.shape[-1:]:
         raise ValueError(f"bias has shape {bias.shape}, but z has shape {z.shape}")
     return api.repeated(bias, bias.size + _TILE), max(bias.size, 1)
@@ -164,7 +163,7 @@ def bias_activation_dropout_backward(
     array([[0., 2., 0., 0.]])
     """
     z, code, kind = _check_fused(z, activation, mask, a)
-    dy = np.asarray(dy)
+    dy, _ = _arrays.as_float_array(dy, "dy")
     if dy.shape != z.shape or dy.dtype != z.dtype:
         raise ValueError(
             f"dy has shape {dy.shape} and dtype {dy.dtype}, but z has {z.shape} and {z.dtype}"

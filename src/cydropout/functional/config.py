@@ -9,6 +9,7 @@ import numpy as np
 from cydropout import _optional
 from cydropout._kernels import api, blas, caches, dispatch, threads
 from cydropout._kernels.threads import get_num_threads
+from cydropout._validate import check_choice
 from cydropout.functional.host import host
 
 
@@ -56,8 +57,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     >>> cydropout.show_config(mode="dicts")["threads"] >= 1
     True
     """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode must be 'stdout' or 'dicts', not {mode!r}")
+    check_choice("mode", mode, ("stdout", "dicts"))
     config: dict[str, Any] = {
         "version": version("cydropout"),
         "build": dispatch.build,

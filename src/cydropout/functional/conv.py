@@ -1,5 +1,6 @@
 """Windows that slide over maps, as the rows of a matrix, and back."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.api import Kernel
 from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_integer
 
 
 class Windows(NamedTuple):
@@ -31,6 +33,17 @@ class Windows(NamedTuple):
     counts: tuple[int, int]
 
 
+@lru_cache(maxsize=256)
+def check_windows(windows: Windows) -> None:
+    """Raise unless the windows are pairs of integers that the kernels can take."""
+    if not isinstance(windows, Windows):
+        raise TypeError(f"windows must be a functional.Windows, not {windows!r}")
+    for name, pair in windows._asdict().items():
+        least = int(name in ("size", "strides"))
+        for axis, value in enumerate(pair):
+            check_integer(f"{name}[{axis}] of windows", value, f"[{least}, 2**31)")
+
+
 def run_windows(
     kind: Kernel, x: np.ndarray, y: np.ndarray, windows: Windows, maps: np.ndarray,
     num_threads: int | None, **options: Any,
@@ -38,19 +51,31 @@ def run_windows(
     """Run one kernel over windows; raise unless the arrays fit."""
     if maps.shape[1:3] != windows.maps:
         raise ValueError(f"maps of shape {maps.shape[1:3]} came, but windows over {windows.maps}")
-    for array in (x, y):
+    for name, array in {"x": x, "y": y}.items():
         if array.dtype not in (np.float32, np.float64) or array.dtype != maps.dtype:
             raise TypeError(f"windows need float32 or float64, all of one, not {array.dtype}")
         if not _arrays.is_ready(array):
-            raise ValueError("windows need contiguous, aligned, native arrays")
+            raise ValueError(f"{name} must be contiguous, aligned and native")
+    if not y.flags.writeable:
+        raise ValueError("out is read-only; pass a writeable array")
+    _arrays.check_apart(out=y, x=x)
     api.windows(
         kind, x, y, _arrays.dtype_code(maps.dtype), maps.shape, windows.counts, windows.size,
         windows.strides, windows.before, num_threads=check_num_threads(num_threads), **options,
     )
 
 
+def check_maps(name: str, maps: Any, windows: Windows) -> None:
+    """Raise unless these are maps, and windows to slide over some."""
+    check_windows(windows)
+    _arrays.check_ndarray(name, maps)
+    if maps.ndim != 4:
+        raise ValueError(f"{name} needs four axes, not the shape {maps.shape}")
+
+
 def check_shape_of(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     """Raise unless the array has that shape."""
+    _arrays.check_ndarray(name, array)
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, not {shape}")
 
@@ -90,6 +115,7 @@ def unfold(
            [1., 2.],
            [2., 3.]])
     """
+    check_maps("x", x, windows)
     first, taken = _taken(x, channels)
     check_shape_of("out", out, (len(x), *windows.counts, *windows.size, taken))
     run_windows(Kernel.UNFOLD, x, out, windows, x, num_threads, first=first, taken=taken)
@@ -110,6 +136,7 @@ def fold(
     >>> functional.fold(np.ones((1, 1, 3, 1, 2, 1)), windows, np.empty((1, 1, 4, 1))).ravel()
     array([1., 2., 2., 1.])
     """
+    check_maps("out", out, windows)
     first, taken = _taken(out, channels)
     check_shape_of("windowed", windowed, (len(out), *windows.counts, *windows.size, taken))
     run_windows(Kernel.FOLD, windowed, out, windows, out, num_threads, first=first, taken=taken)
@@ -117,8 +144,8 @@ def fold(
 
 
 def _taken(maps: np.ndarray, channels: slice) -> tuple[int, int]:
-    if maps.ndim != 4:
-        raise ValueError(f"maps need four axes, not the shape {maps.shape}")
+    if not isinstance(channels, slice):
+        raise TypeError(f"channels must be a slice, not {channels!r}")
     first, last, step = channels.indices(maps.shape[3])
     if step != 1:
         raise ValueError(f"channels must lie side by side, not {channels}")

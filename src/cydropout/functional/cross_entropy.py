@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_array
 
 
 def softmax_cross_entropy(
@@ -48,7 +49,7 @@ def softmax_cross_entropy(
     z, code = _arrays.as_float_array(logits, "logits")
     if code < 2:
         raise TypeError(f"logits have dtype {z.dtype}; sums need float32 or float64")
-    index = np.asarray(labels)
+    index = check_array("labels", labels)
     if index.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, not {index.dtype}; convert them first")
     if z.ndim < 1 or z.shape[:-1] != index.shape or not z.size:
@@ -56,7 +57,7 @@ def softmax_cross_entropy(
             f"logits of shape {z.shape} need labels of shape {z.shape[:-1]} and at least one "
             f"entry, but the labels have shape {index.shape}"
         )
-    z, index = _arrays.contiguous(z), np.ascontiguousarray(index, np.int64)
+    z, index = _arrays.contiguous(z), _arrays.contiguous(index, np.int64)
     classes = z.shape[-1]
     place = api.wrong_label(index, classes)
     if place >= 0:

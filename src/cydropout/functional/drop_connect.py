@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_flag
 from cydropout.masks import BitMask
 
 #: The kernels work on so many columns at a time.
@@ -55,13 +56,13 @@ def dropconnect(
            [2., 2.]])
     """
     x, weight, code, scale, plan = _checked(x, weight, mask)
+    count = check_num_threads(num_threads)
     if plan is None:
         if not np.any(scale):  # not NaN times 0 where all is dropped
             return np.zeros((x.shape[0], weight.shape[1]), x.dtype)
         matrix = mask.apply(weight, num_threads=num_threads)
         product: np.ndarray = np.matmul(x, matrix)
         return product
-    count = check_num_threads(num_threads)
     units = weight.shape[1]
     wide = _padded(weight)
     y = np.zeros((x.shape[0], wide.shape[1]), x.dtype)
@@ -102,12 +103,14 @@ def dropconnect_backward(
            [4., 2.]])
     """
     x, weight, code, scale, plan = _checked(x, weight, mask)
-    dy = _native(np.asarray(dy))
+    check_flag("input_gradient", input_gradient)
+    dy = _native(_arrays.as_float_array(dy, "dy")[0])
     if dy.shape != (x.shape[0], weight.shape[1]) or dy.dtype != x.dtype:
         raise ValueError(
             f"dy has shape {dy.shape} and dtype {dy.dtype}, but the product "
             f"{(x.shape[0], weight.shape[1])} and {x.dtype}"
         )
+    count = check_num_threads(num_threads)
     if plan is None:
         product: np.ndarray = np.matmul(x.T, dy)
         dweight = mask.backward(product, out=product, num_threads=num_threads)
@@ -116,7 +119,6 @@ def dropconnect_backward(
         if not np.any(scale):
             return np.zeros(x.shape, x.dtype), dweight
         return np.matmul(dy, mask.apply(weight, num_threads=num_threads).T), dweight
-    count = check_num_threads(num_threads)
     units = weight.shape[1]
     wide = _padded(weight)
     dweight = np.zeros(wide.shape, x.dtype)

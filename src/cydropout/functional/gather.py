@@ -7,14 +7,14 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout.masks import BitMask
+from cydropout.masks.base import check_mask
 
 
 def _check_table(table: ArrayLike, mask: BitMask | None, what: str) -> tuple[np.ndarray, int]:
     array, code = _arrays.as_float_array(table, what)
     if array.ndim != 2:
         raise ValueError(f"{what} needs two axes, rows and columns, not the shape {array.shape}")
-    if mask is not None and mask.shape != array.shape:
-        raise ValueError(f"{what} has shape {array.shape}, but the mask has shape {mask.shape}")
+    check_mask(mask, array.shape, what)
     return array, code
 
 
@@ -107,19 +107,21 @@ def scatter_add(
     array([[1., 1.],
            [2., 2.]])
     """
+    _arrays.check_ndarray("out", out)
     _, code = _check_table(out, mask, "out")
     if code < 2:
         raise TypeError(f"out has dtype {out.dtype}; sums need float32 or float64")
     if not (_arrays.is_ready(out) and out.flags.writeable):
         raise ValueError("out must be writeable, aligned, native and in C order")
     rows = _arrays.as_index_array(index, len(out), "index")
-    source = np.asarray(dy)
+    source, _ = _arrays.as_float_array(dy, "dy")
     columns = out.shape[1]
     if source.shape != (*rows.shape, columns) or source.dtype != out.dtype:
         raise ValueError(
             f"dy has shape {source.shape} and dtype {source.dtype}, but the index and out ask for "
             f"{(*rows.shape, columns)} and {out.dtype}"
         )
+    _arrays.check_apart(out=out, dy=source)
     threads = check_num_threads(num_threads)
     plan, later = _row_plan(mask)
     total = out if later is None else np.zeros_like(out)

@@ -1,7 +1,5 @@
 """Layer normalization along the last axis, in one pass, and backward."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -101,7 +99,7 @@ def layer_norm_backward(
             f"dy has shape {gradient.shape} and dtype {gradient.dtype}, but x has {array.shape} "
             f"and {array.dtype}"
         )
-    rows = np.ascontiguousarray(statistics)
+    rows = _arrays.contiguous(_arrays.as_float_array(statistics, "statistics")[0])
     if rows.shape != (*array.shape[:-1], 2) or rows.dtype != array.dtype:
         raise ValueError(
             f"statistics have dtype {rows.dtype} and shape {rows.shape}, but x needs "
@@ -132,7 +130,7 @@ def _check_rows(x: ArrayLike, what: str) -> tuple[np.ndarray, int]:
 
 def _padded(parameter: ArrayLike, name: str, x: np.ndarray) -> np.ndarray:
     """Return a parameter followed by zeros, up to a whole number of 64 bytes."""
-    given: np.ndarray[Any, Any] = np.asarray(parameter)
+    given, _ = _arrays.as_float_array(parameter, name)
     if given.shape != x.shape[-1:] or given.dtype != x.dtype:
         raise ValueError(
             f"{name} has shape {given.shape} and dtype {given.dtype}, but x needs {x.shape[-1:]} "

@@ -9,7 +9,8 @@ With ``submatrix=``, a gradient is that of some rows and columns, and elsewhere 
 ``lazy`` too, parameter and state stay as they are elsewhere, but for what ``max_norm`` scales.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import is_
 from typing import Any, NamedTuple
@@ -19,9 +20,22 @@ import numpy as np
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._validate import check_choice, check_max_norm
-from cydropout.functional.submatrix import Settings, Submatrix
+from cydropout._validate import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_max_norm,
+    check_number,
+)
+from cydropout.functional.submatrix import Settings, Submatrix, check_submatrix
 from cydropout.masks._sums import totals_for
+
+#: Where each setting of a rule lies: from the first number on, and below the second.
+_BOUNDS = {
+    "learning_rate": (0.0, math.inf), "lr": (0.0, math.inf), "momentum": (0.0, 1.0),
+    "beta1": (0.0, 1.0), "beta2": (0.0, 1.0), "rho": (0.0, 1.0), "epsilon": (0.0, math.inf),
+    "decay": (0.0, math.inf), "weight_decay": (0.0, math.inf), "correction": (0.0, math.inf),
+}
 
 #: How many arrays a step of each kind remembers.
 STATES = {"sgd": (0, 1), "adam": (2,), "rmsprop": (1,)}
@@ -46,42 +60,62 @@ class Gradient(NamedTuple):
     lazy: bool = False
 
 
+def _check_rule(rule: Mapping[str, Any]) -> None:
+    """Raise unless the settings are right; it comes with every step, and so is short."""
+    for name, value in rule.items():
+        if name == "nesterov":
+            check_flag(name, value)
+            continue
+        low, high = _BOUNDS.get(name, (math.nan, math.nan))
+        if type(value) is not float or not low <= value < high:
+            if name not in _BOUNDS:
+                raise TypeError(f"an optimizer step has no setting {name!r}")
+            check_number(name, value, f"[{low}, {high})")
+
+
 def _check_step(
     param: np.ndarray, grad: Gradient, *states: np.ndarray | None
 ) -> tuple[np.ndarray, bool, Settings | None]:
     """Raise unless the arrays fit; return the gradient as the kernels want it."""
+    _check_like("the parameter", param, param)
     checked = _checked(grad, param)
-    for array in (param, *states):
+    written = [param]
+    for array in states:
         if array is not None:
-            _check_like(array, param)
-            if not array.flags.writeable:
-                raise ValueError("an optimizer step needs arrays that it may write")
+            _check_like("a state", array, param)
+            if any(np.shares_memory(array, other) for other in (*written, checked[0])):
+                raise ValueError("a state shares memory with the parameter, gradient or a state")
+            written.append(array)
+    if not all(array.flags.writeable for array in written):
+        raise ValueError("an optimizer step needs arrays that it may write")
     return checked
 
 
 def _checked(grad: Gradient, param: np.ndarray) -> tuple[np.ndarray, bool, Settings | None]:
     """Raise unless a gradient fits; return its array, whether it is lazy, and its place."""
+    if not isinstance(grad, Gradient):
+        raise TypeError(f"a step takes a functional.Gradient, not {grad!r}")
     array, submatrix, lazy = grad
+    check_flag("lazy", lazy)
     if submatrix is not None:
+        check_submatrix(submatrix)
         submatrix.check(param, array)
         return array, lazy, submatrix.settings
     if lazy:
         raise ValueError("a lazy step needs submatrix=, where the gradient lies")
-    _check_like(array, param)
+    _check_like("the gradient", array, param)
     return array, False, None
 
 
-def _check_like(array: Any, first: np.ndarray) -> None:
+def _check_like(name: str, array: Any, first: np.ndarray) -> None:
     """Raise unless the kernels can step an array beside ``first``."""
-    if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float64):
-        raise TypeError(
-            "an optimizer step needs float32 or float64 arrays, not "
-            f"{getattr(array, 'dtype', type(array).__name__)}"
-        )
+    _arrays.check_ndarray(name, array)
+    if array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"an optimizer step needs float32 or float64 arrays, not {array.dtype}")
     if array.shape != first.shape or array.dtype != first.dtype:
         raise ValueError(
-            f"parameter has shape {first.shape} and dtype {first.dtype}, but its gradient or "
-            f"state has {array.shape} and {array.dtype}"
+            f"parameter has shape {first.shape} and dtype {first.dtype}, but {name} has "
+            f"{array.shape} and {array.dtype}"
         )
     if not _arrays.is_ready(array):
         raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
@@ -139,6 +173,7 @@ class StepGroup:
         """Take a step of that kind, with a `Gradient` for each parameter."""
         for count in self._counts:
             _check_states(kind, count)
+        _check_rule(rule)
         if len(grads) != len(self._group):
             raise ValueError(f"{len(self._group)} parameters need as many grads, not {len(grads)}")
         given = [_checked(grad, own[0]) for grad, own in zip(grads, self._group, strict=True)]
@@ -180,6 +215,7 @@ def optimizer_step(
     array([0.75, 0.75, 0.75])
     """
     _check_states(kind, sum(array is not None for array in states))
+    _check_rule(rule)
     array, lazy, where = _check_step(param, grad, *states)
     first, second = (*states, None, None)[:2]
     threads = check_num_threads(num_threads)
@@ -212,6 +248,8 @@ def adam_rule(
     >>> functional.adam_rule(lr=0.5, beta1=0.5, beta2=0.75, epsilon=0.0, step=1)
     {'learning_rate': 1.0, 'beta1': 0.5, 'beta2': 0.75, 'epsilon': 0.0, 'correction': 2.0}
     """
+    _check_rule({"lr": lr, "beta1": beta1, "beta2": beta2, "epsilon": epsilon})
+    step = check_integer("step", step, "[1, 2**63)")
     return {"learning_rate": lr / (1 - beta1**step), "beta1": beta1, "beta2": beta2,
             "epsilon": epsilon, "correction": (1 - beta2**step) ** -0.5}
 
@@ -241,6 +279,7 @@ def sgd_step(
     >>> w
     array([0.5, 1. , 1.5])
     """
+    _check_rule({"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
     optimizer_step("sgd", param, Gradient(grad, submatrix, lazy), velocity, learning_rate=lr,
                    beta1=momentum, decay=weight_decay, nesterov=nesterov, max_norm=max_norm,
                    num_threads=num_threads)
@@ -278,6 +317,7 @@ def adam_step(
     >>> w.round(3)
     array([0.5, 1.5])
     """
+    _check_rule({"weight_decay": weight_decay})
     rule = adam_rule(lr=lr, beta1=beta1, beta2=beta2, epsilon=epsilon, step=step)
     optimizer_step("adam", param, Gradient(grad, submatrix, lazy), m, v, decay=lr * weight_decay,
                    max_norm=max_norm, num_threads=num_threads, **rule)
@@ -307,5 +347,6 @@ def rmsprop_step(
     >>> w
     array([0., 2.])
     """
+    _check_rule({"lr": lr, "rho": rho})
     optimizer_step("rmsprop", param, Gradient(grad, submatrix, lazy), v, learning_rate=lr,
                    beta2=rho, epsilon=epsilon, max_norm=max_norm, num_threads=num_threads)

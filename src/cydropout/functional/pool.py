@@ -5,12 +5,15 @@ import numpy as np
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.api import Kernel
-from cydropout.functional.conv import Windows, check_shape_of, run_windows
+from cydropout.functional.conv import Windows, check_maps, check_shape_of, run_windows
 
 
-def _check_inside(windows: Windows) -> None:
+def _check(name: str, maps: np.ndarray, windows: Windows) -> None:
+    check_maps(name, maps, windows)
+    if 0 in windows.counts:
+        return
     for length, size, stride, before, count in zip(*windows, strict=True):
-        if size < 1 or (count and (before >= size or (count - 1) * stride - before >= length)):
+        if before >= size or max((count - 1) * stride - before, 0) >= length:
             raise ValueError(f"every window must have a part of the map, not so with {windows}")
 
 
@@ -43,9 +46,9 @@ def max_pool(
     >>> y.ravel(), at.ravel()
     (array([1., 3.]), array([1, 1], dtype=uint8))
     """
+    _check("x", x, windows)
     if windows.size[0] * windows.size[1] > api.WINDOW:
         raise ValueError(f"a window has at most {api.WINDOW} elements, not {windows.size}")
-    _check_inside(windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
     at = np.empty(y.shape, np.uint8)
     run_windows(Kernel.MAX_POOL, x, y, windows, x, num_threads, at=at)
@@ -66,7 +69,7 @@ def max_pool_backward(
     >>> functional.max_pool_backward(np.ones((1, 1, 2, 1)), at, windows).ravel()
     array([0., 1., 0., 1.])
     """
-    _check_inside(windows)
+    _check("dy", dy, windows)
     check_shape_of("at", at, (len(dy), *windows.counts, dy.shape[-1]))
     check_shape_of("dy", dy, at.shape)
     if at.dtype != np.uint8 or not _arrays.is_ready(at):
@@ -89,7 +92,7 @@ def mean_pool(
     >>> functional.mean_pool(np.arange(4.0).reshape(1, 1, 4, 1), windows).ravel()
     array([0.5, 2.5])
     """
-    _check_inside(windows)
+    _check("x", x, windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
     run_windows(Kernel.MEAN_POOL, x, y, windows, x, num_threads)
     return y
@@ -108,7 +111,7 @@ def mean_pool_backward(
     >>> functional.mean_pool_backward(np.ones((1, 1, 2, 1)), windows).ravel()
     array([0.5, 0.5, 0.5, 0.5])
     """
-    _check_inside(windows)
+    _check("dy", dy, windows)
     check_shape_of("dy", dy, (len(dy), *windows.counts, dy.shape[-1]))
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
     run_windows(Kernel.MEAN_POOL_BACKWARD, dy, dx, windows, dx, num_threads)

@@ -10,6 +10,7 @@ from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
 from cydropout._validate import check_choice
 from cydropout.masks import BitMask, InferenceMask, KeepMask
+from cydropout.masks.base import check_mask
 
 #: How many gates each cell has.
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
@@ -50,10 +51,9 @@ def _choice(
     mask: BitMask | None, shape: tuple[int, ...], name: str, threads: int, mean: bool = False
 ) -> tuple[np.ndarray | None, int, int, float]:
     """Return keep-bits, how many lie between rows and between steps, and the scale or share."""
+    check_mask(mask, shape, f"{name} of the states", BitMask)
     if mask is None:
         return None, 0, 0, 1.0
-    if mask.shape != shape:
-        raise ValueError(f"{name} has shape {mask.shape}, but the states have shape {shape}")
     if mean and isinstance(mask, InferenceMask):
         rate = mask.rate
         if isinstance(rate, np.ndarray):
@@ -73,7 +73,7 @@ def _part(array: Any, shape: tuple[int, ...], z: np.ndarray, name: str) -> np.nd
     """Return a contiguous array of the dtype of z, or zeros for None."""
     if array is None:
         return np.zeros(shape, z.dtype)
-    found = np.asarray(array)
+    found, _ = _arrays.as_float_array(array, name)
     if found.shape != shape or found.dtype != z.dtype:
         raise ValueError(
             f"{name} has shape {found.shape} and dtype {found.dtype}; it needs {shape}, {z.dtype}"
@@ -141,6 +141,7 @@ def recurrence(
     array([1., 1., 1.])
     """
     check_choice("cell", cell, GATES)
+    _arrays.check_ndarray("z", z)
     z, code = _arrays.as_float_array(z, "z")
     if code < 2:
         raise TypeError(f"z has dtype {z.dtype}; a cell needs float32 or float64")
@@ -221,6 +222,9 @@ def recurrence_backward(
     >>> functional.recurrence_backward(np.ones((1, 1)), done).dz.ravel()
     array([1., 1., 1.])
     """
+    if not isinstance(done, Recurrence):
+        raise TypeError(f"done must be what recurrence gave, not {done!r}")
+    dy, _ = _arrays.as_float_array(dy, "dy")
     h, z = done.h, done.gates
     n, _, units = h.shape
     if dy.dtype != h.dtype or dy.shape not in (h.shape, (n, units)):

@@ -6,8 +6,9 @@ from numpy.typing import ArrayLike
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout.functional.bias_activation_dropout import fused_plan
-from cydropout.functional.zoneout import alike, check_mask
+from cydropout.functional.zoneout import alike
 from cydropout.masks import BitMask
+from cydropout.masks.base import check_mask
 
 
 def check_gated(mask: BitMask | None, **inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
@@ -18,7 +19,7 @@ def check_gated(mask: BitMask | None, **inputs: ArrayLike) -> tuple[list[np.ndar
             f"{next(iter(inputs))} has dtype {arrays[0].dtype}; the gated update needs float32 or "
             "float64"
         )
-    check_mask(mask, arrays[0], next(iter(inputs)))
+    check_mask(mask, arrays[0].shape, next(iter(inputs)))
     return arrays, code
 
 

@@ -8,7 +8,9 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_array, check_flag, check_number, check_shape
 from cydropout.masks import BitMask
+from cydropout.masks.base import check_mask
 
 
 class AttentionMask:
@@ -37,7 +39,7 @@ class AttentionMask:
     """
 
     def __init__(self, seen: ArrayLike, shape: tuple[int, ...]) -> None:
-        array = np.asarray(seen)
+        array, shape = check_array("attention_mask", seen), check_shape(shape)
         if array.dtype != np.bool_:
             raise TypeError(
                 "attention_mask must be an array of bool, True where a key is seen, not of "
@@ -49,7 +51,7 @@ class AttentionMask:
             raise ValueError(
                 f"attention_mask has shape {array.shape}, which does not broadcast to {shape}"
             ) from None
-        self.shape, keys = tuple(shape), shape[-1]
+        self.shape, keys = shape, shape[-1]
         rows = np.broadcast_to(array, (*array.shape[:-1], keys))
         octets = np.zeros((*rows.shape[:-1], (keys + 31) // 32 * 4), np.uint8)
         octets[..., : (keys + 7) // 8] = np.packbits(rows, axis=-1, bitorder="little")
@@ -124,7 +126,7 @@ def softmax_dropout(
     keep, factor, later = _within(mask, x.shape, threads)
     fits = out is not None and out.dtype == x.dtype and _arrays.is_ready(out)
     y = out if out is not None and fits else np.empty_like(x)
-    statistics = np.empty((*x.shape[:-1], 2), x.dtype)
+    statistics = np.zeros((*x.shape[:-1], 2), x.dtype)
     api.softmax(x, y, statistics, keep, bits, which, causal, scale, factor, code, threads)
     if later is not None:
         later.apply(y, out=y, num_threads=num_threads)
@@ -171,7 +173,7 @@ def softmax_dropout_backward(
     gradient, _ = _arrays.as_float_array(dy, "dy")
     if gradient.shape != x.shape:
         raise ValueError(f"dy has shape {gradient.shape}, but the scores have shape {x.shape}")
-    rows = np.asarray(statistics)
+    rows, _ = _arrays.as_float_array(statistics, "statistics")
     if rows.shape != (*x.shape[:-1], 2) or rows.dtype != x.dtype:
         raise ValueError(
             f"statistics have dtype {rows.dtype} and shape {rows.shape}, but the scores need "
@@ -181,8 +183,8 @@ def softmax_dropout_backward(
     keep, factor, later = _within(mask, x.shape, threads)
     if later is not None:
         gradient = later.backward(gradient, num_threads=num_threads)
-    g, dx = np.require(gradient, x.dtype, ["C", "A"]), np.empty_like(x)
-    rows = np.ascontiguousarray(rows)
+    g, dx = _arrays.contiguous(gradient, x.dtype), np.empty_like(x)
+    rows = _arrays.contiguous(rows)
     api.softmax_backward(g, x, dx, rows, keep, bits, which, causal, scale, factor, code, threads)
     return dx.astype(given.dtype, copy=False)
 
@@ -190,12 +192,12 @@ def softmax_dropout_backward(
 def _check_scores(scores: Any, causal: bool, scale: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the scores as they came and as the kernels read them, and the kernels' dtype."""
     given, _ = _arrays.as_float_array(scores, "scores")
+    check_flag("causal", causal)
     if given.ndim < 1 + bool(causal):
         raise ValueError(f"scores need the axes (..., queries, keys), not the shape {given.shape}")
-    if not -np.inf < scale < np.inf:
-        raise ValueError(f"scale must be finite, not {scale}")
+    check_number("scale", scale)
     kind = np.float64 if given.dtype == np.float64 else np.float32
-    x = np.require(given, kind, ["C", "A"])
+    x = _arrays.contiguous(given, kind)
     return given, x, _arrays.dtype_code(x.dtype)
 
 
@@ -217,10 +219,9 @@ def _within(
     mask: Any, shape: tuple[int, ...], threads: int
 ) -> tuple[np.ndarray | None, float, Any]:
     """Return the bits and the scale that run in the same pass, or the mask that cannot."""
+    check_mask(mask, shape, "scores")
     if mask is None:
         return None, 1.0, None
-    if mask.shape != shape:
-        raise ValueError(f"the scores have shape {shape}, but the mask has shape {mask.shape}")
     plan = mask.fused_plan() if isinstance(mask, BitMask) else None
     if plan is None or not isinstance(mask.scale, float):
         return None, 1.0, mask

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._validate import check_number
+from cydropout._validate import check_choice, check_flag, check_number
 from cydropout.functional.bias_activation_dropout import ACTIVATIONS
 from cydropout.masks import BitMask, KeepMask
+from cydropout.masks.base import check_mask
 from cydropout.masks.bits import packed
 from cydropout.random import RNG, as_stream
 
@@ -22,18 +23,17 @@ def _checked(
     z, code = _arrays.as_float_array(z, "z")
     if code < 2:
         raise TypeError(f"z has dtype {z.dtype}; standout needs float32 or float64")
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+    kind = ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]
     check_number("alpha", alpha)
     check_number("beta", beta)
     ready = _arrays.contiguous(z)
     if r is None:
-        return ready, ready, code, ACTIVATIONS[activation]
-    return ready, _like(r, z, "r"), code, ACTIVATIONS[activation]
+        return ready, ready, code, kind
+    return ready, _like(r, z, "r"), code, kind
 
 
 def _like(array: Any, z: np.ndarray, name: str) -> np.ndarray:
-    array = np.asarray(array)
+    array, _ = _arrays.as_float_array(array, name)
     if array.shape != z.shape or array.dtype.newbyteorder("=") != z.dtype.newbyteorder("="):
         raise ValueError(
             f"{name} has shape {array.shape} and dtype {array.dtype}, but z has {z.shape} and "
@@ -44,12 +44,9 @@ def _like(array: Any, z: np.ndarray, name: str) -> np.ndarray:
 
 def _words(mask: BitMask | None, z: np.ndarray) -> np.ndarray | None:
     """Return a mask's decisions as packed bits."""
+    check_mask(mask, z.shape, "z", BitMask)
     if mask is None:
         return None
-    if not isinstance(mask, BitMask):
-        raise TypeError(f"standout needs a mask of bits, not {mask!r}")
-    if mask.shape != z.shape:
-        raise ValueError(f"z has shape {z.shape}, but the mask has shape {mask.shape}")
     return mask.bits if mask.fused_plan() is not None else packed(mask.keep, mask.shape)[0]
 
 
@@ -115,12 +112,11 @@ def standout(
     array([0., 2., 3.])
     """
     z, r, code, kind = _checked(z, r, activation, alpha, beta)
-    threads = check_num_threads(num_threads)
-    bits, draw = _words(mask if training else None, z), None
+    threads, training = check_num_threads(num_threads), check_flag("training", training)
+    bits, draw, y = _words(mask if training else None, z), None, np.empty_like(z)
     if training and mask is None:
-        stream = as_stream(rng)
-        bits, draw = np.empty((z.size + 31) // 32, np.uint32), (stream.key, stream.take())
-    y = np.empty_like(z)
+        stream, bits = as_stream(rng), np.empty((z.size + 31) // 32, np.uint32)
+        draw = stream.key, stream.take()
     api.standout(z, r, y, bits, draw, code, kind, alpha, beta, threads)
     if draw is not None:
         assert bits is not None

@@ -7,7 +7,7 @@ import numpy as np
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._validate import check_shape
+from cydropout._validate import check_array, check_number, check_shape
 
 #: Rows, columns, how many of both there are, and the length of a row of the matrix.
 Settings: TypeAlias = tuple[np.ndarray | None, np.ndarray | None, int, int, int]
@@ -79,9 +79,9 @@ class Submatrix:
     def check(self, array: Any, block: Any) -> int:
         """Return the kernels' number of the dtype; raise unless both arrays fit the submatrix."""
         for what, found, shape in (("x", array, self.shape), ("block", block, self.block_shape)):
-            if not isinstance(found, np.ndarray) or found.dtype not in (np.float32, np.float64):
-                kind = getattr(found, "dtype", type(found).__name__)
-                raise TypeError(f"{what} must be an array of float32 or float64, not {kind}")
+            _arrays.check_ndarray(what, found)
+            if found.dtype not in (np.float32, np.float64):
+                raise TypeError(f"{what} must be of float32 or float64, not {found.dtype}")
             if found.shape != shape:
                 raise ValueError(f"{what} has shape {found.shape}, but the submatrix takes {shape}")
             if not _arrays.is_ready(found):
@@ -94,10 +94,16 @@ class Submatrix:
         return f"Submatrix(shape={self.shape}, block_shape={self.block_shape})"
 
 
+def check_submatrix(submatrix: Any) -> None:
+    """Raise unless it is a `Submatrix`."""
+    if not isinstance(submatrix, Submatrix):
+        raise TypeError(f"submatrix must be a functional.Submatrix, not {submatrix!r}")
+
+
 def _check_sorted(index: Any, length: int, what: str) -> np.ndarray | None:
     if index is None:
         return None
-    array = np.asarray(index)
+    array = check_array(what, index)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise TypeError(f"{what} must be integers along one axis, not {array.dtype} {array.shape}")
     array = np.array(array, np.int64)  # one that nobody else can change
@@ -140,7 +146,10 @@ def gather_submatrix(
     array([[0., 2.],
            [3., 5.]])
     """
-    block = np.empty(submatrix.block_shape, getattr(x, "dtype", np.float32))
+    check_submatrix(submatrix)
+    _arrays.check_ndarray("x", x)
+    check_number("scale", scale)
+    block = np.empty(submatrix.block_shape, x.dtype.newbyteorder("="))
     code, threads = submatrix.check(x, block), check_num_threads(num_threads)
     api.gather_submatrix(x, block, *submatrix.settings, scale, code, threads)
     return block
@@ -180,7 +189,10 @@ def scatter_submatrix(
     array([[1., 0., 1.],
            [1., 0., 1.]])
     """
+    check_submatrix(submatrix)
+    check_number("scale", scale)
     code, threads = submatrix.check(out, block), check_num_threads(num_threads)
+    _arrays.check_apart(out=out, block=block)
     if not out.flags.writeable:
         raise ValueError("out is read-only; pass a writeable array")
     api.scatter_submatrix(block, out, *submatrix.settings, scale, code, threads)

@@ -10,6 +10,7 @@ from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
 from cydropout.masks import BitMask, InferenceMask, KeepMask
+from cydropout.masks.base import check_mask
 
 
 def alike(**inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
@@ -26,10 +27,10 @@ def alike(**inputs: ArrayLike) -> tuple[list[np.ndarray], int]:
     return arrays, code
 
 
-def check_mask(mask: BitMask | None, x: np.ndarray, name: str) -> None:
-    """Raise unless the mask has the shape of x."""
-    if mask is not None and mask.shape != x.shape:
-        raise ValueError(f"{name} has shape {x.shape}, but the mask has shape {mask.shape}")
+def _check_given(mask: Any, x: np.ndarray, name: str) -> None:
+    if mask is None:
+        raise TypeError(f"zoneout of {name} needs a mask; masks.InferenceMask stands for the mean")
+    check_mask(mask, x.shape, name, BitMask)
 
 
 def _choice(mask: BitMask) -> api.Plan:
@@ -84,7 +85,7 @@ def zoneout(
     array([1., 1., 0., 0., 1., 0.])
     """
     (new, previous), code = alike(new=new, previous=previous)
-    check_mask(mask, new, "new")
+    _check_given(mask, new, "new")
     threads = check_num_threads(num_threads)
     if isinstance(mask, InferenceMask):
         k = threshold(mask.rate) / ONE
@@ -114,7 +115,7 @@ def zoneout_backward(
     (array([1., 1., 0., 0., 1., 0.]), array([0., 0., 1., 1., 0., 1.]))
     """
     (dy,), code = alike(dy=dy)
-    check_mask(mask, dy, "dy")
+    _check_given(mask, dy, "dy")
     threads = check_num_threads(num_threads)
     if isinstance(mask, InferenceMask):
         k = threshold(mask.rate) / ONE

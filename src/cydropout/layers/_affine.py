@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cydropout._arrays import rows_of
 from cydropout._validate import check_max_norm
 from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import check_init, initial
@@ -79,7 +80,7 @@ class Affine(Layer):
         if x.ndim < 2:
             raise ValueError(f"{self.path} needs a batch axis and features, got shape {x.shape}")
         self.output_shape(x.shape[1:])
-        rows = x.reshape(-1, x.shape[-1])
+        rows = rows_of(x)
         return Operands(weight, bias, rows, (*x.shape[:-1], self.units))
 
     def output_shape(self, input_shape: Shape) -> Shape:

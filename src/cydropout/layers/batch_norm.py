@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
+from cydropout._arrays import rows_of
 from cydropout.layers._layer import (
     Array,
     Backward,
@@ -128,7 +129,7 @@ class BatchNorm(Layer):
         """Return the array as rows of channels, and its shape with these last."""
         moved = np.moveaxis(x, self.axis, -1)
         rows = np.require(moved, moved.dtype.newbyteorder("="), ["C", "A"])
-        return rows.reshape(-1, moved.shape[-1]), moved.shape
+        return rows_of(rows), moved.shape
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return ``input_shape``."""

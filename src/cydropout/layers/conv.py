@@ -136,7 +136,8 @@ class Conv2D(Sliding):
             functional.unfold(
                 maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
             )
-            np.matmul(unfolded.reshape(len(products), -1), matrix[:, columns], out=products)
+            table = unfolded.reshape(len(products), len(matrix))
+            np.matmul(table, matrix[:, columns], out=products)
         shift = None if bias is None else bias.value
         y, back = finish(z, shift, self.activation, unit, dropout, ctx)
 
@@ -148,7 +149,7 @@ class Conv2D(Sliding):
             dx = np.empty_like(maps) if ctx.input_gradient else NO_GRADIENT
             for rows, own, columns, unfolded in self._blocks(maps, windows, ctx):
                 drows = dz[rows].reshape(-1, self.filters)[:, columns]
-                table = unfolded.reshape(len(drows), -1)
+                table = unfolded.reshape(len(drows), len(matrix))
                 functional.unfold(
                     maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
                 )
@@ -169,7 +170,7 @@ class Conv2D(Sliding):
         """Yield samples, channels and filters of each block, and where its windows may lie."""
         channels, filters = maps.shape[3] // self.groups, self.filters // self.groups
         shape = (*windows.counts, *windows.size, channels)
-        count = max(1, BLOCK // (int(np.prod(shape)) * maps.itemsize))
+        count = max(1, BLOCK // max(1, int(np.prod(shape)) * maps.itemsize))
         room = np.empty((min(count, len(maps)), *shape), maps.dtype)
         for start in range(0, len(maps), count):
             rows = slice(start, min(start + count, len(maps)))

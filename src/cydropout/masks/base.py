@@ -112,6 +112,21 @@ class BaseMask:
         return f"{type(self).__name__}({shown})"
 
 
+def check_mask(
+    mask: Any, shape: tuple[int, ...], name: str, kind: type[BaseMask] = BaseMask
+) -> None:
+    """Raise unless ``mask`` is None or such a mask, for arrays of the shape of what is named."""
+    if mask is None:
+        return
+    if not isinstance(mask, kind):
+        raise TypeError(
+            f"the mask of {name} must be a {kind.__name__} or None, not the {type(mask).__name__} "
+            f"{mask!r}; masks.KeepMask makes one of an array of bool"
+        )
+    if mask.shape != shape:
+        raise ValueError(f"{name} has shape {shape}, but the mask has shape {mask.shape}")
+
+
 def check_source(key: Any, draw: Any) -> tuple[int, int]:
     """Return a key and the number of a draw; raise if they are no integers of 64 bits."""
     if type(key) is type(draw) is int and 0 <= key < WORD and 0 <= draw < WORD:

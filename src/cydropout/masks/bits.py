@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from cydropout._kernels import api
 from cydropout._kernels.threads import MAX_THREADS
 from cydropout._rates import size_of
-from cydropout._validate import check_axes, check_offset, check_shape
+from cydropout._validate import check_array, check_axes, check_offset, check_shape
 from cydropout.masks.base import BaseMask
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def packed(keep: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[i
     ValueError
         If it does not broadcast to ``shape``.
     """
-    array = np.asarray(keep)
+    array = check_array("keep", keep)
     if array.dtype != np.bool_:
         raise TypeError(f"keep must be an array of bool, not of {array.dtype}")
     compact = (1,) * (len(shape) - array.ndim) + array.shape

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cydropout._validate import check_one_rate, check_shape
+from cydropout._validate import check_integer, check_one_rate, check_shape
 from cydropout.masks.bernoulli import Mask
 from cydropout.masks.bits import as_bools
 from cydropout.masks.given import KeepMask
@@ -70,6 +70,7 @@ def head_axis(axis: int, shape: tuple[int, ...]) -> int:
     >>> head_axis(-3, (2, 4, 5, 6))
     1
     """
+    axis = check_integer("axis", axis, "(-inf, inf)")
     if not -len(shape) <= axis < len(shape) or axis % len(shape) == 0:
         raise ValueError(
             f"axis {axis} holds no heads: the shape {shape} needs the samples along axis 0 and "

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cydropout import _arrays
-from cydropout._rates import ONE
-from cydropout._validate import check_shape
+from cydropout._rates import ONE, size_of
+from cydropout._validate import check_array, check_axes, check_number, check_numbers, check_shape
 from cydropout.masks.base import BaseMask
 from cydropout.masks.bits import BitMask, packed
 
@@ -64,9 +64,17 @@ class KeepMask(BitMask):
 
         The bits, of dtype uint32, are those of the shape with length 1 along ``shared_axes``.
         """
-        compact = tuple(1 if a in shared_axes else n for a, n in enumerate(shape))
+        shape = check_shape(shape)
+        axes = check_axes(shared_axes, len(shape))
+        compact = tuple(1 if a in axes else n for a, n in enumerate(shape))
+        words, size = check_array("bits", bits), (size_of(compact) + 31) // 32
+        if words.dtype != np.uint32 or words.shape != (size,):
+            raise ValueError(
+                f"bits of shape {shape} must be {size} words of uint32, not {words.dtype} of shape "
+                f"{words.shape}"
+            )
         mask = cls.__new__(cls)
-        mask._hold(shape, compact, bits, _checked_scale(scale, shape))
+        mask._hold(shape, compact, _arrays.contiguous(words), _checked_scale(scale, shape))
         return mask
 
     def _hold(
@@ -103,18 +111,15 @@ class KeepMask(BitMask):
 
 
 def _checked_scale(scale: ArrayLike, shape: tuple[int, ...]) -> float | np.ndarray:
-    scales = np.ascontiguousarray(scale, np.float64)
-    wrong = scales[~((scales >= 0) & (scales < np.inf))]
-    if wrong.size:
-        raise ValueError(f"scale must be finite and not negative, not {wrong.flat[0]}")
-    if not np.ndim(scale):
-        return float(scales[0])
+    scales = check_numbers("scale", scale, "[0, inf)")
+    if isinstance(scales, float):
+        return scales
     if scales.shape != shape[:1]:
         raise ValueError(
             f"scale has shape {scales.shape}; it must be one number, or one for each of the "
             f"{shape[:1]} places along the first axis"
         )
-    return scales
+    return _arrays.contiguous(scales)
 
 
 class ScaleMask(KeepMask):
@@ -139,7 +144,7 @@ class ScaleMask(KeepMask):
 
     def __init__(self, shape: tuple[int, ...], scale: float) -> None:
         shape = check_shape(shape)
-        self._hold(shape, shape, None, _checked_scale(float(scale), shape))
+        self._hold(shape, shape, None, check_number("scale", scale, "[0, inf)"))
 
 
 class FactorMask(BaseMask):

@@ -7,7 +7,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import size_of
-from cydropout._validate import check_offset, check_shape
+from cydropout._validate import check_flag, check_integer, check_offset, check_shape
 from cydropout.masks.base import BaseMask, check_source
 from cydropout.masks.given import KeepMask
 
@@ -64,7 +64,11 @@ def subset(
            [0, 2, 3]])
     """
     key, draw = check_source(key, draw)
-    rows, size, count = check_shape((rows, size, count))
+    rows, size, count = (
+        check_integer(name, value, "[0, inf)")
+        for name, value in (("rows", rows), ("size", size), ("count", count))
+    )
+    flags = check_flag("flags", flags)
     offset = check_offset(offset, rows * size)
     threads = check_num_threads(num_threads)
     if count > size or size > 2**32:
@@ -114,10 +118,13 @@ class ColumnMask(KeepMask):
         per_sample: bool = False,
         num_threads: int | None = None,
     ) -> None:
+        shape = check_shape(shape)
+        if len(shape) != 2:
+            raise ValueError(f"a table has the shape (rows, columns), not {shape}")
         rows, columns = shape
         keep = subset(
-            key, draw, rows if per_sample else 1, columns, count, flags=True,
-            num_threads=num_threads,
+            key, draw, rows if check_flag("per_sample", per_sample) else 1, columns, count,
+            flags=True, num_threads=num_threads,
         )
         super().__init__(shape, keep, scale)
         if 0 < count < columns:
@@ -169,6 +176,7 @@ class TokenMask(BaseMask):
         num_threads: int | None = None,
     ) -> None:
         self.shape = _token_shape(shape)
+        prefix = check_integer("prefix", prefix, f"[0, {self.shape[1]}]")
         batch, free = self.shape[0], self.shape[1] - prefix
         chosen = subset(key, draw, batch, free, count, num_threads=num_threads)
         first = np.tile(np.arange(prefix), (batch, 1))

@@ -18,11 +18,6 @@ Tensor: Any = torch.Tensor
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 _WORD = 2**64
 _MOST = 2**63 - 1
-NOT_REWOUND = (
-    "dropout was recomputed with another mask than it had: checkpointing does not rewind a "
-    "MaskStream, nor PyTorch's generator with preserve_rng_state=False; leave rng at None, or save "
-    "and restore the module's next_draw"
-)
 #: Devices whose tensors the operator takes.
 OURS: tuple[str, ...] = ("cpu", "meta")
 _state = {"said": False}
@@ -121,7 +116,11 @@ torch.library.register_autograd(
 def _differentiate(ctx: Any, dy: Any) -> Any:
     (key,) = ctx.saved_tensors
     if ctx.drawn is not None and key is not ctx.drawn and not torch.equal(key, ctx.drawn):
-        raise RuntimeError(NOT_REWOUND)
+        raise RuntimeError(
+            "dropout was recomputed with another mask than it had: checkpointing does not "
+            "rewind a MaskStream, nor PyTorch's generator with preserve_rng_state=False; "
+            "leave rng at None, or save and restore the module's next_draw"
+        )
     if _is_plain(dy):
         return run(dy, key, ctx.p, ctx.noise, True), None, None, None, None
     return apply(dy, key, ctx.p, ctx.noise, True), None, None, None, None

@@ -10,7 +10,7 @@ cdef windows_t sliding(tuple maps, tuple counts, tuple size, tuple stride, tuple
     for axis in range(2):
         w.size[axis], w.stride[axis], w.before[axis] = size[axis], stride[axis], before[axis]
     w.first, w.taken = first, taken
-    w.at = NULL if at is None else <uint8_t*>cnp.PyArray_DATA(at)
+    w.at = NULL if at is None else <uint8_t*>address(at)
     return w
 
 
@@ -22,8 +22,8 @@ def windows(int kind, cnp.ndarray x, cnp.ndarray y, int code, tuple maps, tuple 
     cdef uint64_t samples = maps[0]
     cdef uint64_t units = samples
     cdef uint64_t work = <uint64_t>max(cnp.PyArray_SIZE(x), cnp.PyArray_SIZE(y))
-    cdef const void *source = cnp.PyArray_DATA(x)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(x)
+    cdef void *target = address(y)
     if kind == UNFOLD or kind == MAX_POOL or kind == MEAN_POOL:
         units = samples * w.rows
     elif kind == FOLD:

@@ -2,7 +2,7 @@
 
 def wrong_label(cnp.ndarray labels, int64_t classes):
     """Return where the first of the labels that is no class stands, or -1; labels are int64."""
-    cdef const int64_t *label = <const int64_t*>cnp.PyArray_DATA(labels)
+    cdef const int64_t *label = <const int64_t*>address(labels)
     cdef int64_t i, count = cnp.PyArray_SIZE(labels)
     for i in range(count):
         if label[i] < 0 or label[i] >= classes:
@@ -23,14 +23,14 @@ def cross_entropy(cnp.ndarray logits, cnp.ndarray labels, cnp.ndarray gradient, 
     cdef uint64_t row, hits = 0
     cdef double loss = 0
     cdef cnp.ndarray pairs = np.empty((2, rows)), right = np.empty(rows, np.uint8)
-    cdef const void *source = cnp.PyArray_DATA(logits)
-    cdef void *target = cnp.PyArray_DATA(gradient)
+    cdef const void *source = address(logits)
+    cdef void *target = address(gradient)
     settings.classes = size // rows
-    settings.labels = <const int64_t*>cnp.PyArray_DATA(labels)
+    settings.labels = <const int64_t*>address(labels)
     settings.factor = 1.0 / <double>rows
-    settings.below = <double*>cnp.PyArray_DATA(pairs)
+    settings.below = <double*>address(pairs)
     settings.inverse = settings.below + rows
-    settings.right = <uint8_t*>cnp.PyArray_DATA(right)
+    settings.right = <uint8_t*>address(right)
     with nogil:
         launch(CROSS_ENTROPY, code, source, target, &settings, size, rows, num_threads)
         for row in range(rows):

@@ -18,4 +18,4 @@ def block_bits(cnp.ndarray drawn, uint64_t count, sizes, lengths, uint64_t inner
         blocks.seeds[axis] = <uint64_t>sizes[axis] - blocks.lengths[axis] + 1
     blocks.row = (<uint64_t>sizes[2] - blocks.lengths[2] + 1) * inner
     blocks.maps = lay_out(count, stride)
-    return run_maps(DROP_BLOCK, cnp.PyArray_DATA(drawn), &blocks.maps, &blocks, num_threads)
+    return run_maps(DROP_BLOCK, address(drawn), &blocks.maps, &blocks, num_threads)

@@ -8,7 +8,7 @@ cdef connect_t connection(Plan plan, cnp.ndarray x, cnp.ndarray weight, uint64_t
     if plan.store:
         plan.bits(num_threads)
     c.mask = &plan.mask
-    c.x, c.weight = cnp.PyArray_DATA(x), cnp.PyArray_DATA(weight)
+    c.x, c.weight = address(x), address(weight)
     c.rows, c.inputs = <uint64_t>cnp.PyArray_DIM(x, 0), <uint64_t>cnp.PyArray_DIM(x, 1)
     c.units, c.stride = units, <uint64_t>cnp.PyArray_DIM(weight, 1)
     c.block = max(<uint64_t>1, SPAN // units)
@@ -24,8 +24,8 @@ def connect(Plan plan, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray y, int cod
     multiple of 32.
     """
     cdef connect_t c = connection(plan, x, weight, units, num_threads)
-    cdef const void *source = cnp.PyArray_DATA(x)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(x)
+    cdef void *target = address(y)
     with nogil:
         launch(DROP_CONNECT, code, source, target, &c, c.rows * c.inputs * units, c.rows,
                num_threads)
@@ -38,9 +38,9 @@ def connect_backward(Plan plan, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray weigh
     j of weight[i, j] dy[n, j]; `dx` may be None. A block of rows has one thread, so that the sums
     do not depend on their number."""
     cdef connect_t c = connection(plan, x, weight, units, num_threads)
-    cdef const void *source = cnp.PyArray_DATA(dy)
-    cdef void *target = cnp.PyArray_DATA(dweight)
-    c.dx = NULL if dx is None else cnp.PyArray_DATA(dx)
+    cdef const void *source = address(dy)
+    cdef void *target = address(dweight)
+    c.dx = NULL if dx is None else address(dx)
     with nogil:
         launch(DROP_CONNECT_BACKWARD, code, source, target, &c, c.rows * c.inputs * units, (c.inputs
                + c.block - 1) // c.block, num_threads)

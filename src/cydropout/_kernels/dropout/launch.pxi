@@ -71,8 +71,8 @@ def ready(x, out):
 def dropout(uint64_t key, uint64_t draw, double rate, cnp.ndarray x, cnp.ndarray y, int code,
             int num_threads=0):
     """y = x * 2**32 / q where kept, else 0, for arrays that are `ready`."""
-    cdef const void *source = cnp.PyArray_DATA(x)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(x)
+    cdef void *target = address(y)
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(x)
     with nogil:
         apply_dropout(key, draw, 0, rate, source, size, <dtype_t>code, target, num_threads)
@@ -81,10 +81,10 @@ def dropout(uint64_t key, uint64_t draw, double rate, cnp.ndarray x, cnp.ndarray
 def repeated(cnp.ndarray values, uint64_t count):
     """Return `count` elements: contiguous `values` over and over; `numpy.resize`, but fast."""
     cdef cnp.ndarray out = np.empty(count, values.dtype)
-    cdef char *to = <char*>cnp.PyArray_DATA(out)
+    cdef char *to = <char*>address(out)
     cdef uint64_t size = count * <uint64_t>cnp.PyArray_ITEMSIZE(out)
     cdef uint64_t done = min(<uint64_t>cnp.PyArray_NBYTES(values), size)
-    memcpy(to, cnp.PyArray_DATA(values), done)
+    memcpy(to, address(values), done)
     while 0 < done < size:
         memcpy(to + done, to, min(done, size - done))
         done += min(done, size - done)
@@ -114,10 +114,10 @@ cdef class Table:
         self.own = np.zeros((33, self.stride), np.uint32)
         self.wide = repeated(np.ascontiguousarray(scale, np.float64), self.period + TILE)
         self.narrow = self.wide.astype(np.float32)
-        cdef uint32_t *rows = <uint32_t*>cnp.PyArray_DATA(self.own)
+        cdef const uint64_t *values = <const uint64_t*>address(thresholds)
+        cdef uint32_t *rows = <uint32_t*>address(self.own)
         with nogil:
-            spread(<const uint64_t*>cnp.PyArray_DATA(thresholds), self.period, count, self.stride,
-                   rows)
+            spread(values, self.period, count, self.stride, rows)
 
 
 cdef class Plan:
@@ -149,10 +149,10 @@ cdef class Plan:
         self.table = map
         mask.digits = self.table.digits
         mask.period = self.table.period
-        mask.own = <const uint32_t*>cnp.PyArray_DATA(self.table.own)
+        mask.own = <const uint32_t*>address(self.table.own)
         mask.own_stride = self.table.stride
-        mask.scale32 = <const float*>cnp.PyArray_DATA(self.table.narrow)
-        mask.scale64 = <const double*>cnp.PyArray_DATA(self.table.wide)
+        mask.scale32 = <const float*>address(self.table.narrow)
+        mask.scale64 = <const double*>address(self.table.wide)
 
     def set_affine(self, double shift, double dropped):
         """Say what `affine` makes of elements beyond scale * x, before the first use."""
@@ -165,7 +165,7 @@ cdef class Plan:
     def set_bits(self, cnp.ndarray words):
         """Give the keep-bits, which are not drawn then, before the first use."""
         self.words, self.store = words, True
-        self.mask.bits, self.mask.source = <uint32_t*>cnp.PyArray_DATA(words), STORED
+        self.mask.bits, self.mask.source = <uint32_t*>address(words), STORED
 
     @property
     def nbytes(self):
@@ -178,7 +178,7 @@ cdef class Plan:
         if self.store and mask.source == DRAW:
             if self.words is None:
                 self.words = np.empty((mask.size + 31) // 32, np.uint32)
-            mask.bits = <uint32_t*>cnp.PyArray_DATA(self.words)
+            mask.bits = <uint32_t*>address(self.words)
             mask.source = DRAW_AND_STORE
         return mask
 
@@ -195,7 +195,7 @@ cdef class Plan:
             return words
         if words is None:
             words = np.empty((mask.size + 31) // 32, np.uint32)
-        mask.bits = <uint32_t*>cnp.PyArray_DATA(words)
+        mask.bits = <uint32_t*>address(words)
         mask.source = DRAW_AND_STORE
         with nogil:
             run_draw(&mask, num_threads)
@@ -208,8 +208,8 @@ cdef class Plan:
         """y = scale * x where kept, else 0; `y` may be `x`."""
         cdef mask_t mask = self.ready()
         mask.affine = affine
-        cdef const void *source = cnp.PyArray_DATA(x)
-        cdef void *target = cnp.PyArray_DATA(y)
+        cdef const void *source = address(x)
+        cdef void *target = address(y)
         with nogil:
             run_apply(&mask, source, target, code, num_threads)
         self.keep_words(&mask)
@@ -224,13 +224,13 @@ cdef class Plan:
         one scale for each place along the first axis.
         """
         cdef rows_t rows
-        cdef const void *source = cnp.PyArray_DATA(x)
-        cdef void *target = cnp.PyArray_DATA(y)
+        cdef const void *source = address(x)
+        cdef void *target = address(y)
         cdef cnp.ndarray words = self.bits(num_threads)
         cdef mask_t mask = self.mask
         cdef uint64_t count = 1
         cdef int axis
-        mask.bits = <uint32_t*>cnp.PyArray_DATA(words)
+        mask.bits = <uint32_t*>address(words)
         mask.source = STORED
         mask.affine = affine
         rows.axes = <int>len(sizes)
@@ -241,7 +241,7 @@ cdef class Plan:
         rows.length, rows.span, rows.shared = length, 4 * TILE, shared
         rows.size = count * length
         rows.mask = &mask
-        rows.scales = NULL if scales is None else <const double*>cnp.PyArray_DATA(scales)
+        rows.scales = NULL if scales is None else <const double*>address(scales)
         with nogil:
             launch(DROPOUT_ROWS, code, source, target, &rows, rows.size, (rows.size + rows.span - 1)
                    // rows.span, num_threads)
@@ -251,9 +251,9 @@ cdef class Plan:
         """y = scale * act(z + bias) where kept, else 0; `bias` goes on for a tile."""
         cdef fused_t fused
         cdef mask_t mask = self.ready()
-        cdef const void *source = cnp.PyArray_DATA(z)
-        cdef void *target = cnp.PyArray_DATA(y)
-        fused.mask, fused.bias = &mask, cnp.PyArray_DATA(bias)
+        cdef const void *source = address(z)
+        cdef void *target = address(y)
+        fused.mask, fused.bias = &mask, address(bias)
         fused.kind, fused.a, fused.columns = kind, a, columns
         with nogil:
             launch(BIAS_ACTIVATION_DROPOUT, code, source, target, &fused, mask.size,
@@ -270,11 +270,11 @@ cdef class Plan:
         """
         cdef fused_t fused
         cdef mask_t mask = self.ready()
-        cdef const void *source = cnp.PyArray_DATA(dy)
-        cdef void *target = cnp.PyArray_DATA(dz)
-        fused.mask, fused.bias = &mask, cnp.PyArray_DATA(bias)
+        cdef const void *source = address(dy)
+        cdef void *target = address(dz)
+        fused.mask, fused.bias = &mask, address(bias)
         fused.kind, fused.a, fused.columns = kind, a, columns
-        fused.z, fused.sums = cnp.PyArray_DATA(z), sums_of(totals, mask.size, columns)
+        fused.z, fused.sums = address(z), sums_of(totals, mask.size, columns)
         with nogil:
             launch(BIAS_ACTIVATION_DROPOUT_BACKWARD, code, source, target, &fused, mask.size,
                    fused.sums.chunks, num_threads)
@@ -289,8 +289,8 @@ cdef class Plan:
             raise ValueError(f"{kind} is no kernel of several arrays under one mask")
         joint.mask, joint.size = &mask, item_size(code)
         for i in range(JOINT):
-            joint.inputs[i] = cnp.PyArray_DATA(inputs[i]) if i < len(inputs) else NULL
-            joint.outputs[i] = cnp.PyArray_DATA(outputs[i]) if i < len(outputs) else NULL
+            joint.inputs[i] = address(inputs[i]) if i < len(inputs) else NULL
+            joint.outputs[i] = address(outputs[i]) if i < len(outputs) else NULL
         with nogil:
             launch(kind, code, NULL, NULL, &joint, mask.size, tiles(mask.size), num_threads)
         self.keep_words(&mask)

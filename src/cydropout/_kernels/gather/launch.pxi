@@ -8,12 +8,12 @@ cdef gather_t picked(cnp.ndarray index, uint64_t columns, mask_t *mask, Plan pla
     """The rows that `index`, int64, picks; `plan` has a bit for each row of the table, in `words`.
     """
     cdef gather_t g
-    g.index = <const int64_t*>cnp.PyArray_DATA(index)
+    g.index = <const int64_t*>address(index)
     g.rows, g.columns, g.mask = <uint64_t>cnp.PyArray_SIZE(index), columns, NULL
     g.span = 1
     if plan is not None:
         mask[0] = plan.mask
-        mask.bits = <uint32_t*>cnp.PyArray_DATA(words)
+        mask.bits = <uint32_t*>address(words)
         mask.source = STORED
         g.mask = mask
     return g
@@ -28,8 +28,8 @@ def gather(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t columns, in
     cdef mask_t mask
     words = None if plan is None else plan.bits(num_threads)
     cdef gather_t g = picked(index, columns, &mask, plan, words)
-    cdef const void *source = cnp.PyArray_DATA(x)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(x)
+    cdef void *target = address(y)
     if g.rows * columns == 0:
         return
     g.span = max(<uint64_t>1, 4 * TILE // columns)
@@ -44,8 +44,8 @@ def scatter_add(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t column
     cdef mask_t mask
     words = None if plan is None else plan.bits(num_threads)
     cdef gather_t g = picked(index, columns, &mask, plan, words)
-    cdef const void *source = cnp.PyArray_DATA(x)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(x)
+    cdef void *target = address(y)
     if g.rows * columns == 0:
         return
     # As many columns at once as leave each thread some: how they are split changes no sum.

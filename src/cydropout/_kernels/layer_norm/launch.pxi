@@ -7,8 +7,8 @@ cdef layer_norm_t norm_settings(cnp.ndarray x, cnp.ndarray statistics, cnp.ndarr
     norm.rows = <uint64_t>cnp.PyArray_SIZE(statistics) // 2
     norm.columns = <uint64_t>cnp.PyArray_DIM(x, cnp.PyArray_NDIM(x) - 1)
     norm.stride = <uint64_t>cnp.PyArray_SIZE(weight)
-    norm.weight, norm.statistics = cnp.PyArray_DATA(weight), cnp.PyArray_DATA(statistics)
-    norm.x = cnp.PyArray_DATA(x)
+    norm.weight, norm.statistics = address(weight), address(statistics)
+    norm.x = address(x)
     return norm
 
 
@@ -19,8 +19,8 @@ def layer_norm(cnp.ndarray x, cnp.ndarray y, cnp.ndarray statistics, cnp.ndarray
     `weight` and `bias` have as many columns as x, and zeros up to a whole number of 64 bytes.
     """
     cdef layer_norm_t norm = norm_settings(x, statistics, weight)
-    cdef void *target = cnp.PyArray_DATA(y)
-    norm.bias, norm.epsilon = cnp.PyArray_DATA(bias), epsilon
+    cdef void *target = address(y)
+    norm.bias, norm.epsilon = address(bias), epsilon
     with nogil:
         launch(LAYER_NORM, code, norm.x, target, &norm, norm.rows * norm.columns, norm.rows,
                num_threads)
@@ -34,9 +34,9 @@ def layer_norm_backward(cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarr
     on the threads.
     """
     cdef layer_norm_t norm = norm_settings(x, statistics, weight)
-    cdef const void *source = cnp.PyArray_DATA(dy)
-    cdef void *target = cnp.PyArray_DATA(dx)
-    norm.totals, norm.chunks = cnp.PyArray_DATA(totals), <uint64_t>cnp.PyArray_DIM(totals, 0)
+    cdef const void *source = address(dy)
+    cdef void *target = address(dx)
+    norm.totals, norm.chunks = address(totals), <uint64_t>cnp.PyArray_DIM(totals, 0)
     with nogil:
         launch(LAYER_NORM_BACKWARD, code, source, target, &norm, norm.rows * norm.columns,
                norm.chunks, num_threads)

@@ -28,8 +28,8 @@ cdef class Noise:
         self.wide = np.stack([repeated(np.ascontiguousarray(row), noise.stride) for row in theta])
         largest = np.finfo(np.float32).max
         self.narrow = np.clip(self.wide, -largest, largest).astype(np.float32)
-        noise.theta32 = <const float*>cnp.PyArray_DATA(self.narrow)
-        noise.theta64 = <const double*>cnp.PyArray_DATA(self.wide)
+        noise.theta32 = <const float*>address(self.narrow)
+        noise.theta64 = <const double*>address(self.wide)
 
     @property
     def nbytes(self):
@@ -46,14 +46,14 @@ cdef class Noise:
         if held is None:
             held = np.empty((noise.size + 31) // 32 * 32, kind)
             noise.source = DRAW_AND_STORE
-        noise.held = cnp.PyArray_DATA(held)
+        noise.held = address(held)
         return held
 
     def apply(self, cnp.ndarray x, cnp.ndarray y, int code, int num_threads=0):
         """y = f x; `y` may be `x`."""
         cdef noise_t noise = self.noise
-        cdef const void *source = cnp.PyArray_DATA(x)
-        cdef void *target = cnp.PyArray_DATA(y)
+        cdef const void *source = address(x)
+        cdef void *target = address(y)
         cdef cnp.ndarray held = self.ready(&noise, code)
         with nogil:
             launch(NOISE, code, source, target, &noise, noise.size, tiles(noise.size), num_threads)
@@ -63,10 +63,10 @@ cdef class Noise:
                  uint64_t columns, int num_threads=0):
         """dx = f dy; totals[chunk, column] += dy x df/dtheta, of float64 where x is, or float32."""
         cdef noise_t noise = self.noise
-        cdef const void *source = cnp.PyArray_DATA(dy)
-        cdef void *target = cnp.PyArray_DATA(dx)
+        cdef const void *source = address(dy)
+        cdef void *target = address(dx)
         cdef cnp.ndarray held = self.ready(&noise, code)
-        noise.x, noise.sums = cnp.PyArray_DATA(x), sums_of(totals, noise.size, columns)
+        noise.x, noise.sums = address(x), sums_of(totals, noise.size, columns)
         with nogil:
             launch(NOISE_BACKWARD, code, source, target, &noise, noise.size, noise.sums.chunks,
                    num_threads)
@@ -75,7 +75,7 @@ cdef class Noise:
     def variates(self, int num_threads=0):
         """Return the standard variates, float32."""
         cdef cnp.ndarray y = np.empty(self.noise.size, np.float32)
-        cdef void *target = cnp.PyArray_DATA(y)
+        cdef void *target = address(y)
         with nogil:
             launch(VARIATES, ANY_DTYPE, NULL, target, &self.noise, self.noise.size,
                    tiles(self.noise.size), num_threads)

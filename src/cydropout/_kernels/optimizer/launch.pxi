@@ -23,8 +23,8 @@ cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, 
 
 cdef int one_step(step_t *settings, const submatrix_t *r, cnp.ndarray g, cnp.ndarray w, int code,
                   int num_threads) except -1:
-    cdef const void *gradient = cnp.PyArray_DATA(g)
-    cdef void *target = cnp.PyArray_DATA(w)
+    cdef const void *gradient = address(g)
+    cdef void *target = address(w)
     cdef uint64_t size = settings.size, work, units
     settings.submatrix = r
     with nogil:
@@ -55,8 +55,8 @@ def steps(str kind, list group, list grads, *, double learning_rate, double beta
             r = submatrix_of(where, across, height, width, stride)
         code = _code_if_ready(w)
         settings.size = <uint64_t>cnp.PyArray_SIZE(w)
-        settings.first = NULL if first is None else cnp.PyArray_DATA(<cnp.ndarray>first)
-        settings.second = NULL if second is None else cnp.PyArray_DATA(<cnp.ndarray>second)
+        settings.first = NULL if first is None else address(<cnp.ndarray>first)
+        settings.second = NULL if second is None else address(<cnp.ndarray>second)
         one_step(&settings, NULL if submatrix is None else &r, g, w, code, num_threads)
 
 
@@ -74,11 +74,11 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
         kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
     cdef submatrix_t r
     cdef int code = _code_if_ready(w)
-    cdef const void *gradient = cnp.PyArray_DATA(g)
-    cdef void *target = cnp.PyArray_DATA(w)
+    cdef const void *gradient = address(g)
+    cdef void *target = address(w)
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
-    settings.first = NULL if first is None else cnp.PyArray_DATA(first)
-    settings.second = NULL if second is None else cnp.PyArray_DATA(second)
+    settings.first = NULL if first is None else address(first)
+    settings.second = NULL if second is None else address(second)
     settings.size = size
     settings.lazy = lazy
     settings.kernel = kernel_for(OPTIMIZER_STEP, code) if submatrix is None else NULL

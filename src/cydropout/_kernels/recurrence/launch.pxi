@@ -8,7 +8,7 @@ cdef dict CELLS = {"tanh": 0, "relu": 1, "lstm": 2, "gru": 3}
 
 
 cdef void *data_of(array):
-    return NULL if array is None else cnp.PyArray_DATA(<cnp.ndarray?>array)
+    return NULL if array is None else address(<cnp.ndarray?>array)
 
 
 cdef keep_t keep_of(given):

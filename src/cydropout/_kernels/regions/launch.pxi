@@ -20,7 +20,7 @@ cdef run_maps(row_t row, const void *x, const maps_t *maps, const void *settings
     """Return the words that the kernel writes."""
     cdef uint64_t size = maps.count * maps.bits
     cdef cnp.ndarray words = np.empty((size + 31) // 32, np.uint32)
-    cdef void *target = cnp.PyArray_DATA(words)
+    cdef void *target = address(words)
     with nogil:
         launch(row, ANY_DTYPE, x, target, settings, size,
                (maps.count + maps.unit - 1) // maps.unit, num_threads)
@@ -30,9 +30,9 @@ cdef run_maps(row_t row, const void *x, const maps_t *maps, const void *settings
 def count_bits(cnp.ndarray words, uint64_t count, uint64_t bits, int num_threads=0):
     """Return how many bits are set in each of `count` strings of `bits` bits, one after another."""
     cdef maps_t maps
-    cdef cnp.ndarray counts = np.empty(count, np.int64)
-    cdef const void *source = cnp.PyArray_DATA(words)
-    cdef void *target = cnp.PyArray_DATA(counts)
+    cdef cnp.ndarray counts = np.zeros(count, np.int64)
+    cdef const void *source = address(words)
+    cdef void *target = address(counts)
     maps.count, maps.bits, maps.unit = count, bits, 1
     with nogil:
         launch(COUNT_BITS, ANY_DTYPE, source, target, &maps, count * bits, count, num_threads)

@@ -13,14 +13,14 @@ cdef softmax_t softmax_settings(cnp.ndarray scores, cnp.ndarray statistics, cnp.
     settings.keys = <uint64_t>cnp.PyArray_DIM(scores, last)
     settings.queries = <uint64_t>cnp.PyArray_DIM(scores, last - 1) if last else 1
     settings.causal, settings.scale, settings.factor = causal, scale, factor
-    settings.keep = NULL if keep is None else <const uint32_t*>cnp.PyArray_DATA(keep)
+    settings.keep = NULL if keep is None else <const uint32_t*>address(keep)
     settings.allow, settings.which, settings.words = NULL, NULL, 0
     if allow is not None:
-        settings.allow = <const uint32_t*>cnp.PyArray_DATA(allow)
-        settings.which = <const uint64_t*>cnp.PyArray_DATA(which)
+        settings.allow = <const uint32_t*>address(allow)
+        settings.which = <const uint64_t*>address(which)
         settings.words = <uint64_t>cnp.PyArray_DIM(allow, 1)
-    settings.statistics = cnp.PyArray_DATA(statistics)
-    settings.scores = cnp.PyArray_DATA(scores)
+    settings.statistics = address(statistics)
+    settings.scores = address(scores)
     return settings
 
 
@@ -30,7 +30,7 @@ def softmax(cnp.ndarray scores, cnp.ndarray y, cnp.ndarray statistics, cnp.ndarr
     """y = factor * softmax(scale * scores) where kept, else 0; `y` may be the scores."""
     cdef softmax_t settings = softmax_settings(
         scores, statistics, keep, allow, which, causal, scale, factor)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef void *target = address(y)
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(scores)
     cdef uint64_t rows = <uint64_t>cnp.PyArray_SIZE(statistics) // 2
     with nogil:
@@ -44,8 +44,8 @@ def softmax_backward(cnp.ndarray dy, cnp.ndarray scores, cnp.ndarray dscores,
     """The gradient of the scores for `dy`; `dscores` overlaps neither of them."""
     cdef softmax_t settings = softmax_settings(
         scores, statistics, keep, allow, which, causal, scale, factor)
-    cdef const void *source = cnp.PyArray_DATA(dy)
-    cdef void *target = cnp.PyArray_DATA(dscores)
+    cdef const void *source = address(dy)
+    cdef void *target = address(dscores)
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(scores)
     cdef uint64_t rows = <uint64_t>cnp.PyArray_SIZE(statistics) // 2
     with nogil:

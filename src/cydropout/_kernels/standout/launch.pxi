@@ -5,8 +5,8 @@ cdef standout_t _gate(cnp.ndarray z, cnp.ndarray r, cnp.ndarray bits, int kind, 
     cdef standout_t s
     memset(&s, 0, sizeof(s))
     s.size, s.kind, s.a, s.b = <uint64_t>cnp.PyArray_SIZE(z), kind, a, b
-    s.z, s.r, s.mean = cnp.PyArray_DATA(z), cnp.PyArray_DATA(r), bits is None
-    s.bits = NULL if bits is None else <uint32_t*>cnp.PyArray_DATA(bits)
+    s.z, s.r, s.mean = address(z), address(r), bits is None
+    s.bits = NULL if bits is None else <uint32_t*>address(bits)
     return s
 
 
@@ -17,8 +17,8 @@ def standout(cnp.ndarray z, cnp.ndarray r, cnp.ndarray y, cnp.ndarray bits, draw
     Without bits, y = sigmoid(a r + b) act(z).
     """
     cdef standout_t s = _gate(z, r, bits, kind, a, b)
-    cdef const void *source = cnp.PyArray_DATA(z)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(z)
+    cdef void *target = address(y)
     if draw is not None:
         s.key, s.draw, s.drawn = draw[0], draw[1], True
     with nogil:
@@ -30,8 +30,8 @@ def standout_backward(cnp.ndarray dy, cnp.ndarray z, cnp.ndarray r, cnp.ndarray 
                       int num_threads=0):
     """dz and dr; without a dr, r is z and dz has both parts."""
     cdef standout_t s = _gate(z, r, bits, kind, a, b)
-    cdef const void *source = cnp.PyArray_DATA(dy)
-    cdef void *target = cnp.PyArray_DATA(dz)
-    s.dr = NULL if dr is None else cnp.PyArray_DATA(dr)
+    cdef const void *source = address(dy)
+    cdef void *target = address(dz)
+    s.dr = NULL if dr is None else address(dr)
     with nogil:
         launch(STANDOUT_BACKWARD, code, source, target, &s, s.size, tiles(s.size), num_threads)

@@ -3,8 +3,8 @@
 cdef submatrix_t submatrix_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t height,
                               uint64_t width, uint64_t stride, double scale=1.0):
     cdef submatrix_t r
-    r.rows = NULL if rows is None else <const int64_t*>cnp.PyArray_DATA(rows)
-    r.columns = NULL if columns is None else <const int64_t*>cnp.PyArray_DATA(columns)
+    r.rows = NULL if rows is None else <const int64_t*>address(rows)
+    r.columns = NULL if columns is None else <const int64_t*>address(columns)
     r.height, r.width, r.stride, r.scale = height, width, stride, scale
     r.span = max(<uint64_t>1, 4 * TILE // max(width, <uint64_t>1))
     return r
@@ -18,8 +18,8 @@ def gather_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray
     y is (height, width), and x has rows of `stride`. The numbers ascend.
     """
     cdef submatrix_t r = submatrix_of(rows, columns, height, width, stride, scale)
-    cdef const void *source = cnp.PyArray_DATA(x)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(x)
+    cdef void *target = address(y)
     if height * width:
         with nogil:
             launch(GATHER_SUBMATRIX, code, source, target, &r, height * width, (height + r.span - 1)
@@ -31,8 +31,8 @@ def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarra
                       int num_threads=0):
     """y[rows[i], columns[j]] += scale x[i, j], with x of (height, width)."""
     cdef submatrix_t r = submatrix_of(rows, columns, height, width, stride, scale)
-    cdef const void *source = cnp.PyArray_DATA(x)
-    cdef void *target = cnp.PyArray_DATA(y)
+    cdef const void *source = address(x)
+    cdef void *target = address(y)
     if height * width:
         with nogil:
             launch(SCATTER_SUBMATRIX, code, source, target, &r, height * width, (height + r.span -

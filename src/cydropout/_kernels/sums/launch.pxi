@@ -8,7 +8,7 @@ ctypedef fused total_t:
 cdef sums_t sums_of(cnp.ndarray totals, uint64_t size, uint64_t columns):
     """Sums of `size` elements over columns, split by the rows of `totals` alone."""
     cdef sums_t sums
-    sums.totals, sums.columns, sums.tiles = cnp.PyArray_DATA(totals), columns, tiles(size)
+    sums.totals, sums.columns, sums.tiles = address(totals), columns, tiles(size)
     sums.chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
     sums.chunk_bytes = <uint64_t>cnp.PyArray_STRIDE(totals, 0)
     return sums
@@ -35,8 +35,8 @@ def folded(cnp.ndarray totals, uint64_t columns):
     cdef uint64_t chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
     cdef uint64_t stride = <uint64_t>cnp.PyArray_DIM(totals, 1)
     cdef cnp.ndarray out = np.empty(columns, totals.dtype)
-    cdef void *x = cnp.PyArray_DATA(totals)
-    cdef void *y = cnp.PyArray_DATA(out)
+    cdef void *x = address(totals)
+    cdef void *y = address(out)
     if cnp.PyArray_TYPE(totals) == cnp.NPY_FLOAT32:
         fold(<float*>x, chunks, stride, columns, <float*>y)
     else:

@@ -12,8 +12,10 @@ Array = npt.NDArray[Any]
 
 def class_targets(prediction: Array, target: Array) -> tuple[Array, Array | None, Array | None]:
     """Return predictions as rows, and either flat labels or soft rows."""
-    if prediction.ndim < 2:
-        raise ValueError(f"predictions must be (n, classes), got shape {prediction.shape}")
+    if prediction.ndim < 2 or not prediction.shape[-1]:
+        raise ValueError(
+            f"predictions must be (n, classes), of at least one class, got shape {prediction.shape}"
+        )
     classes = prediction.shape[-1]
     rows = prediction.reshape(-1, classes)
     integer = target.dtype.kind in "iu"
