@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from training_cases import CLASSES, SAMPLES, Meeting, drawn, network, trainer
+from training_cases import CLASSES, SAMPLES, Meeting, OneThread, drawn, network, trainer
 
 from cydropout import Trainer, tuning
 from cydropout.layers import Dense, Dropout, Sequential
@@ -17,10 +17,10 @@ OPTIONS = {"epochs": 2, "folds": 3, "seeds": (0, 5), "progress": False}
 RATES = [0.0, 0.5, 1.0]
 
 
-def sweep(data, rates=RATES, model=None, **more):
-    return tune_rate(
-        model or network(), "softmax_cross_entropy", "adam", *data, rates, **OPTIONS | more
-    )
+def sweep(
+    data, rates=RATES, model=None, loss="softmax_cross_entropy", optimizer="adam", **more
+):
+    return tune_rate(model or network(), loss, optimizer, *data, rates, **OPTIONS | more)
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def here(monkeypatch):
     """Run in this process, and write down which jobs were run."""
     run = []
 
-    def _run(task, jobs, workers):
+    def _run(task, jobs, workers, done):
         for job in jobs:
             run.append(job)
-            yield job, task.score(job)
+            done(job, task.score(job))
 
     monkeypatch.setattr(tuning.sweep, "run_jobs", _run)
     return run
@@ -58,7 +58,7 @@ def test_the_scores_are_those_of_the_runs_in_parallel_processes(data, tmp_path):
         assert candidate.error == pytest.approx(candidate.spread / math.sqrt(6))
     lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()]
     assert len(lines) == 1 + 18 and lines[0]["rates"] == [{"rate": rate} for rate in RATES]
-    assert found.recommended.rates["rate"] != 1.0
+    assert found.best.rates["rate"] != 1.0
 
 
 def test_as_many_runs_as_workers_go_on_at_the_same_time(data, tmp_path):
@@ -70,18 +70,9 @@ def test_as_many_runs_as_workers_go_on_at_the_same_time(data, tmp_path):
     assert str(os.getpid()) not in {path.name for path in tmp_path.iterdir()}
 
 
-def test_the_workers_have_one_thread():
-    import threadpoolctl
-
-    before = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-    try:
-        tuning.runs.start(None)
-        pools = threadpoolctl.threadpool_info()
-        assert all(p["num_threads"] == 1 for p in pools if p["user_api"] == "blas")
-    finally:
-        for pool, count in zip(threadpoolctl.threadpool_info(), before, strict=True):
-            if pool["user_api"] == "blas":
-                threadpoolctl.threadpool_limits(count, user_api="blas")
+def test_the_workers_have_one_thread(data, tmp_path):
+    found = sweep(data, rates=[0.5], workers=1, record=tmp_path / "sweep", optimizer=OneThread())
+    assert len(found.best.scores) == 6
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(data, tmp_path, monkeypatch, here):
@@ -91,11 +82,9 @@ def test_a_stopped_sweep_goes_on_where_it_was(data, tmp_path, monkeypatch, here)
     here.clear()
     plain = tuning.sweep.run_jobs
 
-    def stops(task, jobs, workers):
-        for done, result in enumerate(plain(task, jobs, workers)):
-            if done == 7:
-                raise KeyboardInterrupt
-            yield result
+    def stops(task, jobs, workers, done):
+        plain(task, jobs[:7], workers, done)
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(tuning.sweep, "run_jobs", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -139,6 +128,23 @@ def test_rates_per_layer_are_combined(data, here):
     assert model.layers[2].rate == 0.5 and not model.parameters()
 
 
+def test_the_metric_follows_the_loss(data, here, tmp_path):
+    assert sweep(data, rates=[0.5]).metric == "accuracy"
+    regression = data[0], np.eye(CLASSES)[data[1]]
+    found = sweep(regression, loss="mean_squared_error")
+    assert found.metric == "loss" and found.best.mean == min(c.mean for c in found.candidates)
+    here.clear()
+    with pytest.raises(ValueError, match="'accuracy' is not measured by MeanSquaredError.*loss"):
+        sweep(regression, loss="mean_squared_error", metric="accuracy", record=tmp_path / "sweep")
+    assert here == [] and list(tmp_path.iterdir()) == []
+
+
+def test_targets_that_do_not_fit_are_found_before_the_first_run(data, here):
+    with pytest.raises(ValueError, match="9"):
+        sweep((data[0], data[1] + 9))
+    assert here == []
+
+
 def candidates():
     return tuple(
         Candidate({"a": a, "b": 0.5}, scores)
@@ -146,14 +152,15 @@ def candidates():
     )
 
 
-def test_the_recommended_rate_has_the_best_mean_and_others_are_near_it():
+def test_the_best_rate_has_the_best_mean_and_others_are_near_it():
     found = Sweep("accuracy", candidates())
-    assert found.recommended.rates == {"a": 0.3, "b": 0.5}
+    assert found.best.rates == {"a": 0.3, "b": 0.5}
     assert [c.rates["a"] for c in found.near] == [0.3, 0.5]
-    assert Sweep("loss", candidates()).recommended.rates["a"] == 0.1
+    assert Sweep("loss", candidates()).best.rates["a"] == 0.1
+    assert str(found) == found.table()
     lines = found.table().splitlines()
     assert len(lines) == 5 and lines[0] == "| a | b | accuracy | spread | |"
-    assert lines[3].endswith("| 0.9200 | 0.0283 | recommended |") and lines[4].endswith("near |")
+    assert lines[3].endswith("| 0.9200 | 0.0283 | best |") and lines[4].endswith("near |")
     assert Candidate({"a": 0.1}, (0.5,)).spread == 0.0
 
 
@@ -167,7 +174,7 @@ def test_the_plot(tmp_path, monkeypatch):
         dots = [line for line in panel.get_lines() if line.get_marker() == "."]
         assert [y for line in dots for y in line.get_ydata()] == scores
         lines = {line.get_label(): line for line in panel.get_lines()}
-        assert [*lines[f"recommended: {best}"].get_xdata()] == [best, best]
+        assert [*lines[f"best: {best}"].get_xdata()] == [best, best]
     means, _, (spreads,) = a.containers[0]
     assert [*means.get_xdata()] == [0.1, 0.3, 0.5]
     assert [*means.get_ydata()] == pytest.approx([0.71, 0.92, 0.91])

@@ -1,9 +1,11 @@
 """A small network and data for it, which the tests of training share."""
 
 import os
+import signal
 import time
 
 import numpy as np
+import threadpoolctl
 
 from cydropout import Trainer
 from cydropout.layers import Dense, Dropout, Sequential
@@ -88,4 +90,43 @@ class Meeting(SGD):
             if time.monotonic() > end:
                 raise TimeoutError("no other process came")
             time.sleep(0.01)
+        super().step(parameters, **options)
+
+
+class OneThread(SGD):
+    """An optimizer that fails where NumPy's BLAS or the kernels have more than one thread."""
+
+    def step(self, parameters, num_threads=None, **options):
+        pools = [p for p in threadpoolctl.threadpool_info() if "numpy" in p["filepath"]]
+        assert [pool["num_threads"] for pool in pools] == [1] == [num_threads]
+        super().step(parameters, num_threads=num_threads, **options)
+
+
+class Slow(SGD):
+    """An optimizer whose steps take so many seconds."""
+
+    def __init__(self, pause):
+        super().__init__(0.1)
+        self.pause = pause
+
+    def step(self, parameters, **options):
+        time.sleep(self.pause)
+        super().step(parameters, **options)
+
+
+class Dies(SGD):
+    """An optimizer that ends its process, or fails, at one of the first steps there."""
+
+    taken = 0
+
+    def __init__(self, after, error=False):
+        super().__init__(0.1)
+        self.after, self.error = after, error
+
+    def step(self, parameters, **options):
+        Dies.taken += 1
+        if Dies.taken > self.after and self.error:
+            1 / 0  # noqa: B018
+        if Dies.taken > self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
         super().step(parameters, **options)

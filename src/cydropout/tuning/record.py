@@ -4,44 +4,85 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cydropout._validate import check_number
 from cydropout.tuning.runs import Job
 
 
 class ScoreRecord:
-    """The scores, in memory and in a file that is only ever added to."""
+    """The scores, in memory and in a file: one line of JSON for the sweep, and one for each score.
 
-    def __init__(self, path: str | os.PathLike[str] | None, sweep: Mapping[str, Any]) -> None:
+    A line is only ever added, in one write, and taken back where the disk is too full for it. A
+    part of a last line, which a crash can leave, is cut off before the next one is added.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None, sweep: Mapping[str, Any], jobs: Iterable[Job]
+    ) -> None:
         self.path = None if path is None else Path(path)
         self.scores: dict[Job, float] = {}
         if self.path is None:
             return
-        whole = self.path.read_bytes() if self.path.exists() else b""
-        # A line that was cut off when the sweep was killed is dropped, and its run done again.
-        whole = whole[: whole.rfind(b"\n") + 1]
-        try:
-            lines = [json.loads(line) for line in whole.splitlines()]
-        except ValueError as error:
-            raise ValueError(f"{str(self.path)!r} is no record of a sweep: {error}") from error
+        if self.path.exists() and not self.path.is_file():
+            raise ValueError(f"record must be a file, which {str(self.path)!r} is not")
+        *lines, rest = (self.path.read_bytes() if self.path.exists() else b"").split(b"\n")
+        self._part = len(rest)
+        if lines or rest:
+            self._compare(lines[0] if lines else rest, sweep)
+        known = {json.dumps(_entry(job), sort_keys=True): job for job in jobs}
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                entry = json.loads(line)
+                score = check_number("score", entry.pop("score"))
+                self.scores[known[json.dumps(entry, sort_keys=True)]] = score
+            except Exception as error:
+                raise ValueError(
+                    f"{str(self.path)!r}, line {number}, is damaged: it holds no score of a run of "
+                    f"this sweep, but {line[:80]!r} ({type(error).__name__}); delete the line"
+                ) from error
         if not lines:
-            whole = json.dumps(sweep).encode() + b"\n"
-        elif lines[0] != sweep:
+            self._append(sweep)
+
+    def _compare(self, line: bytes, sweep: Mapping[str, Any]) -> None:
+        """Raise if the first line of the file is not what it would be here."""
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict) or found.keys() != sweep.keys():
             raise ValueError(
-                f"{str(self.path)!r} is the record of another sweep: {lines[0]}; here: {sweep}"
+                f"{str(self.path)!r} is no record of a sweep, by its line 1; choose another file"
             )
-        self.path.write_bytes(whole)
-        for line in lines[1:]:
-            rates = tuple((name, float(rate)) for name, rate in line["rates"].items())
-            self.scores[rates, line["fold"], line["seed"]] = float(line["score"])
+        for name, here in sweep.items():
+            if found[name] != here:
+                raise ValueError(
+                    f"{str(self.path)!r}, line 1, is the record of another sweep: {name} is "
+                    f"{found[name]!r} there and {here!r} here; choose another file"
+                )
 
     def add(self, job: Job, score: float) -> None:
         """Keep the score of a job, in the file too."""
-        self.scores[job] = score
+        self.scores[job] = check_number(f"the score of {_entry(job)}", score)
         if self.path is not None:
-            rates, fold, seed = job
-            line = {"rates": dict(rates), "fold": fold, "seed": seed, "score": score}
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            self._append(_entry(job) | {"score": score})
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        assert self.path is not None
+        line = json.dumps(entry).encode() + b"\n"
+        with self.path.open("ab", buffering=0) as file:
+            if self._part:
+                file.truncate(file.tell() - self._part)
+                self._part = 0
+            written = file.write(line)
+            if written < len(line):
+                file.truncate(file.tell() - written)
+                raise OSError(f"{str(self.path)!r}: the disk is full")
+            os.fsync(file.fileno())
+
+
+def _entry(job: Job) -> dict[str, Any]:
+    rates, fold, seed = job
+    return {"rates": dict(rates), "fold": fold, "seed": seed}

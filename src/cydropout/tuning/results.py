@@ -52,47 +52,49 @@ class Sweep:
     --------
     >>> scores = {0.2: (0.8, 0.9), 0.5: (0.9, 0.9)}
     >>> found = Sweep("accuracy", tuple(Candidate({"rate": p}, s) for p, s in scores.items()))
-    >>> found.recommended.rates
+    >>> found.best.rates
     {'rate': 0.5}
-    >>> print(found.table())
+    >>> print(found)
     | rate | accuracy | spread | |
     |---|---|---|---|
     | 0.2 | 0.8500 | 0.0707 |  |
-    | 0.5 | 0.9000 | 0.0000 | recommended |
+    | 0.5 | 0.9000 | 0.0000 | best |
     """
 
     metric: str
     candidates: tuple[Candidate, ...]
 
     @property
-    def recommended(self) -> Candidate:
+    def best(self) -> Candidate:
         """The candidate with the best mean; of equal ones the first."""
         sign = 1 if self.metric == "loss" else -1
         return min(self.candidates, key=lambda one: sign * one.mean)
 
     @property
     def near(self) -> tuple[Candidate, ...]:
-        """Those whose mean lies within one standard error of the recommended one's."""
-        best = self.recommended
+        """Those whose mean lies within one standard error of the best one's."""
+        best = self.best
         return tuple(c for c in self.candidates if abs(c.mean - best.mean) <= best.error)
 
     def table(self) -> str:
-        """Return a table in Markdown: rates, mean, spread; the recommended one is marked."""
-        names, best = list(self.candidates[0].rates), self.recommended
+        """Return a table in Markdown: rates, mean, spread; the best one is marked."""
+        names, best = list(self.candidates[0].rates), self.best
         head = [*names, self.metric, "spread", ""]
         lines = [f"| {' | '.join(head)} |".replace("  ", " "), "|---" * len(head) + "|"]
         for one in self.candidates:
             rates = " | ".join(f"{rate:g}" for rate in one.rates.values())
-            mark = "recommended" if one is best else "near" if one in self.near else ""
+            mark = "best" if one is best else "near" if one in self.near else ""
             lines.append(f"| {rates} | {one.mean:.4f} | {one.spread:.4f} | {mark} |")
         return "\n".join(lines)
+
+    __str__ = table
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw score against rate, a panel per layer, with the mean and its spread.
 
         Where several layers are swept, a panel shows the scores of all settings of the others.
         """
-        names, best = list(self.candidates[0].rates), self.recommended
+        names, best = list(self.candidates[0].rates), self.best
         figure, panels = figure_of(len(names))
         for panel, name in zip(panels, names, strict=True):
             scores: dict[float, list[float]] = {}
@@ -105,7 +107,7 @@ class Sweep:
             panel.errorbar(
                 rates, [c.mean for c in merged], [c.spread for c in merged], color="C0", capsize=3
             )
-            label = f"recommended: {best.rates[name]:g}"
+            label = f"best: {best.rates[name]:g}"
             panel.axvline(best.rates[name], color="C1", linestyle="--", label=label)
             panel.set_xlabel(name)
             panel.set_ylabel(self.metric)

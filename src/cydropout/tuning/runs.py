@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import multiprocessing
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
@@ -38,16 +44,18 @@ class Task:
     folds: int
     metric: str
 
+    def trainer(self, rates: Rates, rng: Any) -> Trainer:
+        """Return what trains a copy of the model with these rates."""
+        model, optimizer = with_rates(self.model, rates), copy.deepcopy(self.optimizer)
+        return Trainer(model, self.loss, optimizer, rng=rng, num_threads=1)
+
     def score(self, job: Job) -> float:
         """Train on the other folds with the job's rates and seed, and measure on its fold."""
         rates, fold, seed = job
         folds = _sklearn.part("model_selection", "train").KFold
         split = list(folds(self.folds, shuffle=True, random_state=0).split(self.x))
         train, held = split[fold]
-        rng = np.random.SeedSequence(seed, spawn_key=(fold,))
-        trainer = Trainer(
-            with_rates(self.model, rates), self.loss, copy.deepcopy(self.optimizer), rng=rng
-        )
+        trainer = self.trainer(rates, np.random.SeedSequence(seed, spawn_key=(fold,)))
         trainer.fit(
             self.x[train], self.y[train], epochs=self.epochs, batch_size=self.batch_size,
             progress=False,
@@ -55,34 +63,119 @@ class Task:
         return trainer.evaluate(self.x[held], self.y[held])[self.metric]
 
 
-_task: Task | None = None
-
-
-def start(task: Task) -> None:
-    """Begin a worker: what it runs, and one thread for it."""
-    global _task
-    _task = task
-    blas_threads(1)
-
-
-def _work(job: Job) -> float:
-    assert _task is not None
-    return _task.score(job)
-
-
-def run_jobs(task: Task, jobs: Sequence[Job], workers: int) -> Iterable[tuple[Job, float]]:
-    """Yield each job and its score when it is done; what is not begun is given up on an error."""
-    if not jobs:
-        return
-    _sklearn.part("model_selection", "train")
-    context = multiprocessing.get_context("spawn")  # a fork would take the threads' locks along
-    pool = ProcessPoolExecutor(workers, context, start, (task,))
+def _work(connection: Connection) -> None:
+    """Receive the task, then jobs; send the score of each, or the error that ends this worker."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        waiting = {pool.submit(_work, job): job for job in jobs}
-        for future in as_completed(waiting):
-            yield waiting[future], future.result()
+        blas_threads(1)
+        task = connection.recv()
+        while True:
+            connection.send(task.score(connection.recv()))
+    except Exception as error:
+        with contextlib.suppress(OSError):  # nobody is there any more
+            connection.send((error, traceback.format_exc()))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of a pipe that the parent holds, whatever ends it, and end too."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+class _Worker:
+    """A process, and the connection to it."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork would take the threads' locks along
+        self.connection, there = context.Pipe()
+        self.process = context.Process(target=_work, args=(there,), daemon=True)
+        # Ctrl-C goes to all; the child inherits that it is not for it. The tracker, which Python
+        # starts with the first child, would allow it again.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            self.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            there.close()
+        self.job: Job | None = None
+
+    def send(self, thing: Task | Job) -> None:
+        """Send the task, or a job."""
+        with self._alive():
+            self.connection.send(thing)
+
+    def receive(self) -> float:
+        """Return the score of the job; raise the error that was met there."""
+        with self._alive():
+            answer = self.connection.recv()
+        if isinstance(answer, tuple):
+            error, text = answer
+            raise error from RuntimeError(f"in a worker:\n{text}")
+        return float(answer)
+
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            self.process.join(5)
+            code = self.process.exitcode or 0
+            cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            rates, fold, seed = self.job or ((), None, None)
+            doing = f"in the run of {dict(rates)}, fold {fold}, seed {seed}" if self.job else (
+                "before its first run; is tune_rate called below if __name__ == '__main__'?"
+            )
+            raise RuntimeError(
+                f"a worker of tune_rate, process {self.process.pid}, was ended by {cause} {doing}"
+            ) from error
+
+
+def run_jobs(
+    task: Task, jobs: Iterable[Job], workers: int, done: Callable[[Job, float], None]
+) -> None:
+    """Do the jobs in so many processes, and call ``done`` with each and its score.
+
+    However this ends, ``done`` gets what has been finished, and no process stays.
+    """
+    waiting = iter(jobs)
+    team: list[_Worker] = []
+    busy: dict[Any, _Worker] = {}
+
+    def next_job(worker: _Worker) -> None:
+        worker.job = next(waiting, None)
+        if worker.job is not None:
+            busy[worker.connection] = worker
+            worker.send(worker.job)
+
+    def finish(worker: _Worker) -> None:
+        job, score = busy.pop(worker.connection).job, worker.receive()
+        assert job is not None
+        done(job, score)
+
+    try:
+        for _ in range(workers):
+            team.append(_Worker())
+        for worker in team:
+            worker.send(task)
+            next_job(worker)
+        while busy:
+            for connection in wait(list(busy)):
+                worker = busy[connection]
+                finish(worker)
+                next_job(worker)
     finally:
-        pool.shutdown(cancel_futures=True)
+        for worker in team:
+            worker.process.kill()
+        for worker in [*busy.values()]:
+            with contextlib.suppress(Exception):
+                if worker.connection.poll():
+                    finish(worker)
+        for worker in team:
+            worker.process.join()
+            worker.connection.close()
 
 
 def with_rates(model: Any, rates: Rates) -> Any:

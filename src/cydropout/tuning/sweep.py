@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from cydropout.training import losses, optimizers
 from cydropout.training.progress import bar, check_bar
 from cydropout.tuning.record import ScoreRecord
 from cydropout.tuning.results import Candidate, Sweep
-from cydropout.tuning.runs import ALL, Rates, Task, run_jobs, with_rates
+from cydropout.tuning.runs import ALL, Job, Rates, Task, run_jobs
 
 
 def tune_rate(
@@ -38,7 +39,7 @@ def tune_rate(
     batch_size: int = 32,
     folds: int = 5,
     seeds: Sequence[int] = (0,),
-    metric: str = "accuracy",
+    metric: str | None = None,
     workers: int | None = None,
     record: str | os.PathLike[str] | None = None,
     progress: bool | str = True,
@@ -68,12 +69,12 @@ def tune_rate(
         Parts of the data, at least 2, each of them held out once.
     seeds : sequence of int
         Each gives other weights, orders and masks.
-    metric : {"accuracy", "loss"}
-        What is measured on the part held out.
+    metric : {"accuracy", "loss"}, optional
+        What is measured on the part held out; by default the accuracy, where the loss has one.
     workers : int, optional
         Processes; by default one for each processor that this process may use.
     record : path-like, optional
-        File of the scores, a line of JSON for each run, written as they come. With a file of the
+        File of the scores, a line of JSON for each run, added as they come. With a file of the
         same sweep the runs it holds are not done again.
     progress : bool or str
         Show a bar of the runs; a string is its label.
@@ -81,7 +82,10 @@ def tune_rate(
     Raises
     ------
     ValueError
-        If an argument is out of its range, a layer is not there, or the record is of another sweep.
+        If an argument is out of its range, a layer is not there, the loss has no such metric, or
+        the record is damaged, of another sweep, or no record; no run has begun then.
+    RuntimeError
+        If a worker dies. What is done is in the record then, as it is after Ctrl-C.
     ImportError
         Without the packages of ``cydropout[train]``.
 
@@ -93,14 +97,16 @@ def tune_rate(
     ...     data = load_digits()
     ...     model = Sequential([Dense(64, activation="relu"), Dropout(0.5), Dense(10)])
     ...     x = data.x_train.reshape(len(data.x_train), -1)
-    ...     return tune_rate(model, "softmax_cross_entropy", "adam", x, data.y_train,
-    ...                      [0.0, 0.2, 0.5], epochs=10)
+    ...     found = tune_rate(model, "softmax_cross_entropy", "adam", x, data.y_train,
+    ...                       [0.0, 0.2, 0.5], epochs=10)
+    ...     print(found)
+    ...     return found.best.rates
     """
     x, y = check_pair(x, y, "x and y")
     for name, count in (("epochs", epochs), ("batch_size", batch_size)):
         check_count(name, count)
     check_integer("folds", folds, f"[2, {len(x)}]")
-    check_choice("metric", metric, ("accuracy", "loss"))
+    optional(check_choice, "metric", metric, ("accuracy", "loss"))
     optional(check_count, "workers", workers)
     check_bar(progress)
     if not np.iterable(seeds):
@@ -109,21 +115,29 @@ def tune_rate(
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different, and at least one, got {seeds}")
     grid = _grid(rates)
-    for setting in grid:
-        with_rates(model, setting)
     loss, optimizer = losses.get(loss), optimizers.get(optimizer)
-    task = Task(model, loss, optimizer, x, y, epochs, batch_size, folds, metric)
+    task = Task(model, loss, optimizer, x, y, epochs, batch_size, folds, metric or "accuracy")
+    for setting in grid:
+        trainer = task.trainer(setting, 0)
+    measured = trainer.evaluate(x[:batch_size], y[:batch_size])  # what does not fit is seen here
+    if metric is None and "accuracy" not in measured:
+        task = replace(task, metric="loss")
+    if task.metric not in measured:
+        raise ValueError(f"metric {metric!r} is not measured by {loss}; use {', '.join(measured)}")
     jobs = list(itertools.product(grid, range(folds), seeds))
-    done = ScoreRecord(record, _fingerprint(task, grid, seeds))
+    done = ScoreRecord(record, _fingerprint(task, grid, seeds), jobs)
     missing = [job for job in jobs if job not in done.scores]
-    count = min(workers or available_cores(), max(len(missing), 1))
+    count = min(workers or available_cores(), len(missing))
     label = {"desc": progress} if isinstance(progress, str) else {}
     shown = bar(len(jobs), len(jobs) - len(missing), unit=" runs", **label) if progress else None
+
+    def add(job: Job, score: float) -> None:
+        done.add(job, score)
+        if shown is not None:
+            shown.update()
+
     try:
-        for job, score in run_jobs(task, missing, count):
-            done.add(job, score)
-            if shown is not None:
-                shown.update()
+        run_jobs(task, missing, count, add)
     finally:
         if shown is not None:
             shown.close()
@@ -131,7 +145,7 @@ def tune_rate(
         Candidate(dict(s), tuple(done.scores[s, f, seed] for f in range(folds) for seed in seeds))
         for s in grid
     ]
-    return Sweep(metric, tuple(found))
+    return Sweep(task.metric, tuple(found))
 
 
 def _grid(rates: Sequence[float] | Mapping[str, Sequence[float]]) -> list[Rates]:
