@@ -163,8 +163,8 @@ def bias_activation_dropout_backward(
     array([[0., 2., 0., 0.]])
     """
     z, code, kind = _check_fused(z, activation, mask, a)
-    dy, _ = _arrays.as_float_array(dy, "dy")
-    if dy.shape != z.shape or dy.dtype != z.dtype:
+    dy, same = _arrays.as_float_array(dy, "dy")
+    if dy.shape != z.shape or same != code:
         raise ValueError(
             f"dy has shape {dy.shape} and dtype {dy.dtype}, but z has {z.shape} and {z.dtype}"
         )

@@ -114,9 +114,9 @@ def scatter_add(
     if not (_arrays.is_ready(out) and out.flags.writeable):
         raise ValueError("out must be writeable, aligned, native and in C order")
     rows = _arrays.as_index_array(index, len(out), "index")
-    source, _ = _arrays.as_float_array(dy, "dy")
+    source, same = _arrays.as_float_array(dy, "dy")
     columns = out.shape[1]
-    if source.shape != (*rows.shape, columns) or source.dtype != out.dtype:
+    if source.shape != (*rows.shape, columns) or same != code:
         raise ValueError(
             f"dy has shape {source.shape} and dtype {source.dtype}, but the index and out ask for "
             f"{(*rows.shape, columns)} and {out.dtype}"

@@ -130,8 +130,8 @@ def _check_rows(x: ArrayLike, what: str) -> tuple[np.ndarray, int]:
 
 def _padded(parameter: ArrayLike, name: str, x: np.ndarray) -> np.ndarray:
     """Return a parameter followed by zeros, up to a whole number of 64 bytes."""
-    given, _ = _arrays.as_float_array(parameter, name)
-    if given.shape != x.shape[-1:] or given.dtype != x.dtype:
+    given, code = _arrays.as_float_array(parameter, name)
+    if given.shape != x.shape[-1:] or code != _arrays.dtype_code(x.dtype):
         raise ValueError(
             f"{name} has shape {given.shape} and dtype {given.dtype}, but x needs {x.shape[-1:]} "
             f"and {x.dtype}"

@@ -73,8 +73,8 @@ def _part(array: Any, shape: tuple[int, ...], z: np.ndarray, name: str) -> np.nd
     """Return a contiguous array of the dtype of z, or zeros for None."""
     if array is None:
         return np.zeros(shape, z.dtype)
-    found, _ = _arrays.as_float_array(array, name)
-    if found.shape != shape or found.dtype != z.dtype:
+    found, code = _arrays.as_float_array(array, name)
+    if found.shape != shape or code != _arrays.dtype_code(z.dtype):
         raise ValueError(
             f"{name} has shape {found.shape} and dtype {found.dtype}; it needs {shape}, {z.dtype}"
         )
@@ -224,10 +224,10 @@ def recurrence_backward(
     """
     if not isinstance(done, Recurrence):
         raise TypeError(f"done must be what recurrence gave, not {done!r}")
-    dy, _ = _arrays.as_float_array(dy, "dy")
+    dy, code = _arrays.as_float_array(dy, "dy")
     h, z = done.h, done.gates
     n, _, units = h.shape
-    if dy.dtype != h.dtype or dy.shape not in (h.shape, (n, units)):
+    if code != _arrays.dtype_code(h.dtype) or dy.shape not in (h.shape, (n, units)):
         raise ValueError(
             f"dy has shape {dy.shape} and dtype {dy.dtype}; the states have {h.shape}, {h.dtype}"
         )

@@ -173,8 +173,8 @@ def softmax_dropout_backward(
     gradient, _ = _arrays.as_float_array(dy, "dy")
     if gradient.shape != x.shape:
         raise ValueError(f"dy has shape {gradient.shape}, but the scores have shape {x.shape}")
-    rows, _ = _arrays.as_float_array(statistics, "statistics")
-    if rows.shape != (*x.shape[:-1], 2) or rows.dtype != x.dtype:
+    rows, same = _arrays.as_float_array(statistics, "statistics")
+    if rows.shape != (*x.shape[:-1], 2) or same != code:
         raise ValueError(
             f"statistics have dtype {rows.dtype} and shape {rows.shape}, but the scores need "
             f"{x.dtype} and {(*x.shape[:-1], 2)}: those that softmax_dropout returned"
@@ -191,13 +191,12 @@ def softmax_dropout_backward(
 
 def _check_scores(scores: Any, causal: bool, scale: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the scores as they came and as the kernels read them, and the kernels' dtype."""
-    given, _ = _arrays.as_float_array(scores, "scores")
+    given, code = _arrays.as_float_array(scores, "scores")
     check_flag("causal", causal)
     if given.ndim < 1 + bool(causal):
         raise ValueError(f"scores need the axes (..., queries, keys), not the shape {given.shape}")
     check_number("scale", scale)
-    kind = np.float64 if given.dtype == np.float64 else np.float32
-    x = _arrays.contiguous(given, kind)
+    x = _arrays.contiguous(given, np.float64 if code == 3 else np.float32)
     return given, x, _arrays.dtype_code(x.dtype)
 
 

@@ -68,7 +68,7 @@ class KeepMask(BitMask):
         axes = check_axes(shared_axes, len(shape))
         compact = tuple(1 if a in axes else n for a, n in enumerate(shape))
         words, size = check_array("bits", bits), (size_of(compact) + 31) // 32
-        if words.dtype != np.uint32 or words.shape != (size,):
+        if words.dtype.newbyteorder("=") != np.uint32 or words.shape != (size,):
             raise ValueError(
                 f"bits of shape {shape} must be {size} words of uint32, not {words.dtype} of shape "
                 f"{words.shape}"

@@ -71,8 +71,10 @@ def subset(
     flags = check_flag("flags", flags)
     offset = check_offset(offset, rows * size)
     threads = check_num_threads(num_threads)
-    if count > size or size > 2**32:
-        raise ValueError(f"{count} of {size} items cannot be chosen")
+    if size > 2**32:
+        raise ValueError(f"size must be at most 2**32, not {size}")
+    if count > size:
+        raise ValueError(f"count must be at most {size}: {count} of {size} items cannot be chosen")
     if count in (0, size):
         return np.full((rows, size), count > 0) if flags else np.tile(np.arange(count), (rows, 1))
     return api.subset(key, draw, offset, rows, size, count, flags, threads)
