@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="the sources are not
 # entry. An entry stands for all modules below it but those that have entries of their own.
 ROWS = [
     ["_optional", "_validate"],
-    ["_files", "_kernels", "_sklearn"],
+    ["_files", "_kernels", "_samples", "_sklearn"],
     ["_arrays", "_rates"],
     ["masks"],
     ["random"],
@@ -23,7 +23,8 @@ ROWS = [
     ["training._batches", "training.history", "training.losses", "training.optimizers",
      "training.progress", "training.schedules"],
     ["training.data"],
-    ["training.checkpoint", "training.clipping", "training.monte_carlo", "training.nonfinite"],
+    ["training._checks", "training.checkpoint", "training.clipping", "training.monte_carlo",
+     "training.nonfinite"],
     ["training.callbacks"],
     ["training.run"],
     ["training.trainer"],

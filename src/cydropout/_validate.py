@@ -5,6 +5,8 @@ Bounds are written as intervals, ``"[0, 1)"`` or ``"(0, inf)"``; an infinite end
 
 from __future__ import annotations
 
+import dataclasses
+import dis
 import math
 import operator
 from collections.abc import Callable, Collection
@@ -51,11 +53,18 @@ def _end(text: str) -> float:
 _interval = lru_cache(_Interval)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return the value with its type, short where it is an array of many."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}; make one of it, with {value.__name__}(...)"
     if isinstance(value, np.ndarray) and value.size > 8:
         return f"an array of shape {value.shape}"
     return "None" if value is None else f"the {type(value).__name__} {value!r}"
+
+
+def is_ours(thing: Any) -> bool:
+    """Whether a class or function comes with this package, and is not of who uses it."""
+    return str(getattr(thing, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]
 
 
 def _is_real(array: Any) -> bool:
@@ -70,8 +79,9 @@ def check_array(name: str, value: Any) -> Array:
     >>> check_array("x", [1.0, 2.0])
     array([1., 2.])
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise ArgumentTypeError(f"{name} is a masked array; fill it first, with {name}.filled(0)")
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
+        fill = f"{name.partition(' ')[0]}.filled(0)"
+        raise ArgumentTypeError(f"{name} is a masked array; fill it first, with {fill}")
     array: Array = np.asarray(value)
     return array
 
@@ -100,7 +110,7 @@ def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
     if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
         real = _is_real(value)
     if not real:
-        raise ArgumentTypeError(f"{name} must be one number, {wanted}, not {_shown(value)}")
+        raise ArgumentTypeError(f"{name} must be one number, {wanted}, not {shown(value)}")
     if not bounds.holds(value):
         raise ValueError(f"{name} must be a number, {wanted}, not {value}")
     return float(value)
@@ -120,7 +130,7 @@ def check_integer(name: str, value: Any, interval: str) -> int:
         number = None
     wanted = _interval(interval).wanted.removeprefix("finite and ")
     if number is None or isinstance(value, bool):
-        raise ArgumentTypeError(f"{name} must be an integer, {wanted}, not {_shown(value)}")
+        raise ArgumentTypeError(f"{name} must be an integer, {wanted}, not {shown(value)}")
     if not _interval(interval).holds(number):
         raise ValueError(f"{name} must be an integer, {wanted}, not {number}")
     return number
@@ -134,7 +144,7 @@ def check_count(name: str, value: Any) -> int:
 def check_flag(name: str, value: Any) -> bool:
     """Return ``value`` as a bool; raise if it is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):
-        raise ArgumentTypeError(f"{name} must be True or False, not {_shown(value)}")
+        raise ArgumentTypeError(f"{name} must be True or False, not {shown(value)}")
     return bool(value)
 
 
@@ -145,15 +155,49 @@ def check_choice(name: str, value: Any, known: Collection[str]) -> Any:
     return value
 
 
+@lru_cache
+def _set_by(kind: type) -> frozenset[str]:
+    """Return the attributes that the `__init__` of a class sets, or the fields of a dataclass."""
+    if "__dataclass_fields__" in vars(kind):
+        return frozenset(field.name for field in dataclasses.fields(kind))
+    found = dis.get_instructions(vars(kind)["__init__"])
+    names = {one.argval for one in found if one.opname == "STORE_ATTR"}
+    return frozenset(name for name in names if not hasattr(kind, name))
+
+
+def check_made(value: T) -> T:
+    """Return ``value``, if every `__init__` of ours that it inherits has been called.
+
+    Examples
+    --------
+    >>> from cydropout.training.schedules import Constant
+    >>> class Mine(Constant):
+    ...     def __init__(self):
+    ...         pass
+    >>> check_made(Mine())
+    Traceback (most recent call last):
+    TypeError: Mine lacks rate: its __init__ must call super().__init__(...) of Constant
+    """
+    for kind in type(value).__mro__:
+        if "__init__" in vars(kind) and is_ours(kind):
+            lacking = sorted(_set_by(kind) - vars(value).keys())
+            if lacking:
+                raise TypeError(
+                    f"{type(value).__name__} lacks {lacking[0]}: its __init__ must call "
+                    f"super().__init__(...) of {kind.__name__}"
+                )
+    return value
+
+
 def check_all(name: str, values: Any, kind: type[T]) -> list[T]:
     """Return what is iterable as a list; raise if one of it is no ``kind``."""
     if not np.iterable(values):
-        raise ArgumentTypeError(f"{name} must be a list of {kind.__name__}, not {_shown(values)}")
+        raise ArgumentTypeError(f"{name} must be a list of {kind.__name__}, not {shown(values)}")
     found = list(values)
     for place, one in enumerate(found):
         if not isinstance(one, kind):
             raise ArgumentTypeError(
-                f"{name}[{place}] must be a {kind.__name__}, not {_shown(one)}"
+                f"{name}[{place}] must be a {kind.__name__}, not {shown(one)}"
             )
     return found
 
@@ -169,7 +213,7 @@ def check_numbers(name: str, value: ArrayLike, interval: str = "(-inf, inf)") ->
         raise
     except (TypeError, ValueError):
         raise ArgumentTypeError(
-            f"{name} must be a number or an array of numbers, not {_shown(value)}"
+            f"{name} must be a number or an array of numbers, not {shown(value)}"
         ) from None
     wrong = values[~_interval(interval).holds(values)]
     if wrong.size:
@@ -271,23 +315,3 @@ def check_offset(offset: Any, size: int) -> int:
             f"offset must be at least 0, and offset + size at most 2**64, not {first} + {size}"
         )
     return first
-
-
-def check_pair(x: Any, y: Any, what: str) -> tuple[Array, Array]:
-    """Return samples and targets as arrays that are equally long and not empty."""
-    x, y = np.asarray(x), np.asarray(y)
-    if x.ndim == 0 or y.ndim == 0:
-        raise ValueError(f"{what} must have a first axis of samples, got {x.shape} and {y.shape}")
-    if len(x) != len(y):
-        raise ValueError(f"{what} must be equally long, got {len(x)} samples and {len(y)} targets")
-    if len(x) == 0:
-        raise ValueError(f"{what} must hold at least one sample, got none")
-    return x, y
-
-
-def check_samples(x: Any) -> Array:
-    """Return samples as an array that is not empty."""
-    array: Array = np.asarray(x)
-    if array.ndim == 0 or len(array) == 0:
-        raise ValueError(f"x must hold at least one sample, got shape {array.shape}")
-    return array

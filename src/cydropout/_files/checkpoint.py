@@ -94,6 +94,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return state
 
 
+def check_state(state: Mapping[str, Any], name: str) -> None:
+    """Raise if `save_checkpoint` cannot hold what is called ``name``."""
+    _pack(state, f"/{name}", {})
+
+
 def _pack(node: Any, path: str, tensors: dict[str, Array], depth: int = 0) -> Any:
     """Move the arrays of a tree into ``tensors`` and return the rest, ready for JSON.
 

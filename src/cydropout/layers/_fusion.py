@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from cydropout._validate import is_ours
 from cydropout.layers import activations
 from cydropout.layers._batchwise import Chain, Link
-from cydropout.layers._layer import Layer, Pass
+from cydropout.layers._layer import Array, Backward, Context, Forward, Layer, Pass
 from cydropout.layers.batch_norm import BatchNorm
 from cydropout.layers.conv import Conv2D
 from cydropout.layers.dense import Dense
@@ -40,9 +41,30 @@ def plan(layers: Sequence[Layer], fuse: bool = True) -> tuple[Pass, ...]:
     while left:
         found = (rule(left) for rule in (RULES if fuse else ()))
         one = next((each for each in found if each is not None), None)
-        passes.append(one or Pass((left[0],), left[0].forward))
+        passes.append(one or Pass((left[0],), forward_of(left[0])))
         left = left[len(passes[-1].layers) :]
     return tuple(passes)
+
+
+def forward_of(layer: Layer) -> Forward:
+    """Return how a layer runs; one that is not of ours is held to what a layer returns."""
+    forward: Forward = layer.forward
+    if is_ours(forward):
+        return forward
+
+    def checked(x: Array, ctx: Context) -> tuple[Array, Backward]:
+        found = forward(x, ctx)
+        if not isinstance(found, tuple) or len(found) != 2 or not callable(found[1]):
+            kinds = type(found).__name__
+            if isinstance(found, tuple):
+                kinds = f"({', '.join(type(one).__name__ for one in found)})"
+            raise TypeError(
+                f"forward of {type(layer).__name__}, at {layer.path!r}, must return (y, backward), "
+                f"with the function that takes dy to dx, not {kinds}"
+            )
+        return found
+
+    return checked
 
 
 def chain(layers: Sequence[Layer]) -> Pass | None:

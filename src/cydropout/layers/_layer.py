@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from cydropout._validate import check_array
 from cydropout.layers._context import Context as Context
 from cydropout.layers._parameter import Parameter as Parameter
 from cydropout.layers._settings import Setting, bind, declare
@@ -57,6 +58,8 @@ class Layer:
 
     #: Whether the input is made of integers, which a `Sequential` then leaves as they are.
     takes_integers: bool = False
+    #: How many samples a batch must have in training; known when the layer is built.
+    least_samples: int = 1
     #: Along which axis of the output the units lie; None where it is that of the input.
     unit_axis: int | None = None
     #: The attributes that hold the layers of its noise, or None.
@@ -253,12 +256,14 @@ def in_order(layers: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Ar
 
 def as_float(x: Any, name: str) -> Array:
     """Return ``x`` as a native array of floats, or raise `TypeError` naming its dtype."""
-    array: Array = np.asarray(x)
+    array: Array = x if type(x) is np.ndarray else check_array(f"x of {name}", x)
     if array.dtype in _NATIVE:
         return array
     if array.dtype.name not in FLOATS:
+        scale = " / 255" if array.dtype == np.uint8 else ""
         raise TypeError(
-            f"{name} got input of dtype {array.dtype}; convert it first, as in x.astype('float32')"
+            f"{name} got input of dtype {array.dtype}; convert it first, as in "
+            f"x.astype('float32'){scale}"
         )
     if array.dtype.isnative:
         return array

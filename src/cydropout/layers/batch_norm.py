@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,17 @@ class BatchNorm(Layer):
     momentum = Number(0.9, "[0, 1]")
     epsilon = Number(1e-5, "(0, inf)")
     axis = Integer(1)
+    _of_one_row = False
 
     @property
     def unit_axis(self) -> int | None:  # type: ignore[override]
         """That of the channels."""
         return int(self.axis)
+
+    @property
+    def least_samples(self) -> int:  # type: ignore[override]
+        """Two where a sample has one row, which has no variance."""
+        return 2 if self._of_one_row else 1
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters: weight and running variance 1, bias and running mean 0."""
@@ -80,6 +87,7 @@ class BatchNorm(Layer):
         if self._parameters:
             return
         kind = native_dtype(dtype or "float32")
+        self._of_one_row = math.prod(input_shape) == (0, *input_shape)[self.axis]
         channels = (0, *input_shape)[self.axis]
         for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
             self._parameters[name] = Parameter(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
+from cydropout._validate import check_array
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -132,7 +133,7 @@ class Embedding(Layer):
         if not self._parameters:
             raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
         weight = self._parameters["weight"]
-        tokens, threads = np.asarray(x), ctx.num_threads
+        tokens, threads = check_array(f"x of {self.path}", x), ctx.num_threads
         if tokens.dtype.kind not in "iu":
             raise TypeError(f"{self.path} needs tokens that are integers, not {tokens.dtype}")
         for token in (tokens.min(), tokens.max()) if tokens.size else ():

@@ -6,7 +6,7 @@ import numpy as np
 
 from cydropout import _sklearn
 from cydropout._rates import feature_count
-from cydropout._validate import check_choice, check_features, check_number
+from cydropout._validate import check_array, check_choice, check_features, check_number
 from cydropout.masks import subset
 from cydropout.random import MaskStream
 
@@ -111,6 +111,8 @@ class FeatureDropoutTransformer(
         return _base.OneToOneFeatureMixin.get_feature_names_out(self, input_features)
 
     def _checked(self, X: Any, reset: bool) -> Any:
+        if isinstance(X, np.ndarray):
+            check_array("X", X)
         dtype = None if self.drop == "remove" else "numeric"
         return _validation.validate_data(
             self, X, accept_sparse="csr", dtype=dtype, ensure_all_finite=False, reset=reset

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
-from cydropout._validate import Array, check_count, check_pair
+from cydropout._samples import check_pair
+from cydropout._validate import ArgumentTypeError, Array, check_count
 
 Batch = tuple[Array, Array]
 #: Makes the generator of an epoch, from 1: the order of the batches depends on nothing else.
 Generators = Callable[[int], np.random.Generator]
+
+
+# Independent generators from one key, by NumPy's spawn keys.
+_WEIGHTS, _SHUFFLE = 0, 1
+
+
+def weights_of(key: int) -> np.random.Generator:
+    """Return the generator of the weights."""
+    return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(_WEIGHTS,)))
+
+
+def order_of(key: int, epoch: int) -> np.random.Generator:
+    """Return the generator of the order of an epoch's samples."""
+    return np.random.default_rng(np.random.SeedSequence(key, spawn_key=(_SHUFFLE, epoch)))
 
 
 def batches(count: int, size: int, order: Array | None = None, skip: int = 0) -> Iterator[Any]:
@@ -25,36 +40,62 @@ def batches(count: int, size: int, order: Array | None = None, skip: int = 0) ->
 class ArrayBatches:
     """Rows of two arrays, read a batch at a time: a `numpy.memmap` is never loaded whole.
 
-    A shuffled batch holds until the next is taken, which lies in the same place.
+    A shuffled batch holds until the next is taken, which lies in the same place. With ``drop_last``
+    the samples that are left over when the batches are cut are not used in that epoch.
     """
 
-    def __init__(self, x: Array, y: Array, size: int, shuffle: bool) -> None:
+    def __init__(
+        self, x: Any, y: Array, size: int, shuffle: bool, drop_last: bool = False
+    ) -> None:
         self.x, self.y, self.size, self.shuffle = x, y, size, shuffle
-        self.samples: int | None = len(x)
-        self.run = {"samples": len(x), "batch_size": int(size), "shuffle": bool(shuffle)}
+        self.samples: int | None = len(x) - (len(x) % size if drop_last else 0)
+        if not self.samples:
+            raise ValueError(
+                f"drop_last leaves no batch: batch_size is {size}, and there are {len(x)} samples"
+            )
+        self.run = {"samples": self.samples, "batch_size": int(size), "shuffle": bool(shuffle)}
 
-    def sample(self, number: int, generators: Generators) -> Array:
-        """Return some inputs, for their shape."""
-        return self.x[:1]
+    @property
+    def smallest(self) -> int | None:
+        """Samples in the smallest batch, where that is known."""
+        return ((self.samples or 0) - 1) % self.size + 1
+
+    def first(self, number: int, generators: Generators) -> Batch:
+        """Return some samples, for their shape."""
+        return self.x[:1], self.y[:1]
+
+    def targets(self) -> Iterator[tuple[int, Array]]:
+        """Yield the targets in parts, each with the place of its first."""
+        for rows in batches(len(self.y), 4096):
+            yield rows.start, self.y[rows]
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
         if not self.shuffle:
-            for rows in batches(len(self.x), self.size, None, skip):
+            for rows in batches(self.samples or 0, self.size, None, skip):
                 yield self.x[rows], self.y[rows]
             return
         room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
         order = generators(number).permutation(len(self.x))
-        for rows in batches(len(self.x), self.size, order, skip):
+        for rows in batches(self.samples or 0, self.size, order, skip):
             # Without the check of the numbers, which would need a second buffer.
-            x = np.take(self.x, rows, axis=0, out=room[: len(rows)], mode="clip")
+            x = self.x.take(rows, axis=0, out=room[: len(rows)], mode="clip")
             yield x, self.y[rows]
 
 
-class SequenceBatches:
-    """Batches that can be had by their place, as of a list; their order is shuffled."""
+class OwnBatches:
+    """Batches that the caller brings, each of its own size."""
 
     samples: int | None = None
+    smallest: int | None = None
+
+    def targets(self) -> Iterator[tuple[int, Array]]:
+        """Yield nothing: those of a batch are checked when it is taken."""
+        yield from ()
+
+
+class SequenceBatches(OwnBatches):
+    """Batches that can be had by their place, as of a list; their order is shuffled."""
 
     def __init__(self, source: Sequence[Any], shuffle: bool) -> None:
         if not len(source):
@@ -62,9 +103,9 @@ class SequenceBatches:
         self.source, self.shuffle = source, shuffle
         self.run = {"batches": len(source), "shuffle": bool(shuffle)}
 
-    def sample(self, number: int, generators: Generators) -> Array:
-        """Return some inputs, for their shape."""
-        return _checked(self.source[0])[0]
+    def first(self, number: int, generators: Generators) -> Batch:
+        """Return a batch."""
+        return _checked(self.source[0])
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``, which are not read."""
@@ -74,10 +115,8 @@ class SequenceBatches:
             yield _checked(self.source[place])
 
 
-class StreamBatches:
+class StreamBatches(OwnBatches):
     """Batches that can only be had one after the other; those to skip are read and left."""
-
-    samples: int | None = None
 
     def __init__(self, source: Any, epochs: int) -> None:
         if isinstance(source, Iterator) and epochs > 1:
@@ -87,22 +126,25 @@ class StreamBatches:
             )
         self.source = source
         self.run = {"batches": "stream"}
-        self._open: tuple[int, Iterator[Batch]] | None = None
+        self._open: tuple[int, Batch, Iterator[Batch]] | None = None
 
-    def sample(self, number: int, generators: Generators) -> Array:
-        """Return the inputs of the first batch of an epoch, which is not lost to `epoch`."""
-        batches = self._read(number, generators)
-        first = next(batches, None)
-        if first is None:
-            raise ValueError("there must be at least one batch, got none")
-        self._open = number, chain([first], batches)
-        return first[0]
+    def first(self, number: int, generators: Generators) -> Batch:
+        """Return the first batch of an epoch, which is not lost to `epoch`."""
+        if self._open is None or self._open[0] != number:
+            batches = self._read(number, generators)
+            first = next(batches, None)
+            if first is None:
+                raise ValueError("there must be at least one batch, got none")
+            self._open = number, first, batches
+        return self._open[1]
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
         opened, self._open = self._open, None
-        batches = opened[1] if opened and opened[0] == number else self._read(number, generators)
-        yield from islice(batches, skip, None)
+        if opened and opened[0] == number:
+            yield from islice(chain([opened[1]], opened[2]), skip, None)
+        else:
+            yield from islice(self._read(number, generators), skip, None)
 
     def _read(self, number: int, generators: Generators) -> Iterator[Batch]:
         source = self.source(generators(number)) if callable(self.source) else self.source
@@ -112,12 +154,20 @@ class StreamBatches:
 Batches = ArrayBatches | SequenceBatches | StreamBatches
 
 
-def as_batches(x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str) -> Batches:
+def as_batches(
+    x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str, drop_last: bool = False
+) -> Batches:
     """Return where the batches come from: arrays, or with ``y=None`` what yields batches."""
     if y is not None:
-        return ArrayBatches(*check_pair(x, y, what), size, shuffle)
-    if isinstance(x, np.ndarray) or not (callable(x) or isinstance(x, Iterable)):
-        raise ValueError(f"{what}: give the targets too, or batches (x, y) instead of {type(x)}")
+        return ArrayBatches(*check_pair(x, y, what), size, shuffle, drop_last)
+    if drop_last:
+        raise ValueError("drop_last cuts batches from x and y; of your own, leave the last one out")
+    whole = isinstance(x, (np.ndarray, str, Mapping)) or hasattr(x, "tocsr") or hasattr(x, "dtypes")
+    if whole or not (callable(x) or isinstance(x, Iterable)):
+        raise ArgumentTypeError(
+            f"{what}: give the targets too, or batches (x, y); got only "
+            f"the {type(x).__name__}"
+        )
     if hasattr(x, "__len__") and hasattr(x, "__getitem__") and not callable(x):
         return SequenceBatches(x, shuffle)
     return StreamBatches(x, epochs)
@@ -125,7 +175,8 @@ def as_batches(x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str)
 
 def held_out(data: Any, size: int, epochs: int) -> Batches:
     """Return the batches to measure: of a pair of arrays, or those that ``data`` yields."""
-    if isinstance(data, tuple) and len(data) == 2:
+    pair = isinstance(data, (tuple, list)) and len(data) == 2
+    if pair and (isinstance(data, tuple) or not isinstance(data[0], (tuple, list))):
         x, y = data
         return ArrayBatches(*check_pair(x, y, "validation_data"), size, False)
     return as_batches(data, None, size, False, epochs, "validation_data")
@@ -172,6 +223,9 @@ def _shuffled(
 
 def _checked(batch: Any) -> Batch:
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise ValueError(f"a batch must be a pair (x, y), got {type(batch).__name__}")
+        found = f"of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+        raise ArgumentTypeError(
+            f"a batch must be a pair (x, y), not a {type(batch).__name__} {found}".rstrip()
+        )
     x, y = batch
     return check_pair(x, y, "x and y of a batch")

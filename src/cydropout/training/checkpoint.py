@@ -1,5 +1,5 @@
 """Checkpoints: a tree of arrays and numbers in one file, replaced whole or not at all."""
 
-from cydropout._files.checkpoint import load_checkpoint, save_checkpoint
+from cydropout._files.checkpoint import check_state, load_checkpoint, save_checkpoint
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["check_state", "load_checkpoint", "save_checkpoint"]

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cydropout._validate import check_choice, check_count, check_samples, optional
+from cydropout._samples import check_samples
+from cydropout._validate import check_choice, check_count, optional
 from cydropout.layers._fusion import plan
 from cydropout.layers._layer import Context, Layer
 from cydropout.random import RNG, MaskStream, as_stream
@@ -175,7 +176,8 @@ def _checked(x: Any, batch_size: int, outputs: str, num_threads: int | None) -> 
     check_choice("outputs", outputs, ("values", "logits", "probabilities"))
     check_count("batch_size", batch_size)
     optional(check_count, "num_threads", num_threads)
-    return check_samples(x)
+    samples: Array = check_samples(x)
+    return samples
 
 
 def _passes(

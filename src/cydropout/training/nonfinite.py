@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -45,18 +46,23 @@ class NonFiniteLossError(FloatingPointError):
         return type(self), (self.value, self.epoch, self.step, self.layer)
 
 
-def first_nonfinite(model: Layer, x: Array, ctx: Context) -> str:
-    """Replay a forward pass layer by layer and name the first one whose output is not finite.
+def first_nonfinite(model: Layer, x: Array, ctx: Context, draw: int, passes: int = 1) -> str:
+    """Replay a step layer by layer and name the first one whose output is not finite.
 
-    The stream of ``ctx`` must stand where it stood before the pass; it is moved on by the replay.
+    ``draw`` is where the stream stood before the step of so many passes, and is left at.
     Returns ``"input"`` or ``"loss"`` as `NonFiniteLossError` explains them.
     """
+    stream: Any = ctx.stream
+    stream.next_draw = draw
     if not _finite(x):
         return "input"
-    with np.errstate(all="ignore"):
-        for name, _, y in outputs(model, x, ctx):
-            if not _finite(y):
-                return name
+    try:
+        with np.errstate(all="ignore"):
+            for name, _, y in chain.from_iterable(outputs(model, x, ctx) for _ in range(passes)):
+                if not _finite(y):
+                    return name
+    finally:
+        stream.next_draw = draw
     return "loss"
 
 
@@ -64,14 +70,14 @@ def outputs(
     layer: Layer, x: Array, ctx: Context, path: str | None = None
 ) -> Generator[tuple[str, Layer, Array], None, Array]:
     """Run a layer, and yield path, layer and output of it or of each one inside, in order."""
-    chain = layer.layer if isinstance(layer, Residual) else layer
-    if not isinstance(chain, Sequential):
+    inside = layer.layer if isinstance(layer, Residual) else layer
+    if not isinstance(inside, Sequential):
         y, _ = layer.forward(x, ctx)
         yield path or layer.path, layer, y
         return y
     draw = ctx.stream.next_draw if ctx.stream else 0
-    y = chain.convert(x)
-    for inner in chain.layers:
+    y = inside.convert(x)
+    for inner in inside.layers:
         place = f"{path}.{inner.path}" if path else inner.path
         y = yield from outputs(inner, y, ctx, place)
     if type(layer).forward is not Sequential.forward:

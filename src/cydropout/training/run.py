@@ -32,6 +32,7 @@ class Run:
     callbacks: Sequence[Callback]
     history: History = field(default_factory=History)
     epoch: int = 0  # whole epochs
+    first: int = 0  # those of them that were done before the run
     step: int = 0  # batches of the epoch that follows
     steps: int = 0  # batches of all epochs
     mean: Mean = field(default_factory=Mean)  # of that epoch
@@ -56,6 +57,7 @@ class Run:
         """Return a copy of all that the rest of the run depends on."""
         return {
             "epoch": self.epoch,
+            "first": self.first,
             "step": self.step,
             "steps": self.steps,
             "mean": vars(self.mean).copy(),
@@ -89,7 +91,8 @@ class Run:
             trainer.stream = MaskStream.from_state(key, draw)
         trainer.stop_training = bool(saved["stopped"])
         self.history = History(saved["history"])
-        self.epoch, self.step, self.steps = (int(saved[k]) for k in ("epoch", "step", "steps"))
+        for count in ("epoch", "first", "step", "steps"):
+            setattr(self, count, int(saved[count]))
         vars(self.mean).update(saved["mean"])
         self.seconds = float(saved["seconds"])
 

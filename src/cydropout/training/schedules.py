@@ -11,7 +11,7 @@ from dataclasses import MISSING, InitVar, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from cydropout._validate import check_count, check_number, optional
+from cydropout._validate import check_count, check_made, check_number, optional
 from cydropout.training._settings import setting
 
 
@@ -54,7 +54,7 @@ class Schedule:
 def _check_schedule(name: str, value: Any) -> Schedule:
     if not isinstance(value, Schedule):
         raise TypeError(f"{name} must be a schedule, not {value!r}")
-    return value
+    return check_made(value)
 
 
 @dataclass(frozen=True)

@@ -16,22 +16,18 @@ import numpy as np
 
 from cydropout import functional
 from cydropout._files.replace import check_target, reserve
-from cydropout._validate import (
-    check_all,
-    check_count,
-    check_flag,
-    check_number,
-    check_samples,
-    optional,
-)
+from cydropout._samples import check_samples
+from cydropout._validate import check_count, check_flag, check_made, check_number, optional
 from cydropout.layers._context import Masks
+from cydropout.layers._fusion import forward_of
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
-from cydropout.training._batches import Batches, as_batches, batches, held_out
-from cydropout.training.callbacks import Callback
-from cydropout.training.checkpoint import load_checkpoint, save_checkpoint
+from cydropout.training._batches import Batches, as_batches, batches, held_out, order_of, weights_of
+from cydropout.training._checks import check_batch, check_data, check_model, check_smallest
+from cydropout.training.callbacks.base import Callback, as_callbacks
+from cydropout.training.checkpoint import check_state, load_checkpoint, save_checkpoint
 from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Mean, Record
 from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
@@ -41,8 +37,6 @@ from cydropout.training.run import Run
 __all__ = ["NonFiniteLossError", "Trainer"]
 
 Array = np.ndarray[Any, Any]
-# Independent generators from one key, by NumPy's spawn keys.
-_WEIGHTS, _SHUFFLE = 0, 1
 
 
 class Trainer:
@@ -76,6 +70,8 @@ class Trainer:
     ----------
     stream : MaskStream
         The stream in use.
+    epoch : int
+        Whole epochs done, of all calls of `fit`.
     stop_training : bool
         A callback sets it to end the run after the current epoch.
     masks : list of dict
@@ -105,14 +101,15 @@ class Trainer:
         clip_value: float | None = None,
         num_threads: int | None = None,
     ) -> None:
-        self.model = model
-        self.loss = losses.get(loss)
-        self.optimizer = optimizers.get(optimizer)
+        self.model: Any = check_model(model)
+        self.loss = check_made(losses.get(loss))
+        self.optimizer = check_made(optimizers.get(optimizer))
         self.clip_norm = optional(check_number, "clip_norm", clip_norm, "(0, inf)")
         self.clip_value = optional(check_number, "clip_value", clip_value, "(0, inf)")
         self.num_threads = optional(check_count, "num_threads", num_threads)
         self._threads: int | None = 1
         self.stream: MaskStream = as_stream(rng)
+        self.epoch = 0
         self.stop_training = False
         self.masks: list[dict[Layer, Any]] = []
         self._run: Run | None = None
@@ -131,27 +128,33 @@ class Trainer:
         checkpoint_every: int | None = None,
         resume: bool = False,
         shuffle: bool = True,
+        drop_last: bool = False,
     ) -> History:
         """Train for ``epochs`` epochs and return what was measured.
+
+        A further call goes on from where the last one ended: its epochs are counted, and their
+        samples ordered, as if it had been one call; `reset` begins to count anew.
 
         Parameters
         ----------
         x, y : array-like
-            Samples and targets along the first axis; the last, smaller batch is used too. A
-            `numpy.memmap` is read a batch at a time. Without ``y``, ``x`` brings the batches,
+            Samples and targets along the first axis. A `numpy.memmap` is read a batch at a time,
+            and SciPy's sparse matrices are made dense a batch at a time; a table (pandas, polars)
+            holds numbers alone. Without ``y``, ``x`` brings the batches,
             pairs ``(x, y)``: as a list or whatever else has a length and places, whose order is
             shuffled; as an iterable, which is read once an epoch, in its own order; or as a
             function that takes the NumPy generator of the epoch and returns an iterable. Such a
             function can shuffle as it likes, as with `cydropout.training.data.shuffled`, and do it
             again.
         epochs : int
-            Epochs in all: a run resumed after epoch 3 with ``epochs=5`` does two more.
+            Epochs of this call: one resumed after its epoch 3 with ``epochs=5`` does two more.
         batch_size : int
             Samples in a batch, where ``x`` and ``y`` are arrays.
         validation_data : (x, y) or iterable of batches, optional
             Measured at the end of every epoch, without dropout.
-        callbacks : iterable of Callback
-            Run in this order.
+        callbacks : Callback, or iterable of Callback
+            Run in this order. A function stands for a callback that calls it after every epoch,
+            as ``function(trainer, epoch, record)``.
         progress : bool or str
             Show a bar; a string is its label.
         checkpoint : path-like, optional
@@ -168,55 +171,77 @@ class Trainer:
         shuffle : bool
             Take the samples, or the batches of a list, in a new order in each epoch. The order
             depends on the key of ``rng`` and on the epoch alone.
+        drop_last : bool
+            Leave out the samples of an epoch that make no whole batch.
 
         Raises
         ------
-        ValueError
-            For wrong lengths, counts or settings; nothing has been changed then.
+        ValueError, TypeError
+            For data, targets or settings that are wrong or do not fit the model and the loss; no
+            step was taken then.
         ImportError
             When the bar or the checkpoint needs a package that is not installed.
         NonFiniteLossError
             When the loss of a step is NaN or infinite, or the last step of an epoch leaves such
             parameters; it names epoch, step and layer. The checkpoint keeps the last good state.
         """
+        check_made(self)
         check_count("epochs", epochs)
         check_count("batch_size", batch_size)
         optional(check_count, "checkpoint_every", checkpoint_every)
         check_flag("resume", resume)
         check_flag("shuffle", shuffle)
+        check_flag("drop_last", drop_last)
         check_bar(progress)
-        # An iterator would run dry after the first of the loops over it.
-        callbacks = check_all("callbacks", callbacks, Callback)
+        callbacks = as_callbacks(callbacks)
         if checkpoint is None and (resume or checkpoint_every):
             name = "resume=True" if resume else "checkpoint_every"
             raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
-        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y")
+        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", drop_last)
         held = None if validation_data is None else held_out(validation_data, 1024, epochs)
         target = None if checkpoint is None else check_target(checkpoint)
         saved = load_checkpoint(target) if target and resume and target.exists() else None
         metrics = ("loss", "accuracy") + (("val_loss", "val_accuracy") if held else ())
-        run = self._run = Run(dict(data.run), callbacks)
-        key = int(saved["stream"]["key"]) if saved else self.stream.key
-        self._build(data.sample(int(saved["epoch"]) + 1 if saved else 1, partial(_order, key)))
+        run = self._run = Run(dict(data.run), callbacks, epoch=self.epoch, first=self.epoch)
+        orders = partial(order_of, int(saved["stream"]["key"]) if saved else self.stream.key)
+        batch = data.first((int(saved["epoch"]) if saved else self.epoch) + 1, orders)
+        check_data(self.model, self.loss, data, batch)
+        self._build(batch[0])
+        check_smallest(self.model, data)
+        if held:
+            batch = held.first(1, orders)
+            check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")
         if target:
             kept = 1 + len(self.optimizer.slots)
             reserve(target, 2**16 + kept * sum(p.value.nbytes for p in self.model.parameters()))
 
         self.stop_training = False
         run.tell("on_train_begin", self, metrics)
+        for callback in callbacks if target else ():
+            check_state(callback.state_dict(), f"the state of {type(callback).__name__}")
         if saved:
             run.restore(self, saved)
         done = run.epoch * (data.samples or 0) + run.mean.count
-        bar = Progress(progress, samples=data.samples, epochs=max(epochs, run.epoch), done=done)
+        last = max(run.first + epochs, run.epoch)
+        bar = Progress(progress, samples=data.samples, epochs=last, done=done)
         try:
             with bar, self._one_pool():
-                while run.epoch < epochs and not self.stop_training:
+                while run.epoch < last and not self.stop_training:
                     self._epoch(run, data, held, bar, target, checkpoint_every)
         except BaseException as error:
             run.tell("on_error", self, error)
             raise
+        finally:
+            self.epoch = run.epoch
         run.tell("on_train_end", self)
         return run.history
+
+    def reset(self) -> None:
+        """Count the epochs from 0 again, and with them the orders of the samples.
+
+        Model, optimizer and stream stay as they are.
+        """
+        self.epoch = 0
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint of the run would hold now, for callbacks: `save_checkpoint` it.
@@ -232,22 +257,25 @@ class Trainer:
 
         Without ``y``, ``x`` brings the batches, as in `fit`.
         """
+        check_made(self)
         check_count("batch_size", batch_size)
-        return self._measure(as_batches(x, y, batch_size, False, 1, "x and y"))
+        data = as_batches(x, y, batch_size, False, 1, "x and y")
+        batch = data.first(1, partial(order_of, self.stream.key))
+        check_data(self.model, self.loss.one_pass, data, batch)
+        self._build(batch[0])
+        return self._measure(data)
 
     def _measure(self, data: Batches) -> dict[str, float]:
-        orders = partial(_order, self.stream.key)
-        self._build(data.sample(1, orders))
         loss, mean = self.loss.one_pass, Mean()
         with self._one_pool():
-            for x, target in data.epoch(1, orders):
+            for x, target in data.epoch(1, partial(order_of, self.stream.key)):
                 value, _, accuracy = loss.measured(self._infer(x), target)
                 mean.add(len(target), value, accuracy)
         return mean.result()
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
         """Return the model's output for every sample, without dropout."""
-        x = check_samples(x)
+        x = check_batch(check_made(self).model, check_samples(x))
         check_count("batch_size", batch_size)
         self._build(x)
         with self._one_pool():
@@ -267,7 +295,7 @@ class Trainer:
 
     def _infer(self, x: Array) -> Array:
         ctx = Context(training=False, num_threads=self._threads)
-        y: Array = self.model.forward(self._cast(x), ctx)[0]
+        y: Array = forward_of(self.model)(self._cast(x), ctx)[0]
         return y
 
     def _epoch(
@@ -283,7 +311,7 @@ class Trainer:
             True, self.stream, self._threads, input_gradient=False, workspace=workspace)
         parameters = self.model.parameters()
         last: tuple[Array, int] | None = None
-        for x, y in data.epoch(epoch, partial(_order, self.stream.key), run.step):
+        for x, y in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
             batch = self._cast(x)
             last = batch, self.stream.next_draw
             run.tell("on_batch_begin", self, epoch, run.steps)
@@ -307,6 +335,7 @@ class Trainer:
         run.end_epoch(measured)
         bar.end(measured)
         run.tell("on_epoch_end", self, epoch, measured)
+        run.history.records[-1].update(measured)  # with what a callback has added
         if target:
             save_checkpoint(target, run.state(self))
 
@@ -318,7 +347,8 @@ class Trainer:
         prediction, backward = self._forward(batch, ctx, watched)
         value, gradient, accuracy = self.loss.measured(prediction, target)
         if not math.isfinite(value):
-            raise self._nonfinite(value, epoch, step, batch, ctx, draw)
+            layer = first_nonfinite(self.model, batch, ctx, draw, self.loss.passes)
+            raise NonFiniteLossError(value, epoch, step, layer)
         for parameter in parameters:
             parameter.zero_grad()
         backward(gradient)
@@ -333,7 +363,8 @@ class Trainer:
     ) -> None:
         """Raise if the last batch spoilt the parameters: the next loss, after the checkpoint."""
         if last and not all(np.isfinite(p.value).all() for p in self.model.parameters()):
-            raise self._nonfinite(math.nan, epoch, step, last[0], ctx, last[1])
+            layer = first_nonfinite(self.model, last[0], ctx, last[1], self.loss.passes)
+            raise NonFiniteLossError(math.nan, epoch, step, layer)
 
     def _forward(
         self, batch: Array, ctx: Context, watched: bool
@@ -344,7 +375,7 @@ class Trainer:
         self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
         recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
         contexts = recorded or [ctx] * self.loss.passes
-        passes = [self.model.forward(batch, context) for context in contexts]
+        passes = [forward_of(self.model)(batch, context) for context in contexts]
         predictions: tuple[Array, ...]
         predictions, backwards = zip(*passes, strict=True)
         if len(passes) == 1:
@@ -356,28 +387,10 @@ class Trainer:
 
         return np.concatenate(predictions), backward
 
-    def _nonfinite(
-        self, value: float, epoch: int, step: int, batch: Array, ctx: Context, draw: int
-    ) -> NonFiniteLossError:
-        """Find the layer, and leave the stream where it was before the step."""
-        self.stream.next_draw = draw
-        layers = (first_nonfinite(self.model, batch, ctx) for _ in range(self.loss.passes))
-        layer = next((layer for layer in layers if layer != "loss"), "loss")
-        self.stream.next_draw = draw
-        return NonFiniteLossError(value, epoch, step, layer)
-
     def _build(self, x: Array) -> None:
-        self.model.build(x.shape[1:], _generator(self.stream.key, _WEIGHTS))
+        self.model.build(x.shape[1:], weights_of(self.stream.key))
 
     def _cast(self, x: Array) -> Array:
         """Bring floats to the model's dtype: a value too large for it is then the input's fault."""
         dtype = getattr(self.model, "dtype", np.float32)
         return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x
-
-
-def _generator(key: int, *spawn_key: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence(key, spawn_key=spawn_key))
-
-
-def _order(key: int, epoch: int) -> np.random.Generator:
-    return _generator(key, _SHUFFLE, epoch)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from cydropout._samples import check_pair
 from cydropout._validate import (
     check_choice,
     check_count,
     check_integer,
     check_one_rate,
-    check_pair,
     optional,
 )
 from cydropout.functional import available_cores

@@ -1,6 +1,6 @@
 """Code that runs between the epochs and the batches of a training run."""
 
-from cydropout.training.callbacks.base import Callback
+from cydropout.training.callbacks.base import Callback, FunctionCallback
 from cydropout.training.callbacks.dead_units import DeadUnits, dead_units
 from cydropout.training.callbacks.dropout_rate import RateSchedule
 from cydropout.training.callbacks.early_stopping import EarlyStopping
@@ -13,6 +13,7 @@ __all__ = [
     "DeadUnits",
     "DroppedShareError",
     "EarlyStopping",
+    "FunctionCallback",
     "Guard",
     "LearningRateSchedule",
     "RateSchedule",

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cydropout._validate import ArgumentTypeError, check_all, check_made, shown
 
 if TYPE_CHECKING:
     from cydropout.training.trainer import Trainer as Trainer
 else:
     Trainer = Any
+
+
+def as_callbacks(callbacks: Any) -> list[Callback]:
+    """Return callbacks as a list: one, several, or functions that stand for some.
+
+    Examples
+    --------
+    >>> as_callbacks(Callback())[0].state_dict()
+    {}
+    """
+    if callbacks is None:
+        return []
+    alone = isinstance(callbacks, (Callback, FunctionType))
+    # An iterator would run dry after the first of the loops over it.
+    listed = [callbacks] if alone or not np.iterable(callbacks) else [*callbacks]
+    listed = [FunctionCallback(one) if isinstance(one, FunctionType) else one for one in listed]
+    if isinstance(callbacks, str):
+        raise ArgumentTypeError(f"callbacks must be a list of Callback, not {shown(callbacks)}")
+    return [check_made(one) for one in check_all("callbacks", listed, Callback)]
 
 
 class Callback:
@@ -56,8 +80,11 @@ class Callback:
     ) -> None:
         """Run after a batch and its update, with the loss (and accuracy) of the batch alone."""
 
-    def on_epoch_end(self, trainer: Trainer, epoch: int, record: Mapping[str, float]) -> None:
-        """Run after epoch ``epoch`` (from 1) with its record, before the checkpoint is saved."""
+    def on_epoch_end(self, trainer: Trainer, epoch: int, record: dict[str, float]) -> None:
+        """Run after epoch ``epoch`` (from 1), before the checkpoint is saved.
+
+        What is added to its record stays in the history.
+        """
 
     def on_train_end(self, trainer: Trainer) -> None:
         """Run once after the last epoch, also when the run stopped early."""
@@ -71,3 +98,27 @@ class Callback:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
+
+
+class FunctionCallback(Callback):
+    """Call ``function(trainer, epoch, record)`` after every epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Dense
+    >>> from cydropout.training import Trainer
+    >>> def note(trainer, epoch, record):
+    ...     record["twice"] = 2 * epoch
+    >>> trainer = Trainer(Dense(1), "mean_squared_error", "sgd", rng=0)
+    >>> x = np.ones((8, 2), "float32")
+    >>> trainer.fit(x, x[:, :1], epochs=2, callbacks=note, progress=False)["twice"]
+    [2, 4]
+    """
+
+    def __init__(self, function: Callable[[Trainer, int, dict[str, float]], object]) -> None:
+        self.function = function
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, record: dict[str, float]) -> None:
+        """Call the function."""
+        self.function(trainer, epoch, record)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_count, check_samples
+from cydropout._samples import check_samples
+from cydropout._validate import check_count
 from cydropout.layers._affine import Affine
 from cydropout.layers._layer import Array, Context, Layer
 from cydropout.layers.activations import Activation
@@ -52,7 +53,7 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
     ends: dict[str, tuple[Array, Array]] = {}
     for rows in batches(len(x), batch_size):
         axis, ndim = -1, x.ndim
-        for path, layer, y in outputs(model, np.asarray(x[rows]), Context()):
+        for path, layer, y in outputs(model, x[rows], Context()):
             if layer.unit_axis is not None:
                 axis = layer.unit_axis
             elif y.ndim != ndim:

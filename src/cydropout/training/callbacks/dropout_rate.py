@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cydropout._validate import check_made
 from cydropout.layers._layer import Layer
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
@@ -54,6 +55,7 @@ class RateSchedule(Callback):
     ) -> None:
         if not callable(schedule):
             raise TypeError(f"schedule must be a function of the step, got {schedule!r}")
+        check_made(schedule)
         if isinstance(schedule, Schedule) and schedule.highest > 1:
             raise ValueError(
                 f"a rate of dropout must lie between 0 and 1, not at {schedule.highest:g}, which "

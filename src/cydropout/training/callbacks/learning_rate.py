@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from cydropout._validate import check_choice
+from cydropout._validate import check_choice, check_made
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
 
@@ -43,7 +43,7 @@ class LearningRateSchedule(Callback):
     ) -> None:
         if not callable(schedule):
             raise TypeError(f"schedule must be a function of the epoch, got {schedule!r}")
-        self.schedule = schedule
+        self.schedule = check_made(schedule)
         self.per = check_choice("per", per, ("epoch", "step"))
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout.training.losses.targets import Array
+from cydropout.training.losses.targets import Array, as_arrays
 
 _WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
 
@@ -44,7 +44,7 @@ class Loss:
 
     def __call__(self, prediction: Any, target: Any) -> tuple[float, Array]:
         """Return the mean loss and its gradient with respect to ``prediction``."""
-        given = np.asarray(prediction)
+        given, target = as_arrays(prediction, target)
         if given.dtype not in _WIDE and given.dtype.name not in ("float16", "bfloat16"):
             raise TypeError(f"predictions must be floats, got dtype {given.dtype}")
         if given.size == 0:
@@ -52,7 +52,7 @@ class Loss:
         wide = given.astype(np.float64 if given.dtype == np.float64 else np.float32, copy=False)
         # NaN and Inf go through to the value, for the caller to act on.
         with np.errstate(invalid="ignore", over="ignore"):
-            value, gradient = self.value_and_gradient(wide, np.asarray(target))
+            value, gradient = self.value_and_gradient(wide, target)
         return float(value), gradient.astype(given.dtype, copy=False)
 
     def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
@@ -67,6 +67,15 @@ class Loss:
     def accuracy(self, prediction: Any, target: Any) -> float | None:
         """Return the share of right predictions, or None where that means nothing."""
         return None
+
+    def check_output(self, activation: str | None) -> None:
+        """Raise if a model must not end with this activation."""
+
+    def check_targets(self, target: Array, shape: tuple[int, ...], first: int = 0) -> None:
+        """Raise if the targets do not fit predictions of ``shape``, without the axis of samples.
+
+        ``first`` is the place of the first of them among those of all samples.
+        """
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())

@@ -13,18 +13,24 @@ from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
 from cydropout.training.losses.targets import (
     Array,
+    as_arrays,
     check_probabilities,
     class_targets,
     one_hot,
+    predictions_like,
 )
 
 
 class ClassLoss(Loss):
     """Base of these losses: the right class is the one of the largest prediction."""
 
+    def check_targets(self, target: Array, shape: tuple[int, ...], first: int = 0) -> None:
+        """Raise if the labels do not fit predictions of ``shape``."""
+        class_targets(predictions_like(target, shape), target, first)
+
     def accuracy(self, prediction: Any, target: Any) -> float:
         """Return the share of positions where the label's class has the largest prediction."""
-        rows, labels, soft = class_targets(np.asarray(prediction), np.asarray(target))
+        rows, labels, soft = class_targets(*as_arrays(prediction, target))
         right = labels if soft is None else soft.argmax(axis=1)
         return float((rows.argmax(axis=1) == right).mean())
 
@@ -62,7 +68,7 @@ class SoftmaxCrossEntropy(ClassLoss):
 
     def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float]:
         """Return value, gradient and `accuracy`, of labels all in one pass."""
-        z, labels = np.asarray(prediction), np.asarray(target)
+        z, labels = as_arrays(prediction, target)
         # A subclass may define the loss anew.
         if type(self) is SoftmaxCrossEntropy and self._is_plain(z, labels):
             return functional.softmax_cross_entropy(z, labels, num_threads=1)

@@ -10,7 +10,16 @@ import numpy as np
 from cydropout._validate import check_flag, check_number
 from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
-from cydropout.training.losses.targets import Array, check_probabilities, same_shape
+from cydropout.training.losses.targets import (
+    Array,
+    as_arrays,
+    check_each,
+    check_probabilities,
+    predictions_like,
+    same_shape,
+)
+
+_BETWEEN = "targets must lie between 0 and 1"
 
 
 @dataclass(eq=False, repr=False)
@@ -40,12 +49,23 @@ class BinaryCrossEntropy(Loss):
     from_logits: bool = setting(check_flag, default=True)
     epsilon: float = setting(check_number, "(0, 0.5)", default=1e-7)
 
+    def check_output(self, activation: str | None) -> None:
+        """Raise if logits are wanted, and a sigmoid has made probabilities of them."""
+        if self.from_logits and activation == "sigmoid":
+            raise ValueError(
+                "BinaryCrossEntropy takes logits, but the model ends with a sigmoid: leave it out, "
+                "or use BinaryCrossEntropy(from_logits=False)"
+            )
+
+    def check_targets(self, target: Array, shape: tuple[int, ...], first: int = 0) -> None:
+        """Raise if the targets have another shape, or are no probabilities."""
+        t = same_shape(predictions_like(target, shape), target)
+        check_each(target, (t >= 0) & (t <= 1), _BETWEEN, first)
+
     def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
         """Return the mean loss and its gradient."""
         t = same_shape(prediction, target)
-        wrong = t[~((t >= 0) & (t <= 1))]
-        if wrong.size:
-            raise ValueError(f"targets must lie between 0 and 1, got {wrong.flat[0]}")
+        check_each(t, (t >= 0) & (t <= 1), _BETWEEN)
         if self.from_logits:
             z = prediction
             small = np.exp(-np.abs(z))
@@ -59,8 +79,8 @@ class BinaryCrossEntropy(Loss):
 
     def accuracy(self, prediction: Any, target: Any) -> float:
         """Return the share of elements on the right side of even odds."""
-        prediction = np.asarray(prediction)
-        t = same_shape(prediction, np.asarray(target))
+        prediction, target = as_arrays(prediction, target)
+        t = same_shape(prediction, target)
         return float(((prediction > (0 if self.from_logits else 0.5)) == (t > 0.5)).mean())
 
 
@@ -75,6 +95,11 @@ class MeanSquaredError(Loss):
     >>> MeanSquaredError()(np.array([1.0, 2.0]), np.array([0, 0]))
     (2.5, array([1., 2.]))
     """
+
+    def check_targets(self, target: Array, shape: tuple[int, ...], first: int = 0) -> None:
+        """Raise if the targets have another shape, or are not finite."""
+        t = same_shape(predictions_like(target, shape), target)
+        check_each(target, np.isfinite(t), "targets must be finite", first)
 
     def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
         """Return the mean loss and its gradient."""

@@ -11,7 +11,7 @@ from cydropout._validate import check_number
 from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
 from cydropout.training.losses.classes import ClassLoss, SoftmaxCrossEntropy, log_softmax
-from cydropout.training.losses.targets import Array
+from cydropout.training.losses.targets import Array, as_arrays
 
 
 @dataclass(eq=False, repr=False)
@@ -75,7 +75,7 @@ class RDropLoss(ClassLoss):
 
     def accuracy(self, prediction: Any, target: Any) -> float:
         """Return the share of positions, of both passes, that are right."""
-        return super().accuracy(prediction, _for_both(np.asarray(prediction), np.asarray(target)))
+        return super().accuracy(prediction, _for_both(*as_arrays(prediction, target)))
 
 
 def _for_both(prediction: Array, target: Array) -> Array:

@@ -7,11 +7,46 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cydropout._validate import check_array
+
 Array = npt.NDArray[Any]
 
 
-def class_targets(prediction: Array, target: Array) -> tuple[Array, Array | None, Array | None]:
-    """Return predictions as rows, and either flat labels or soft rows."""
+def as_arrays(prediction: Any, target: Any) -> tuple[Array, Array]:
+    """Return both as arrays; raise if one is masked."""
+    if type(prediction) is type(target) is np.ndarray:
+        return prediction, target
+    return check_array("prediction", prediction), check_array("target", target)
+
+
+def predictions_like(target: Array, shape: tuple[int, ...]) -> Array:
+    """Return predictions for as many samples, each of ``shape``, which take no memory."""
+    if target.ndim == 0:
+        raise ValueError("targets need a first axis of samples")
+    return np.broadcast_to(np.float32(0), (len(target), *shape))
+
+
+def check_each(targets: Array, right: Array, wanted: str, first: int = 0) -> None:
+    """Raise, naming the first one and its place, if a target is not right."""
+    if not right.all():
+        place = int(np.argmin(right))
+        value = targets.reshape(-1)[place]
+        raise ValueError(f"{wanted}, got {value} at {_place(place, targets.shape, first)}")
+
+
+def _place(place: int, shape: tuple[int, ...], first: int) -> str:
+    """Return where a target lies: its number, or its numbers along several axes."""
+    row, *rest = (int(index) for index in np.unravel_index(place, shape))
+    return f"position {(row + first, *rest) if rest else row + first}"
+
+
+def class_targets(
+    prediction: Array, target: Array, first: int = 0
+) -> tuple[Array, Array | None, Array | None]:
+    """Return predictions as rows, and either flat labels or soft rows.
+
+    ``first`` is the place of the first sample, where they are a part of all.
+    """
     if prediction.ndim < 2 or not prediction.shape[-1]:
         raise ValueError(
             f"predictions must be (n, classes), of at least one class, got shape {prediction.shape}"
@@ -25,25 +60,33 @@ def class_targets(prediction: Array, target: Array) -> tuple[Array, Array | None
         wrong = ~((soft >= 0).all(axis=1) & (np.abs(sums - 1) < 1e-3))
         if wrong.any():
             place = int(np.argmax(wrong))
+            row = _place(place, target.shape[:-1], first).removeprefix("position ")
             raise ValueError(
-                f"one-hot or soft labels must be non-negative and sum to 1; row {place} "
+                f"one-hot or soft labels must be non-negative and sum to 1; row {row} "
                 f"sums to {sums[place]:g} and its smallest entry is {soft[place].min():g}"
             )
         return rows, None, soft
     if target.shape != prediction.shape[:-1]:
+        flat = target.shape == (*prediction.shape[:-1], 1)
         raise ValueError(
             f"targets of shape {target.shape} do not fit predictions of shape {prediction.shape}: "
             f"give labels of shape {prediction.shape[:-1]} or one-hot rows of {prediction.shape}"
+            + (", as with y[..., 0]" if flat else "")
         )
     if not integer:
-        raise TypeError(f"labels must be integers, got dtype {target.dtype}; convert them first")
+        convert = "y.astype('int64')"
+        if target.dtype.kind not in "bf":
+            convert = "names, y = np.unique(y, return_inverse=True)"
+        raise TypeError(
+            f"labels must be integers, got dtype {target.dtype}; convert them first: {convert}"
+        )
     labels = target.reshape(-1)
     wrong = (labels < 0) | (labels >= classes)
     if wrong.any():
         place = int(np.argmax(wrong))
         raise ValueError(
-            f"label {labels[place]} at position {place} is out of range for {classes} classes "
-            f"(0 to {classes - 1})"
+            f"label {labels[place]} at {_place(place, target.shape, first)} is out of range for "
+            f"{classes} classes (0 to {classes - 1})"
         )
     return rows, labels, None
 

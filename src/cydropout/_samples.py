@@ -1,0 +1,99 @@
+"""Samples and targets as rows of which batches are made: of arrays, sparse matrices and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cydropout._validate import ArgumentTypeError, check_array
+
+Array = np.ndarray[Any, Any]
+
+
+class SparseRows:
+    """The rows of a sparse matrix, made dense where they are taken.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csc_array
+    >>> rows = SparseRows("x", csc_array([[0, 1], [2, 0]]))
+    >>> rows.shape, rows[1:]
+    ((2, 2), array([[2, 0]]))
+    """
+
+    def __init__(self, name: str, matrix: Any) -> None:
+        if matrix.ndim != 2:
+            raise ValueError(f"{name} must be a sparse matrix, not of shape {matrix.shape}")
+        self.matrix = matrix.tocsr()
+        self.shape, self.dtype, self.ndim = self.matrix.shape, self.matrix.dtype, 2
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: Any) -> Array:
+        dense: Array = self.matrix[rows].toarray()
+        return dense
+
+    def take(self, rows: Array, axis: int, out: Array, mode: str) -> Array:
+        """Return the rows, in ``out``; the arguments are those of an array's method."""
+        dense: Array = self.matrix[rows].toarray(out=out)
+        return dense
+
+
+def as_rows(name: str, values: Any) -> Any:
+    """Return an array, or of a sparse matrix its rows; raise if ``values`` has no one meaning.
+
+    Examples
+    --------
+    >>> as_rows("x", [[1.0, 2.0]])
+    array([[1., 2.]])
+    """
+    if isinstance(values, SparseRows):
+        return values
+    if isinstance(values, (str, Mapping, set)):
+        raise ArgumentTypeError(
+            f"{name} must be an array, not a {type(values).__name__}; give the arrays in it apart"
+        )
+    if hasattr(values, "tocsr"):
+        return SparseRows(name, values)
+    try:
+        array: Array = check_array(name, values)
+    except ArgumentTypeError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{name} must have samples of one shape: {error}") from None
+    if array.dtype.kind in "OUST" and hasattr(values, "columns"):
+        words = {
+            str(column): str(values[column].dtype) for column in values.columns
+            if np.asarray(values[column]).dtype.kind not in "biuf"
+        }
+        raise ArgumentTypeError(
+            f"{name} has columns that are no numbers, {words or [*map(str, values.columns)]}; "
+            "drop or encode them, and make all of one dtype"
+        )
+    return array
+
+
+def check_pair(x: Any, y: Any, what: str) -> tuple[Any, Array]:
+    """Return samples and targets as rows that are equally long and not empty."""
+    names = ("x", "y") if what.startswith("x and y") else (f"{what}[0]", f"{what}[1]")
+    x, y = map(as_rows, names, (x, y))
+    if isinstance(y, SparseRows):
+        y = y[:]
+    if x.ndim == 0 or y.ndim == 0:
+        raise ValueError(f"{what} must have a first axis of samples, got {x.shape} and {y.shape}")
+    if len(x) != len(y):
+        raise ValueError(f"{what} must be equally long, got {len(x)} samples and {len(y)} targets")
+    if len(x) == 0:
+        raise ValueError(f"{what} must hold at least one sample, got none")
+    return x, y
+
+
+def check_samples(x: Any) -> Any:
+    """Return samples as rows that are not empty."""
+    rows = as_rows("x", x)
+    if rows.ndim == 0 or len(rows) == 0:
+        raise ValueError(f"x must hold at least one sample, got shape {rows.shape}")
+    return rows

@@ -1,0 +1,90 @@
+"""What is looked at before the first step: whether model, loss and data fit each other."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
+from typing import Any
+
+from cydropout._validate import ArgumentTypeError, is_ours, shown
+from cydropout.layers._layer import Context, Layer
+from cydropout.training._batches import Batch, Batches
+from cydropout.training.losses import Loss
+
+
+def check_model(model: Any) -> Layer:
+    """Return ``model``, if it is a layer."""
+    if not isinstance(model, Layer):
+        hint = "; make it one, with Sequential([...])" if isinstance(model, (list, tuple)) else ""
+        raise ArgumentTypeError(f"model must be a Layer, not {shown(model)}{hint}")
+    return model
+
+
+def check_data(model: Layer, loss: Loss, data: Batches, batch: Batch, what: str = "") -> None:
+    """Raise if inputs or targets do not fit, of arrays any and else those of one batch."""
+    with _named(what):
+        x, y = batch[0][:1], batch[1]
+        model.convert(x)
+        loss.check_output(_last_activation(model))
+        if not all(is_ours(getattr(type(loss), n)) for n in ("__call__", "value_and_gradient")):
+            return  # Only its author knows which targets it takes.
+        shape = model.output_shape(x.shape[1:])
+        try:
+            _check_targets(loss, data, y, shape)
+        except (TypeError, ValueError):
+            # A layer without an output_shape of its own may give another shape than it says.
+            found = shape
+            with suppress(Exception):
+                twin = copy.deepcopy(model)
+                twin.build(x.shape[1:], 0)
+                found = twin.forward(x, Context())[0].shape[1:]
+            if found == shape:
+                raise
+            _check_targets(loss, data, y, found)
+
+
+def check_smallest(model: Layer, data: Batches) -> None:
+    """Raise if a layer of the model, which is built, needs more samples than the last batch has."""
+    for layer in model.walk():
+        if data.smallest is not None and data.smallest < layer.least_samples:
+            raise ValueError(
+                f"{layer.path} needs {layer.least_samples} samples or more to train on, but the "
+                f"last batch has {data.smallest}: use drop_last=True, or another batch_size"
+            )
+
+
+def check_batch(model: Layer, x: Any) -> Any:
+    """Return samples, if they are not one alone."""
+    shape = getattr(model, "input_shape", None)
+    if shape is not None and x.ndim == len(shape):
+        raise ValueError(
+            f"x must be a batch of samples of shape {shape}, not of shape {x.shape}; "
+            "of one sample make x[None]"
+        )
+    return x
+
+
+def _check_targets(loss: Loss, data: Batches, y: Any, shape: tuple[int, ...]) -> None:
+    for first, target in chain([(0, y)], data.targets()):
+        loss.check_targets(target, shape, first)
+
+
+def _last_activation(model: Layer) -> str | None:
+    """Return the name of the activation whose output is the model's, where it has one."""
+    parts = model.parts()
+    last: Any = parts[-1] if parts else model
+    last = getattr(last, "layer", last)
+    return getattr(last, "activation", None) or getattr(last, "function", None)
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Put in front of an error of which data it is."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError, ArgumentTypeError):
+            raise
+        raise type(error)(f"{what}{error}") from error
