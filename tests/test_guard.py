@@ -88,7 +88,8 @@ def test_the_run_goes_on_from_the_last_good_state(data, tmp_path):
     runs = trainer(), trainer()
     callbacks = [RateSchedule(lambda step: 0.2), Guard(0.7)]
     runs[0].fit(
-        *data, epochs=2, callbacks=callbacks, checkpoint=path, resume=True, **BATCHES
+        *data, epochs=2, callbacks=callbacks, checkpoint=path, resume=True,
+        override={"schedule"}, **BATCHES,
     )
     runs[1].fit(*data, epochs=2, callbacks=callbacks, **BATCHES)
     assert_same_bits(*map(state, runs))

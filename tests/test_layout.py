@@ -19,7 +19,7 @@ ROWS = [
     ["random"],
     ["functional"],
     ["layers"],
-    ["training._settings"],
+    ["training._configuration", "training._passes", "training._settings"],
     ["training._batches", "training.history", "training.losses", "training.optimizers",
      "training.progress", "training.schedules"],
     ["training.data"],

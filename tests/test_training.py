@@ -152,8 +152,8 @@ def test_resume_sets_the_callers_own_stream(data, tmp_path):
         ({"shuffle": False}, "shuffle"),
         ({"callbacks": [Crash()]}, "callbacks"),
         ({"optimizer": "sgd"}, "optimizer"),
-        ({"units": 16}, "parameters"),
-        ({"dtype": "float64"}, "parameters"),
+        ({"units": 16}, "model.layers.0.units"),
+        ({"dtype": "float64"}, "model.dtype"),
     ],
 )
 def test_resume_refuses_another_run_and_changes_nothing(data, tmp_path, change, message):

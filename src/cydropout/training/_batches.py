@@ -53,7 +53,9 @@ class ArrayBatches:
             raise ValueError(
                 f"drop_last leaves no batch: batch_size is {size}, and there are {len(x)} samples"
             )
-        self.run = {"samples": self.samples, "batch_size": int(size), "shuffle": bool(shuffle)}
+        self.run = {"samples": len(x), "sample_shape": list(x.shape[1:]),
+                    "target_shape": list(y.shape[1:]), "batch_size": int(size),
+                    "shuffle": bool(shuffle), "drop_last": bool(drop_last)}
 
     @property
     def smallest(self) -> int | None:

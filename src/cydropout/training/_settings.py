@@ -28,6 +28,14 @@ class Setting:
         vars(owner)[self.name] = self.check(name, value, *self.rest)
 
 
+class Configured:
+    """What has its settings in public attributes."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings by their names, which a resumed run compares."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
 def setting(check: Callable[..., Any], *rest: Any, default: Any = MISSING) -> Any:
     """Return a field of a dataclass that holds what ``check(name, value, *rest)`` returns.
 

@@ -16,13 +16,13 @@ from cydropout import functional
 from cydropout._validate import check_choice, check_flag, check_max_norm, check_number
 from cydropout.functional import Gradient
 from cydropout.layers._layer import Parameter
-from cydropout.training._settings import setting
+from cydropout.training._settings import Configured, setting
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(eq=False, repr=False)
-class Optimizer:
+class Optimizer(Configured):
     """Base of the optimizers.
 
     A subclass says which ``kind`` of step the kernels take, which arrays it keeps in ``slots``, and
@@ -166,10 +166,15 @@ class Optimizer:
         self.steps = steps
         self._state = {n: [slotted[slot] for slot in slots] for n, slotted in found.items()}
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings by their names, which a resumed run compares."""
+        config = super().get_config()
+        del config["steps"]
+        return config
+
     def __repr__(self) -> str:
-        public = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "steps"}
-        settings = {"learning_rate": self.learning_rate, **public}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({settings})"
 
 
 @dataclass(eq=False, repr=False)

@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import copy
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cydropout._files.replace import reserve
+from cydropout._validate import check_integer, check_number
+from cydropout.layers._layer import Layer, Parameter
+from cydropout.layers._settings import to_config
 from cydropout.random import MaskStream
+from cydropout.training._configuration import (
+    Settings,
+    as_begun,
+    compare,
+    parameter_settings,
+    plain,
+)
 from cydropout.training.callbacks.base import Callback, Trainer
+from cydropout.training.checkpoint import load_checkpoint
 from cydropout.training.history import History, Mean, Record
+from cydropout.training.optimizers import Optimizer
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass
 class Run:
-    """How far a run has come. ``settings`` are what another part of it must not change.
+    """How far a run has come, and the ``parts`` that decide it, with their settings as it began.
 
     Examples
     --------
-    >>> run = Run({"samples": 8}, [])
+    >>> run = Run({"data": {"samples": 8}}, [])
     >>> run.add(8, {"loss": 0.5})
     >>> run.step, run.steps, run.mean.result()
     (1, 1, {'loss': 0.5})
     >>> run.end_epoch({"epoch": 1, "loss": 0.5})
-    >>> run.epoch, run.step, run.steps
-    (1, 0, 1)
+    >>> run.epoch, run.step, run.steps, run.settings["data"]["samples"]
+    (1, 0, 1, 8)
     """
 
-    settings: dict[str, Any]
+    parts: Mapping[str, Any]
     callbacks: Sequence[Callback]
     history: History = field(default_factory=History)
     epoch: int = 0  # whole epochs
@@ -37,6 +56,35 @@ class Run:
     steps: int = 0  # batches of all epochs
     mean: Mean = field(default_factory=Mean)  # of that epoch
     seconds: float = 0.0  # spent on it
+    input_shape: tuple[int, ...] = ()  # of a sample
+
+    def __post_init__(self) -> None:
+        self.settings = self._now()
+        self._left: Settings = {}
+
+    def _now(self) -> Settings:
+        now: Settings = plain({**self.parts, "callbacks": self.callbacks})
+        return now
+
+    def compare(self, saved: SavedRun, override: Iterable[str], last: Run | None) -> None:
+        """Raise if a checkpoint is of another run, as far as can be seen before it is built.
+
+        What only the callbacks of the ``last`` run moved counts as it was when that began.
+        """
+        if last is not None:
+            self.settings = as_begun(self.settings, last._left, last.settings)
+        parameters = saved.settings.get("parameters")
+        compare(saved.settings, {**self.settings, "parameters": parameters}, override)
+
+    def built(self, x: Array, saved: SavedRun | None, override: Iterable[str]) -> set[str]:
+        """Take in what is known once the model is built, and return which settings differ."""
+        self.input_shape = x.shape[1:]
+        self.settings["parameters"] = parameter_settings(self.parts["model"])
+        return compare(saved.settings if saved else self.settings, self.settings, override)
+
+    def end(self) -> None:
+        """Note the settings as the run leaves them."""
+        self._left = self._now()
 
     def tell(self, event: str, *args: Any) -> None:
         """Call the method of that name of every callback, in their order."""
@@ -63,7 +111,9 @@ class Run:
             "mean": vars(self.mean).copy(),
             "seconds": self.seconds,
             "stopped": trainer.stop_training,
-            "run": self.settings,
+            "settings": self.settings,
+            "config": plain(to_config(trainer.model)),
+            "input_shape": self.input_shape,
             "stream": {"key": trainer.stream.key, "next_draw": trainer.stream.next_draw},
             "history": list(self.history.records),
             "model": trainer.model.state_dict(),
@@ -73,38 +123,137 @@ class Run:
             "callbacks": [{"type": _name(c), "state": c.state_dict()} for c in self.callbacks],
         }
 
-    def restore(self, trainer: Trainer, saved: Mapping[str, Any]) -> None:
-        """Take a checkpoint back, all of it or, when it belongs to another run, nothing."""
-        _same("data and batches", saved["run"], self.settings)
-        _same("optimizer", saved["optimizer"]["type"], _name(trainer.optimizer))
-        names = [_name(callback) for callback in self.callbacks]
-        _same("callbacks", [one["type"] for one in saved["callbacks"]], names)
-        _same("parameters", _layout(saved["model"]), _layout(trainer.model.state_dict()))
-        trainer.optimizer.load_state_dict(saved["optimizer"]["state"])
-        trainer.model.load_state_dict(saved["model"])
-        for callback, one in zip(self.callbacks, saved["callbacks"], strict=True):
-            callback.load_state_dict(one["state"])
-        key, draw = int(saved["stream"]["key"]), int(saved["stream"]["next_draw"])
-        if key == trainer.stream.key:
-            trainer.stream.next_draw = draw  # the caller may hold this very stream
+    def restore(self, trainer: Trainer, saved: SavedRun, changed: set[str]) -> None:
+        """Take a checkpoint back, all but the settings that were ``changed``."""
+        if _within("data", changed):
+            saved.step, saved.mean, saved.seconds = 0, Mean(), 0.0  # of other batches
+        _load_optimizer(trainer.optimizer, trainer.model, saved.optimizer, changed)
+        trainer.model.load_state_dict(saved.model)
+        states: dict[str, list[Any]] = {}
+        for name, state in saved.callbacks:
+            states.setdefault(name, []).append(state)
+        for callback in self.callbacks:
+            if states.get(_name(callback)):
+                _load_callback(callback, states[_name(callback)].pop(0))
+        if saved.key == trainer.stream.key:
+            trainer.stream.next_draw = saved.next_draw  # the caller may hold this very stream
         else:
-            trainer.stream = MaskStream.from_state(key, draw)
-        trainer.stop_training = bool(saved["stopped"])
-        self.history = History(saved["history"])
-        for count in ("epoch", "first", "step", "steps"):
-            setattr(self, count, int(saved[count]))
-        vars(self.mean).update(saved["mean"])
-        self.seconds = float(saved["seconds"])
+            trainer.stream = MaskStream.from_state(saved.key, saved.next_draw)
+        trainer.stop_training = saved.stopped and not _within("callbacks", changed)
+        for name in ("history", "epoch", "first", "step", "steps", "mean", "seconds"):
+            setattr(self, name, getattr(saved, name))
+
+
+class SavedRun:
+    """What a checkpoint of a run holds, each entry of the type that it must have.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or holds something else than a run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        state = load_checkpoint(path)
+        try:
+            self._read(state)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{str(path)!r} holds no run of training that could be resumed: {error!r}"
+            ) from error
+
+    def _read(self, state: Mapping[str, Any]) -> None:
+        self.settings: Settings = dict(state["settings"])
+        self.epoch, self.first, self.step, self.steps = (
+            check_integer(name, state[name], "[0, inf)")
+            for name in ("epoch", "first", "step", "steps")
+        )
+        self.mean = Mean()
+        for name, start in vars(self.mean).items():
+            setattr(self.mean, name, type(start)(state["mean"][name]))
+        self.seconds = check_number("seconds", state["seconds"])
+        self.stopped = bool(state["stopped"])
+        stream = state["stream"]
+        self.key, self.next_draw = (
+            check_integer(name, stream[name], "[0, 2**64)") for name in ("key", "next_draw")
+        )
+        self.history = History(state["history"])
+        self.model = {name: _array(name, array) for name, array in state["model"].items()}
+        self.optimizer = dict(state["optimizer"]["state"])
+        self.callbacks = [(str(one["type"]), dict(one["state"])) for one in state["callbacks"]]
+
+
+def reserve_room(trainer: Trainer, target: Path) -> None:
+    """Raise an `OSError` if the disk has no room for a checkpoint."""
+    kept = 1 + len(trainer.optimizer.slots)
+    reserve(target, 2**16 + kept * sum(one.value.nbytes for one in trainer.model.parameters()))
+
+
+@contextlib.contextmanager
+def all_or_nothing(trainer: Trainer, callbacks: Sequence[Callback]) -> Iterator[None]:
+    """Give a trainer and its callbacks back what they had, if what is done with them fails."""
+    before = [(one, copy.deepcopy(one.state_dict()))
+              for one in (trainer.model, trainer.optimizer, *callbacks)]
+    stream, draw = trainer.stream, trainer.stream.next_draw
+    stopped, run = trainer.stop_training, trainer._run
+    try:
+        yield
+    except BaseException:
+        for one, state in before:
+            with contextlib.suppress(Exception):
+                one.load_state_dict(state)
+        trainer.stream, stream.next_draw = stream, draw
+        trainer.stop_training, trainer._run = stopped, run
+        raise
+
+
+def _load_optimizer(
+    optimizer: Optimizer, model: Layer, state: Mapping[str, Any], changed: set[str]
+) -> None:
+    """Load a state that fits the parameters; one with other arrays is left, and begins anew."""
+    given = {name: getattr(optimizer, name) for name in optimizer.get_config()
+             if changed & {"optimizer", f"optimizer.{name}"}}
+    parameters, slots, saved_slots = dict(model.named_parameters()), set(optimizer.slots), set()
+    for key, value in state.items():
+        name, _, slot = key.rpartition(".")
+        if name:
+            saved_slots.add(slot)
+            if slot in slots:
+                _check_slot(key, value, parameters.get(name))
+    if not (_within("optimizer", changed) and saved_slots != slots):
+        optimizer.load_state_dict(state)
+    for name, value in given.items():
+        setattr(optimizer, name, value)
+
+
+def _check_slot(key: str, value: Any, parameter: Parameter | None) -> None:
+    found = _array(key, value)
+    if parameter is not None and (found.shape, found.dtype) != (
+            parameter.value.shape, parameter.value.dtype):
+        raise ValueError(
+            f"the optimizer's state {key!r} is {found.dtype} {found.shape}, the parameter "
+            f"{parameter.value.dtype} {parameter.value.shape}"
+        )
+
+
+def _load_callback(callback: Callback, state: Mapping[str, Any]) -> None:
+    try:
+        callback.load_state_dict(state)
+    except Exception as error:
+        raise ValueError(
+            f"{_name(callback)} cannot take its state of the checkpoint back: {error!r}"
+        ) from error
+
+
+def _array(name: str, value: Any) -> Array:
+    if not isinstance(value, np.ndarray):
+        raise ValueError(f"{name!r} must be an array, not {value!r}")
+    return value
+
+
+def _within(part: str, changed: set[str]) -> bool:
+    return any(f"{path}.".startswith(f"{part}.") for path in changed)
 
 
 def _name(thing: object) -> str:
     return type(thing).__name__
-
-
-def _layout(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, str]:
-    return {name: f"{array.dtype} {array.shape}" for name, array in arrays.items()}
-
-
-def _same(what: str, saved: Any, here: Any) -> None:
-    if saved != here:
-        raise ValueError(f"the checkpoint is of another run: its {what}: {saved}; here: {here}")

@@ -12,14 +12,14 @@ from functools import partial
 from typing import Any, ClassVar
 
 from cydropout._validate import check_count, check_made, check_number, optional
-from cydropout.training._settings import setting
+from cydropout.training._settings import Configured, setting
 
 
 def _a_rate(default: Any = MISSING) -> Any:
     return setting(check_number, "[0, inf)", default=default)
 
 
-class Schedule:
+class Schedule(Configured):
     """Base of the schedules: ``schedule(step)`` is the rate of training step ``step``, from 0.
 
     Examples

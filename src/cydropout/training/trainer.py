@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._files.replace import check_target, reserve
+from cydropout._files.replace import check_target
 from cydropout._samples import check_samples
 from cydropout._validate import check_count, check_flag, check_made, check_number, optional
 from cydropout.layers._context import Masks
@@ -26,13 +26,15 @@ from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
 from cydropout.training._batches import Batches, as_batches, batches, held_out, order_of, weights_of
 from cydropout.training._checks import check_batch, check_data, check_model, check_smallest
+from cydropout.training._configuration import check_override
+from cydropout.training._passes import all_passes
 from cydropout.training.callbacks.base import Callback, as_callbacks
-from cydropout.training.checkpoint import check_state, load_checkpoint, save_checkpoint
+from cydropout.training.checkpoint import check_state, save_checkpoint
 from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Mean, Record
 from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
 from cydropout.training.progress import Progress, check_bar
-from cydropout.training.run import Run
+from cydropout.training.run import Run, SavedRun, all_or_nothing, reserve_room
 
 __all__ = ["NonFiniteLossError", "Trainer"]
 
@@ -127,6 +129,7 @@ class Trainer:
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: int | None = None,
         resume: bool = False,
+        override: Iterable[str] = (),
         shuffle: bool = True,
         drop_last: bool = False,
     ) -> History:
@@ -165,9 +168,14 @@ class Trainer:
         resume : bool
             Go on from ``checkpoint``, or start afresh when that file does not exist yet. The run
             ends bit-identical to one that was never stopped, also from the middle of an epoch.
-            Build the same trainer, data and callbacks again; a difference that can be seen is a
+            Build the same trainer, data and callbacks again: their settings, the shapes of the data
+            and the parameters are compared with the saved ones; the first that differs is a
             `ValueError`. An iterable must bring the same batches again: those that were done are
             read and left. Arrays and lists go to the place at once.
+        override : set of str
+            Settings that may differ from the saved, each by its path in the error or a part of it,
+            as in ``{"learning_rate"}``. With other batches the epoch begins anew, with other arrays
+            of state the optimizer does.
         shuffle : bool
             Take the samples, or the batches of a list, in a new order in each epoch. The order
             depends on the key of ``rng`` and on the epoch alone.
@@ -189,7 +197,7 @@ class Trainer:
         check_count("epochs", epochs)
         check_count("batch_size", batch_size)
         optional(check_count, "checkpoint_every", checkpoint_every)
-        check_flag("resume", resume)
+        override = check_override(override, resume)
         check_flag("shuffle", shuffle)
         check_flag("drop_last", drop_last)
         check_bar(progress)
@@ -200,27 +208,31 @@ class Trainer:
         data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", drop_last)
         held = None if validation_data is None else held_out(validation_data, 1024, epochs)
         target = None if checkpoint is None else check_target(checkpoint)
-        saved = load_checkpoint(target) if target and resume and target.exists() else None
+        saved = SavedRun(target) if target and resume and target.exists() else None
         metrics = ("loss", "accuracy") + (("val_loss", "val_accuracy") if held else ())
-        run = self._run = Run(dict(data.run), callbacks, epoch=self.epoch, first=self.epoch)
-        orders = partial(order_of, int(saved["stream"]["key"]) if saved else self.stream.key)
-        batch = data.first((int(saved["epoch"]) if saved else self.epoch) + 1, orders)
+        parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer,
+                 "trainer": self, "data": data.run, "validation_data": held and held.run}
+        run = Run(parts, callbacks, epoch=self.epoch, first=self.epoch)
+        if saved:
+            run.compare(saved, override, self._run)
+        orders = partial(order_of, saved.key if saved else self.stream.key)
+        batch = data.first((saved.epoch if saved else self.epoch) + 1, orders)
         check_data(self.model, self.loss, data, batch)
         self._build(batch[0])
+        changed = run.built(batch[0], saved, override)
         check_smallest(self.model, data)
         if held:
             batch = held.first(1, orders)
             check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")
         if target:
-            kept = 1 + len(self.optimizer.slots)
-            reserve(target, 2**16 + kept * sum(p.value.nbytes for p in self.model.parameters()))
-
-        self.stop_training = False
-        run.tell("on_train_begin", self, metrics)
-        for callback in callbacks if target else ():
-            check_state(callback.state_dict(), f"the state of {type(callback).__name__}")
-        if saved:
-            run.restore(self, saved)
+            reserve_room(self, target)
+        with all_or_nothing(self, callbacks):
+            self.stop_training, self._run = False, run
+            run.tell("on_train_begin", self, metrics)
+            for callback in callbacks if target else ():
+                check_state(callback.state_dict(), f"the state of {type(callback).__name__}")
+            if saved:
+                run.restore(self, saved, changed)
         done = run.epoch * (data.samples or 0) + run.mean.count
         last = max(run.first + epochs, run.epoch)
         bar = Progress(progress, samples=data.samples, epochs=last, done=done)
@@ -233,6 +245,7 @@ class Trainer:
             raise
         finally:
             self.epoch = run.epoch
+            run.end()
         run.tell("on_train_end", self)
         return run.history
 
@@ -242,6 +255,10 @@ class Trainer:
         Model, optimizer and stream stay as they are.
         """
         self.epoch = 0
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings that decide a run, but those of model, loss and optimizer."""
+        return {"clip_norm": self.clip_norm, "clip_value": self.clip_value}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint of the run would hold now, for callbacks: `save_checkpoint` it.
@@ -369,23 +386,10 @@ class Trainer:
     def _forward(
         self, batch: Array, ctx: Context, watched: bool
     ) -> tuple[Array, Callable[[Array], object]]:
-        """Return the predictions of all passes, one below the other, and the backward pass."""
-        # One pass over the batch repeated would be up to a fifth faster, but there a mask that
-        # the whole batch shares would be the same in both halves.
+        """Run the passes of the loss, with their masks written down where they are watched."""
         self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
         recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
-        contexts = recorded or [ctx] * self.loss.passes
-        passes = [forward_of(self.model)(batch, context) for context in contexts]
-        predictions: tuple[Array, ...]
-        predictions, backwards = zip(*passes, strict=True)
-        if len(passes) == 1:
-            return predictions[0], backwards[0]
-
-        def backward(gradient: Array) -> None:
-            for back, part in zip(backwards, np.split(gradient, len(backwards)), strict=True):
-                back(part)
-
-        return np.concatenate(predictions), backward
+        return all_passes(self.model, batch, recorded or [ctx] * self.loss.passes)
 
     def _build(self, x: Array) -> None:
         self.model.build(x.shape[1:], weights_of(self.stream.key))

@@ -39,7 +39,8 @@ class Callback:
     """Base of the callbacks: override what you need; every method does nothing.
 
     What a callback must remember for a resumed run to end like one that was never stopped goes
-    through `state_dict` and `load_state_dict`. To stop after this epoch set
+    through `state_dict` and `load_state_dict`; what must be the same in both parts of the run,
+    `get_config` returns. To stop after this epoch set
     ``trainer.stop_training = True``. The methods come in this order: `on_train_begin`; for each
     epoch `on_epoch_begin`, for each batch `on_batch_begin` and `on_batch_end`, `on_epoch_end`; in
     the end `on_train_end`, or `on_error`.
@@ -91,6 +92,10 @@ class Callback:
 
     def on_error(self, trainer: Trainer, error: BaseException) -> None:
         """Run when an error ends the training, which is raised again afterwards."""
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings that decide the run, by their names, which a resumed run compares."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what to save: numbers, strings, arrays, and lists and dicts of them."""

@@ -70,6 +70,10 @@ class RateSchedule(Callback):
         self.layers = layers
         self._scheduled: list[Any] = []
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"schedule": self.schedule, "layers": self.layers}
+
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Find the layers."""
         self._scheduled = rate_layers(trainer.model, self.layers)

@@ -89,6 +89,15 @@ class EarlyStopping(Callback):
         if self.restore_best and self._best_state:
             trainer.model.load_state_dict(self._best_state)
 
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "monitor": self.monitor,
+            "patience": self.patience,
+            "min_delta": self.min_delta,
+            "restore_best": self.restore_best,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Return the best value, its epoch, the epochs waited and the best parameters."""
         return {
@@ -114,7 +123,5 @@ class EarlyStopping(Callback):
             )
 
     def __repr__(self) -> str:
-        return (
-            f"EarlyStopping(monitor={self.monitor!r}, patience={self.patience}, "
-            f"min_delta={self.min_delta}, restore_best={self.restore_best})"
-        )
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"EarlyStopping({settings})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from cydropout._validate import check_choice, check_made
 from cydropout.training.callbacks.base import Callback, Trainer
@@ -45,6 +45,10 @@ class LearningRateSchedule(Callback):
             raise TypeError(f"schedule must be a function of the epoch, got {schedule!r}")
         self.schedule = check_made(schedule)
         self.per = check_choice("per", per, ("epoch", "step"))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"schedule": self.schedule, "per": self.per}
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
         """Set the rate of epoch ``epoch``."""

@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cydropout.training._settings import Configured
 from cydropout.training.losses.targets import Array, as_arrays
 
 _WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
 
 
-class Loss:
+class Loss(Configured):
     """Base of the losses: a new one defines `value_and_gradient`, and `accuracy` if it has one.
 
     Calling one returns ``(value, gradient)``: the mean over the batch as a float, and its
@@ -78,5 +79,5 @@ class Loss:
         """
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
