@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cydropout._words import did_you_mean
+
 Array = np.ndarray[Any, Any]
 T = TypeVar("T")
 
@@ -151,7 +153,10 @@ def check_flag(name: str, value: Any) -> bool:
 def check_choice(name: str, value: Any, known: Collection[str]) -> Any:
     """Return ``value`` if it is one of the names known."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"{name} {value!r} is unknown; use one of {', '.join(known)}")
+        if isinstance(value, type):
+            raise ArgumentTypeError(f"{name} must be a name, not {shown(value)}")
+        meant = did_you_mean(value, known)
+        raise ValueError(f"{name} {value!r} is unknown; use one of {', '.join(known)}{meant}")
     return value
 
 

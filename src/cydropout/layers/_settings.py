@@ -18,6 +18,7 @@ from cydropout._validate import (
     check_one_rate,
     check_rate,
 )
+from cydropout._words import check_words
 
 REQUIRED: Any = inspect.Parameter.empty
 #: The classes of layers, by what stands for them in a config.
@@ -244,6 +245,7 @@ def bind(layer: Any, args: Any, given: Mapping[str, Any]) -> None:
     try:
         bound = type(layer).setting_signature.bind(*args, **given)
     except TypeError as error:
+        check_words(type(layer), given)
         raise TypeError(f"{type(layer).__name__}: {error}") from None
     bound.apply_defaults()
     for setting in sorted(layer.settings.values(), key=lambda one: isinstance(one, Noise)):

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Any
 
+from cydropout._validate import check_made
+from cydropout._words import Worded
+
 
 class Setting:
     """A field that is checked whenever it is set, also after the object was made."""
@@ -18,7 +21,11 @@ class Setting:
 
     def __get__(self, owner: Any, kind: type) -> Any:
         if owner is not None:
-            return vars(owner)[self.name]
+            try:
+                return vars(owner)[self.name]
+            except KeyError:
+                kind = type(check_made(owner))
+                raise AttributeError(f"{kind.__name__} has no {self.name}") from None
         if self.default is MISSING:
             raise AttributeError(f"{kind.__name__}.{self.name} has no default")
         return self.default
@@ -28,7 +35,7 @@ class Setting:
         vars(owner)[self.name] = self.check(name, value, *self.rest)
 
 
-class Configured:
+class Configured(Worded):
     """What has its settings in public attributes."""
 
     def get_config(self) -> dict[str, Any]:

@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cydropout import functional
-from cydropout._validate import check_choice, check_flag, check_max_norm, check_number
+from cydropout._validate import (
+    ArgumentTypeError,
+    check_choice,
+    check_flag,
+    check_max_norm,
+    check_number,
+    shown,
+)
+from cydropout._words import Foreign, our_name
 from cydropout.functional import Gradient
 from cydropout.layers._layer import Parameter
 from cydropout.training._settings import Configured, setting
@@ -47,6 +55,7 @@ class Optimizer(Configured):
     """
 
     kind: ClassVar[str]
+    lr = Foreign()
 
     learning_rate: float = setting(check_number, "[0, inf)")
 
@@ -358,7 +367,7 @@ def get(optimizer: Optimizer | str, learning_rate: float | None = None) -> Optim
             raise ValueError("set learning_rate on the optimizer itself, or name the optimizer")
         return optimizer
     if not isinstance(optimizer, str):
-        raise TypeError(f"optimizer must be an Optimizer or a name, got {optimizer!r}")
-    kind = NAMES[check_choice("optimizer", optimizer, NAMES)]
+        raise ArgumentTypeError(f"optimizer must be an Optimizer or a name, not {shown(optimizer)}")
+    kind = NAMES[check_choice("optimizer", our_name(optimizer, NAMES), NAMES)]
     made: Optimizer = kind() if learning_rate is None else kind(learning_rate)
     return made

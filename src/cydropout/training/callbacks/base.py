@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cydropout._validate import ArgumentTypeError, check_all, check_made, shown
+from cydropout._words import Worded
 
 if TYPE_CHECKING:
     from cydropout.training.trainer import Trainer as Trainer
@@ -26,16 +26,18 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
     """
     if callbacks is None:
         return []
-    alone = isinstance(callbacks, (Callback, FunctionType))
-    # An iterator would run dry after the first of the loops over it.
-    listed = [callbacks] if alone or not np.iterable(callbacks) else [*callbacks]
-    listed = [FunctionCallback(one) if isinstance(one, FunctionType) else one for one in listed]
     if isinstance(callbacks, str):
         raise ArgumentTypeError(f"callbacks must be a list of Callback, not {shown(callbacks)}")
+    # An iterator would run dry after the first of the loops over it.
+    listed = [*callbacks] if np.iterable(callbacks) else [callbacks]
+    listed = [
+        FunctionCallback(one) if callable(one) and not isinstance(one, (type, Callback)) else one
+        for one in listed
+    ]
     return [check_made(one) for one in check_all("callbacks", listed, Callback)]
 
 
-class Callback:
+class Callback(Worded):
     """Base of the callbacks: override what you need; every method does nothing.
 
     What a callback must remember for a resumed run to end like one that was never stopped goes
@@ -127,3 +129,7 @@ class FunctionCallback(Callback):
     def on_epoch_end(self, trainer: Trainer, epoch: int, record: dict[str, float]) -> None:
         """Call the function."""
         self.function(trainer, epoch, record)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the function."""
+        return {"function": self.function}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cydropout._validate import check_count, check_flag, check_number
+from cydropout._words import did_you_mean
 from cydropout.training.callbacks.base import Callback, Trainer
 
 
@@ -116,7 +117,9 @@ class EarlyStopping(Callback):
 
     def _require(self, names: Any) -> None:
         if self.monitor not in names:
-            hint = "; pass validation_data to fit" if self.monitor.startswith("val_") else ""
+            hint = did_you_mean(self.monitor, names)
+            if self.monitor.startswith("val_") and "val_loss" not in names:
+                hint = "; pass validation_data to fit"
             raise ValueError(
                 f"EarlyStopping watches {self.monitor!r}, but this run measures "
                 f"{[n for n in names if n not in ('epoch', 'seconds')]}{hint}"

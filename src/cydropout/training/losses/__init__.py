@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from cydropout._validate import check_choice
-from cydropout.training.losses.base import Loss
+from collections.abc import Callable
+from typing import Any
+
+from cydropout._validate import ArgumentTypeError, check_choice, shown
+from cydropout._words import our_name
+from cydropout.training.losses.base import FunctionLoss, Loss
 from cydropout.training.losses.classes import NegativeLogLikelihood, SoftmaxCrossEntropy
 from cydropout.training.losses.elements import BinaryCrossEntropy, MeanSquaredError
 from cydropout.training.losses.rdrop import RDropLoss
@@ -11,6 +15,7 @@ from cydropout.training.losses.rdrop import RDropLoss
 __all__ = [
     "NAMES",
     "BinaryCrossEntropy",
+    "FunctionLoss",
     "Loss",
     "MeanSquaredError",
     "NegativeLogLikelihood",
@@ -20,8 +25,8 @@ __all__ = [
 ]
 
 
-def get(loss: Loss | str) -> Loss:
-    """Return ``loss`` itself, or the one of that name with its default settings.
+def get(loss: Loss | str | Callable[..., Any]) -> Loss:
+    """Return ``loss`` itself, the one of that name with its default settings, or of a function.
 
     Examples
     --------
@@ -31,9 +36,11 @@ def get(loss: Loss | str) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
+    if callable(loss) and not isinstance(loss, type):
+        return FunctionLoss(loss)
     if not isinstance(loss, str):
-        raise TypeError(f"loss must be a Loss or a name, got {loss!r}")
-    return NAMES[check_choice("loss", loss, NAMES)]()
+        raise ArgumentTypeError(f"loss must be a Loss, a name or a function, not {shown(loss)}")
+    return NAMES[check_choice("loss", our_name(loss, NAMES), NAMES)]()
 
 
 NAMES: dict[str, type[Loss]] = {

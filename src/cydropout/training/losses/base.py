@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -81,3 +82,49 @@ class Loss(Configured):
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
         return f"{type(self).__name__}({settings})"
+
+
+class FunctionLoss(Loss):
+    """``(value, gradient) = function(prediction, target)``, as a loss.
+
+    Parameters
+    ----------
+    function : callable
+        Takes predictions and targets of a batch as arrays, and returns the mean loss and its
+        gradient with respect to the predictions, of their shape.
+
+    Raises
+    ------
+    TypeError
+        When called, if the function returns something else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Dense
+    >>> from cydropout.training import Trainer
+    >>> def absolute(prediction, target):
+    ...     difference = prediction - target
+    ...     return abs(difference).mean(), np.sign(difference) / difference.size
+    >>> trainer = Trainer(Dense(1), absolute, "sgd", rng=0)
+    >>> trainer.loss
+    FunctionLoss(absolute)
+    """
+
+    def __init__(self, function: Callable[[Array, Array], tuple[Any, Array]]) -> None:
+        self.function = function
+
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return what the function does."""
+        found = self.function(prediction, target)
+        pair = isinstance(found, tuple) and len(found) == 2 and np.ndim(found[0]) == 0
+        if not pair or np.shape(found[1]) != prediction.shape:
+            shapes = [np.shape(one) for one in found] if isinstance(found, tuple) else type(found)
+            raise TypeError(
+                f"{self!r} must return (value, gradient), of shapes () and {prediction.shape}, "
+                f"not {shapes}"
+            )
+        return found[0], np.asarray(found[1])
+
+    def __repr__(self) -> str:
+        return f"FunctionLoss({getattr(self.function, '__name__', self.function)})"
