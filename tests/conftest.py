@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_cases import NAMES, idx, write
 from training_cases import CLASSES, FEATURES, SAMPLES
 
 from cydropout._kernels import dispatch
@@ -25,6 +26,25 @@ def data():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(SAMPLES, FEATURES)).astype("float32")
     return x, (x @ rng.normal(size=(FEATURES, CLASSES))).argmax(axis=1)
+
+
+@pytest.fixture
+def arrays() -> list[np.ndarray]:
+    """Return small ``x_train, y_train, x_test, y_test`` in which every label occurs."""
+    rng = np.random.default_rng(0)
+    made = []
+    for count in (20, 10):
+        made.append(rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
+        made.append((np.arange(count) % 10).astype(np.uint8))
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, arrays: list[np.ndarray]) -> Path:
+    """Return a directory of four good .gz files."""
+    for name, array in zip(NAMES, arrays, strict=True):
+        write(tmp_path, name, idx(array))
+    return tmp_path
 
 
 @pytest.fixture(params=dispatch.available())

@@ -9,46 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_cases import (
+    NAMES,
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    assert_same,
+    header,
+    write,
+)
 
 from cydropout.training import data
 from cydropout.training.data import Dataset, load_digits, load_mnist
 
-NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
 PUBLISHED = {"mnist": "mnist", "fashion": "fashion-mnist"}  # variant: directory
-
-
-def idx(array: np.ndarray) -> bytes:
-    """Return the bytes of an IDX file of unsigned bytes."""
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-@pytest.fixture
-def arrays() -> list[np.ndarray]:
-    """Return small ``x_train, y_train, x_test, y_test`` in which every label occurs."""
-    rng = np.random.default_rng(0)
-    made = []
-    for count in (20, 10):
-        made.append(rng.integers(0, 256, (count, 28, 28), dtype=np.uint8))
-        made.append((np.arange(count) % 10).astype(np.uint8))
-    return made
-
-
-@pytest.fixture
-def folder(tmp_path: Path, arrays: list[np.ndarray]) -> Path:
-    """Return a directory of four good .gz files."""
-    for name, array in zip(NAMES, arrays, strict=True):
-        write(tmp_path, name, idx(array))
-    return tmp_path
-
-
-def write(folder: Path, name: str, content: bytes) -> None:
-    (folder / f"{name}.gz").write_bytes(gzip.compress(content))
 
 
 def assert_holds(dataset: Dataset, arrays: list[np.ndarray]) -> None:
@@ -90,10 +65,6 @@ def test_idx_goes_before_npz(folder: Path, arrays: list[np.ndarray]) -> None:
 
 
 # --- damage to IDX files ------------------------------------------------------------------------
-
-
-def header(magic: int, *shape: int) -> bytes:
-    return struct.pack(f">{1 + len(shape)}I", magic, *shape)
 
 
 IMAGES_20 = bytes(20 * 28 * 28)
@@ -288,11 +259,6 @@ def test_fetching_without_a_network(mirror: Callable, tmp_path: Path) -> None:
     mirror(tmp_path / "offline")
     with pytest.raises(ConnectionError, match=r"cannot fetch https://.*pass directory="):
         load_mnist()
-
-
-def assert_same(one: Dataset, other: Dataset) -> None:
-    for a, b in zip(one, other, strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 # --- the real data ------------------------------------------------------------------------------

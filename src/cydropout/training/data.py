@@ -2,10 +2,10 @@
 
 import gzip
 import hashlib
+import io
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -30,6 +30,8 @@ _MAGIC = {
     "t10k-labels-idx1-ubyte": _LABELS,
 }
 _NPZ = "mnist.npz"
+_RATIO = 1032  # of deflate, at most
+_LARGEST = 2**30  # bytes that a compressed file may unpack to: MNIST's have 47 million
 _URLS = {
     "mnist": "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "fashion": "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
@@ -158,47 +160,82 @@ def _fetch(variant: Variant) -> list[Path]:
 
 
 def _read_idx(path: Path, variant: Variant) -> NDArray[np.uint8]:
-    name = path.name.removesuffix(".gz")
-    magic, content = _MAGIC[name], path.read_bytes()
-    if path.suffix == ".gz":
-        # both variants use these names: only the hash can tell that a file was swapped
-        expected = f"{name} of {variant!r}"
-        really = _PUBLISHED.get(hashlib.sha256(content).hexdigest(), expected)
-        if really != expected:
-            raise ValueError(f"{path} is {really}, expected {expected}")
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is not a whole gzip file: {error}") from error
+    name, compressed = path.name.removesuffix(".gz"), path.suffix == ".gz"
+    magic = _MAGIC[name]
     header = 16 if magic == _IMAGES else 8
-    if len(content) < header:
-        raise ValueError(f"{path} holds {len(content)} bytes, expected a header of {header}")
-    found, *shape = np.frombuffer(content[:header], dtype=">u4").tolist()
-    if found != magic:
-        kind = f", which marks {_KINDS[found]}" if found in _KINDS else ""
-        raise ValueError(f"{path} starts with {found}{kind}; expected {magic}, {_KINDS[magic]}")
-    size, promised = len(content) - header, math.prod(shape)
-    if size != promised:
-        raise ValueError(f"{path} holds {size} bytes after its header, expected {promised}")
-    values: np.ndarray = np.frombuffer(content, dtype=np.uint8, offset=header).reshape(shape)
+    with path.open("rb") as file:
+        source: Any = file
+        if compressed:
+            # both variants use these names: only the hash can tell that a file was swapped
+            digest = hashlib.sha256()
+            for block in iter(lambda: file.read(2**20), b""):
+                digest.update(block)
+            expected = f"{name} of {variant!r}"
+            really = _PUBLISHED.get(digest.hexdigest(), expected)
+            if really != expected:
+                raise ValueError(f"{path} is {really}, expected {expected}")
+            file.seek(0)
+            source = gzip.GzipFile(fileobj=file)
+
+        def read(count: int) -> bytes:
+            try:
+                found: bytes = source.read(count)
+            except Exception as error:
+                kind = "not a whole gzip file" if compressed else "not readable"
+                raise ValueError(f"{path} is {kind}: {error!r}") from error
+            return found
+
+        start = read(header)
+        if len(start) < header:
+            raise ValueError(f"{path} holds {len(start)} bytes, expected a header of {header}")
+        found, *shape = np.frombuffer(start, dtype=">u4").tolist()
+        if found != magic:
+            kind = f", which marks {_KINDS[found]}" if found in _KINDS else ""
+            raise ValueError(f"{path} starts with {found}{kind}; expected {magic}, {_KINDS[magic]}")
+        promised, size = math.prod(shape), os.fstat(file.fileno()).st_size
+        most = min(_RATIO * size, _LARGEST) if compressed else size - header
+        content = read(promised + 1) if promised <= most else b""  # one more tells of any more
+    if len(content) != promised:
+        held = f"at most {most}" if promised > most else f"{len(content)}"
+        raise ValueError(f"{path} holds {held} bytes after its header, expected {promised}")
+    values: np.ndarray = np.frombuffer(content, dtype=np.uint8).reshape(shape)
     return values
 
 
 def _read_npz(path: Path) -> Dataset:
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
-            missing = [key for key in Dataset._fields if key not in members]
-            if missing:
-                raise ValueError(f"no array named {', '.join(missing)}")
-            arrays = []
-            for key in Dataset._fields:
-                with archive.open(members[key]) as member:
-                    arrays.append(np.lib.format.read_array(member, allow_pickle=False))
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
-        expected = ", ".join(Dataset._fields)
-        raise ValueError(f"{path}: {error}; expected an npz archive of {expected}") from error
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+                missing = [key for key in Dataset._fields if key not in members]
+                if missing:
+                    raise ValueError(f"no array named {', '.join(missing)}")
+                arrays = [_read_npy(archive, members[key]) for key in Dataset._fields]
+        except Exception as error:  # what damage can raise is no closed list
+            expected = f"expected an npz archive of {', '.join(Dataset._fields)}"
+            raise ValueError(f"{path}: {error or repr(error)}; {expected}") from error
     return _dataset(arrays, [f"{path}: {key}" for key in Dataset._fields])
+
+
+def _read_npy(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """Read an array after a look at what the archive and its header promise."""
+    member = archive.getinfo(name)
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that NumPy does not write")
+    if member.file_size > min(_RATIO * member.compress_size, _LARGEST):
+        raise ValueError(f"{name} cannot hold {member.file_size} bytes")
+    with archive.open(member) as source:
+        content = io.BytesIO(source.read(member.file_size))
+    read_header = {
+        (1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0
+    }[np.lib.format.read_magic(content)]
+    shape, _, dtype = read_header(content)
+    promised, size = math.prod(shape) * dtype.itemsize, member.file_size - content.tell()
+    if promised != size and not dtype.hasobject:
+        raise ValueError(f"{name} holds {size} bytes after its header, expected {promised}")
+    content.seek(0)
+    array: NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
+    return array
 
 
 def _dataset(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> Dataset:
