@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="the sources are not
 # entry. An entry stands for all modules below it but those that have entries of their own.
 ROWS = [
     ["_words"],
-    ["_optional", "_validate"],
+    ["_optional", "_text", "_validate"],
     ["_files", "_kernels", "_samples", "_sklearn"],
     ["_arrays", "_rates"],
     ["masks"],

@@ -44,16 +44,29 @@ def test_a_bad_number_is_named(bad, error, restored):
         cydropout.dropout(np.ones(3), 0.5, num_threads=bad)
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "many", "\u00b2", "99999999999", ""])
-def test_an_odd_omp_num_threads_does_no_harm(text):
-    done = python("import cydropout as c; print(c.get_num_threads())", OMP_NUM_THREADS=text)
-    assert done.returncode == 0 and 1 <= int(done.stdout) <= 1024, done.stderr
+OMP = {
+    "5": 5, " 5 ": 5, "05": 5, "5,2": 5, "1024": 1024, "1": 1,
+    **dict.fromkeys(
+        ["", " ", ",", ",5", "0", "-1", "+5", "many", "5 2", "0x5", "5.0", "1_0", "\u00b2",
+         "\u0665", "1025", "99999999999", "99999999999999999999", "9" * 5000],
+    ),
+}
 
 
-def test_omp_num_threads():
+@pytest.mark.parametrize("text", OMP, ids=lambda text: repr(text)[:24])
+def test_omp_num_threads_counts_if_it_is_a_number_of_threads(text, restored, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    cydropout.set_num_threads(None)
+    expected = (OMP[text], "OMP_NUM_THREADS") if OMP[text] else threads.available_cores()
+    assert (cydropout.get_num_threads(), threads.source()) == expected
+
+
+@pytest.mark.parametrize("text", ["5", "9" * 5000])
+def test_omp_num_threads_is_read_at_import(text):
     code = "import cydropout as c; print(c.get_num_threads(), c.show_config('dicts'))"
-    done = python(code, OMP_NUM_THREADS="5")
-    assert done.stdout.startswith("5") and "OMP_NUM_THREADS" in done.stdout
+    done = python(code, OMP_NUM_THREADS=text)
+    count = OMP[text] or cydropout.functional.available_cores()
+    assert done.stdout.startswith(f"{count} "), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The trainer: it learns, repeats itself to the bit, and resumes to the bit."""
 
+import io
 import os
 import sys
 
@@ -229,6 +230,23 @@ def test_a_history_goes_to_csv_and_back(data, tmp_path):
     assert len(History.from_csv(path)) == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("epoch,loss\n1,0.5\n2,x\n", 3), ("loss\n0.5\n", 2), ("epoch,loss\n1\n", 2),
+        ("epoch,loss\n1,2,3\n", 2), ("epoch,loss\n,2\n", 2), ("epoch\ninf\n", 2),
+        ("epoch\n1\nnan\n", 3), ('epoch\n1\n"2\n', 3), ("epoch\n\udcff\n", 2),
+        (f"epoch\n{'9' * 200_000}\n", 2),
+    ],
+)
+def test_a_damaged_history_is_named_with_its_line(tmp_path, text, line):
+    path = tmp_path / "history.csv"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=f"line {line},") as caught:
+        History.from_csv(path)
+    assert str(path) in str(caught.value)
+
+
 def test_history_columns():
     history = History([{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0, "val_loss": 3.0}])
     assert history["loss"] == [2.0, 1.0]
@@ -247,6 +265,16 @@ def test_the_bar_shows_loss_accuracy_and_speed(data, capsys):
     shown = capsys.readouterr().err
     for part in ("digits, epoch 2/2", "loss=", "accuracy=", "val_accuracy=", "samples/s", "100%"):
         assert part in shown
+
+
+def test_the_bar_shows_what_it_can(data, monkeypatch):
+    shown = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stderr", shown)
+    trainer().fit(*data, epochs=1, progress="caf\u00e9")
+    shown.seek(0)
+    assert r"caf\xe9, epoch 1/1" in shown.read()
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(trainer().fit(*data, epochs=1)) == 1
 
 
 def test_a_missing_package_names_the_extra(data, monkeypatch):

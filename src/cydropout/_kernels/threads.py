@@ -1,6 +1,7 @@
 """How many threads: the one place that decides."""
 
 import os
+import re
 from math import ceil
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def available_cores() -> tuple[int, str]:
 
 def _decide() -> tuple[int, str]:
     text = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if text.isascii() and text.isdecimal() and int(text) > 0:
-        return min(int(text), MAX_THREADS), "OMP_NUM_THREADS"
+    if re.fullmatch("0*[1-9][0-9]{0,3}", text) and int(text) <= MAX_THREADS:
+        return int(text), "OMP_NUM_THREADS"
     return available_cores()
 
 
@@ -77,7 +78,8 @@ def set_num_threads(num_threads: int | None) -> None:
     ----------
     num_threads : int or None
         A positive number of threads. None takes ``OMP_NUM_THREADS`` or, without it, the cores
-        that this process may really use: its CPU affinity, and the quota of its container.
+        that this process may really use: its CPU affinity, and the quota of its container. Of a
+        list as in ``"4,2"`` the first number counts; what is none from 1 to 1024 is ignored.
 
     Raises
     ------

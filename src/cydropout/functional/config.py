@@ -9,6 +9,7 @@ import numpy as np
 from cydropout import _optional
 from cydropout._kernels import api, blas, caches, dispatch, threads
 from cydropout._kernels.threads import get_num_threads
+from cydropout._text import show
 from cydropout._validate import check_choice
 from cydropout.functional.host import host
 
@@ -78,5 +79,5 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] |
     if mode == "dicts":
         return config
     for name, value in config.items():
-        print(f"{name + ':':20}{', '.join(value) if isinstance(value, list) else value}")
+        show(f"{name + ':':20}{', '.join(value) if isinstance(value, list) else value}")
     return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cydropout._text import show
 from cydropout.layers._fusion import plan
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -230,7 +231,7 @@ class Sequential(Layer):
         rule = "-" * len(lines[0])
         last = f"{total[0]:<{widths[0]}}  {'':<{widths[1]}}  {total[2]:>{widths[2]}}"
         table = "\n".join([lines[0], rule, *lines[1:], rule, last])
-        print(table)
+        show(table)
         return table
 
     def get_config(self) -> dict[str, Any]:

@@ -72,13 +72,19 @@ class History:
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
-        """Return the history that `to_csv` wrote."""
+        """Return the history that `to_csv` wrote; a `ValueError` names the line that is none."""
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [
-                {name: float(cell) for name, cell in row.items() if cell != ""}
-                for row in csv.DictReader(file)
-            ]
-        return cls({**row, "epoch": int(row["epoch"])} for row in rows)
+            records: list[Record] = []
+            try:
+                for row in csv.DictReader(file, strict=True):
+                    record = {name: float(cell) for name, cell in row.items() if cell != ""}
+                    records.append(record | {"epoch": int(record["epoch"])})
+            except Exception as error:
+                raise ValueError(
+                    f"{os.fspath(path)!r}, line {len(records) + 2}, is no epoch of a history that "
+                    f"to_csv wrote: {error!r}"
+                ) from error
+        return cls(records)
 
     def plot(self, path: str | os.PathLike[str], *, title: str | None = None) -> None:
         """Draw the learning curves into the file ``path``; its suffix decides the format."""

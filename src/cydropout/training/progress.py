@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from cydropout._optional import require
+from cydropout._text import fitting
 from cydropout._validate import check_flag
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 
 
-def bar(total: int | None, done: int = 0, **options: Any) -> Any:
+def bar(total: int | None, done: int = 0, *, label: str = "", **options: Any) -> Any:
     """Return tqdm's bar of ``total`` things, of which ``done`` are there already."""
-    return require("tqdm", "train").tqdm(total=total, initial=done, dynamic_ncols=True, **options)
+    unseen = sys.stderr is None  # as where Python runs without a terminal
+    return require("tqdm", "train").tqdm(
+        total=total, initial=done, dynamic_ncols=True, disable=unseen,
+        desc=fitting(label, sys.stderr), **options,
+    )
 
 
 def check_bar(progress: bool | str) -> None:
@@ -53,7 +59,7 @@ class Progress:
         """Show the number of the epoch that begins (from 1)."""
         if self._bar is not None:
             text = f"{self._label}epoch {epoch}/{self._epochs}"
-            self._bar.set_description_str(text, refresh=False)
+            self._bar.set_description_str(fitting(text, sys.stderr), refresh=False)
 
     def step(self, samples: int, loss: float, accuracy: float | None) -> None:
         """Count a batch. Text is made a few times a second only: a small step is faster than it."""

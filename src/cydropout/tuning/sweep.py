@@ -128,8 +128,8 @@ def tune_rate(
     done = ScoreRecord(record, _fingerprint(task, grid, seeds), jobs)
     missing = [job for job in jobs if job not in done.scores]
     count = min(workers or available_cores(), len(missing))
-    label = {"desc": progress} if isinstance(progress, str) else {}
-    shown = bar(len(jobs), len(jobs) - len(missing), unit=" runs", **label) if progress else None
+    label, finished = progress if isinstance(progress, str) else "", len(jobs) - len(missing)
+    shown = bar(len(jobs), finished, label=label, unit=" runs") if progress else None
 
     def add(job: Job, score: float) -> None:
         done.add(job, score)
