@@ -1,11 +1,12 @@
 """What runs as one pass is what nobody changed: a subclass with its own forward runs its own."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from cydropout import MaskStream, predict_mc
+from cydropout import MaskStream, Trainer, predict_mc
 from cydropout.layers import (
-    BatchNorm,
     BatchwiseDropout,
     Context,
     Conv2D,
@@ -16,6 +17,7 @@ from cydropout.layers import (
     Sequential,
     Tanh,
 )
+from cydropout.layers._fusion import FUSED, RULES
 from cydropout.training.monte_carlo import predict_pass
 
 
@@ -28,27 +30,57 @@ def tripled(kind):
     return Tripled
 
 
-FLAT, MAPS = (6, 5), (3, 4, 6, 5)
-PATTERNS = {
-    "Dense": (lambda kind: [kind(Dense)(5), ReLU(), Dropout(0.5)], FLAT),
-    "ReLU": (lambda kind: [Dense(5), kind(ReLU)(), Dropout(0.5)], FLAT),
-    "Tanh": (lambda kind: [Dense(5), kind(Tanh)()], FLAT),
-    "Dropout": (lambda kind: [Dense(5), ReLU(), kind(Dropout)(0.5)], FLAT),
-    "Conv2D": (
-        lambda kind: [kind(Conv2D)(5, 1, data_format="channels_last"), ReLU(), Dropout(0.5)], MAPS
-    ),
-    "Conv2D-ReLU": (lambda kind: [Conv2D(4, 1), kind(ReLU)()], MAPS),
-    "BatchNorm": (lambda kind: [kind(BatchNorm)(), ReLU()], FLAT),
-    "BatchNorm-ReLU": (lambda kind: [BatchNorm(), kind(ReLU)()], FLAT),
-    "Batchwise-Dense": (lambda kind: [BatchwiseDropout(0.5), kind(Dense)(5), ReLU()], FLAT),
-    "Batchwise": (lambda kind: [kind(BatchwiseDropout)(0.5), Dense(5), ReLU()], FLAT),
-    "Batchwise-ReLU": (lambda kind: [BatchwiseDropout(0.5), Dense(5), kind(ReLU)()], FLAT),
+FLAT, MAPS = (6, 5), (3, 5, 6, 5)
+ARGUMENTS = {
+    Dense: (5,), Conv2D: (5, 1), Dropout: (0.5,), BatchwiseDropout: (0.5,),
 }
+
+
+def make(kind, base=None, data_format="channels_last"):
+    base = base or kind
+    more = {"data_format": data_format} if base is Conv2D else {}
+    return kind(*ARGUMENTS.get(base, ()), **more)
+
+
+def fused():
+    """For each rule, class and place the shortest layers that this rule runs as one."""
+    found = {}
+    for count in (2, 3):
+        for kinds in itertools.product(FUSED, repeat=count):
+            layers = [make(kind) for kind in kinds]
+            for rule in RULES:
+                one = rule(layers)
+                if one is not None and len(one.layers) == count:
+                    for place, kind in enumerate(kinds):
+                        name = f"{rule.__name__}-{kind.__name__}-{place}"
+                        found.setdefault(name, (kinds, place))
+    return found
+
+
+PATTERNS = fused()
+PATTERNS |= {
+    f"channels_first-{place}": ((Conv2D, ReLU), place) for place in (0, 1)
+}
+
+
+def test_every_rule_and_every_class_has_a_pattern():
+    assert {name.split("-")[0] for name in fused()} == {rule.__name__ for rule in RULES}
+    assert {name.split("-")[1] for name in fused()} == {kind.__name__ for kind in FUSED}
 
 
 @pytest.fixture(params=PATTERNS, name="pattern")
 def _pattern(request):
-    return PATTERNS[request.param]
+    """Return what makes the layers, with one of them of another class, and the shape of x."""
+    kinds, changed = PATTERNS[request.param]
+    data_format = "channels_first" if "first" in request.param else "channels_last"
+
+    def layers(change):
+        return [
+            make(change(kind) if place == changed else kind, kind, data_format)
+            for place, kind in enumerate(kinds)
+        ]
+
+    return layers, MAPS if Conv2D in kinds else FLAT
 
 
 def passes(layers, shape, train, fuse, inside=False):
@@ -99,12 +131,45 @@ def test_monte_carlo_describes_the_model_that_predicts(pattern):
         np.testing.assert_allclose(predict_pass(model, x, key), y, rtol=1e-12, atol=1e-14)
 
 
-def test_a_forward_set_on_one_layer_is_run():
-    unit = ReLU()
-    unit.forward = lambda x, ctx: (x - 7, lambda dy: dy)
-    model, (y, *_) = passes([Dense(5), unit], FLAT, False, True)
-    np.testing.assert_array_equal(y, model.layers[0].forward(
-        np.random.default_rng(0).standard_normal(FLAT), Context())[0] - 7)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_forward_set_on_one_layer_is_run(pattern, when):
+    make, shape = pattern
+    _, expected = passes(make(tripled), shape, True, False)
+    place = next(n for n, one in enumerate(make(tripled)) if type(one).__name__ == "Tripled")
+    layers = make(lambda kind: kind)
+    inner = layers[place].forward
+
+    def forward(x, ctx):
+        y, back = inner(x, ctx)
+        return 3 * y, lambda dy: back(3 * dy)
+
+    if when == "before":
+        layers[place].forward = forward
+    model = Sequential(layers, dtype="float64")
+    layers[place].forward = forward
+    model.build(shape[1:], rng=1)
+    x = np.random.default_rng(0).standard_normal(shape)
+    y, back = model.forward(x, Context(True, MaskStream(5)))
+    for one, other in zip([y, back(np.ones_like(y))], expected, strict=False):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_a_unit_of_the_user_trains_and_predicts_as_it_says():
+    class LeakyReLU(ReLU):
+        def forward(self, x, ctx):
+            slope = np.where(x > 0, 1, 0.2).astype(x.dtype)
+            return slope * x, lambda dy: slope * dy
+
+    x = np.random.default_rng(0).standard_normal((32, 6)).astype("float32")
+    y = (x[:, 0] > 0).astype(int)
+    model = Sequential([Dense(16), LeakyReLU(), Dense(2)])
+    trainer = Trainer(model, "softmax_cross_entropy", "sgd", rng=0)
+    trainer.fit(x, y, epochs=2, progress=False)
+    first, b1, second, b2 = (p.value for p in model.parameters())
+    z = x @ first + b1
+    expected = np.where(z > 0, z, 0.2 * z) @ second + b2
+    np.testing.assert_allclose(trainer.predict(x), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(predict_mc(model, x, 2).mean, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("first", [lambda: Dense(5), lambda: Conv2D(4, 1)])

@@ -21,7 +21,7 @@ ACTIVATIONS = (
     activations.SELU, activations.GELU,
 )
 #: The classes that may share a pass, with what each does alone.
-_FORWARDS: dict[type, Any] = {
+FUSED: dict[type, Any] = {
     kind: kind.forward
     for kind in (Dense, Conv2D, BatchNorm, Dropout, BatchwiseDropout, *ACTIVATIONS)
 }
@@ -123,4 +123,4 @@ def _is(layers: Sequence[Layer], place: int, *kinds: type) -> bool:
     if place >= len(layers) or type(layers[place]) not in kinds:
         return False
     kind, own = type(layers[place]), vars(layers[place])
-    return kind.forward is _FORWARDS[kind] and "forward" not in own
+    return kind.forward is FUSED[kind] and "forward" not in own

@@ -116,6 +116,8 @@ class Sequential(Layer):
             self.input_shape = input_shape
         for name, parameter in self.named_parameters():
             parameter.name = name
+        if any("forward" in vars(layer) for layer in self.layers):  # set since it was planned
+            self.steps = plan(self.layers, self.fuse)
 
     def _shapes(self, shape: Shape) -> Iterator[Shape]:
         for layer in self.layers:
