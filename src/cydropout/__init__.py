@@ -17,6 +17,7 @@ from cydropout.masks import Mask
 from cydropout.random import MaskStream
 
 if TYPE_CHECKING:
+    from cydropout.layers import load_model
     from cydropout.training import MonteCarlo, Trainer, predict_mc
 
 __all__ = [
@@ -27,13 +28,15 @@ __all__ = [
     "__version__",
     "dropout",
     "get_num_threads",
+    "load_model",
     "predict_mc",
     "set_num_threads",
     "show_config",
 ]
 
 #: What is loaded when it is first asked for, and where it is.
-_LATER = {"MonteCarlo": "training", "Trainer": "training", "predict_mc": "training"}
+_LATER = {"MonteCarlo": "training", "Trainer": "training", "load_model": "layers",
+          "predict_mc": "training"}
 _PACKAGES = ("functional", "layers", "masks", "sklearn", "torch", "training", "tuning")
 
 

@@ -1,6 +1,8 @@
 """Layers: parameters and settings; ``forward(x, ctx)`` returns ``(y, backward)``."""
 
 from cydropout.layers._layer import Context, Layer, Parameter
+from cydropout.layers._saved import load_model
+from cydropout.layers._settings import register
 from cydropout.layers.activations import GELU, SELU, Activation, ReLU, Sigmoid, Softplus, Tanh
 from cydropout.layers.attention.multi_head_attention import MultiHeadAttention
 from cydropout.layers.attention.positional_embedding import PositionalEmbedding
@@ -97,4 +99,6 @@ __all__ = [
     "WeightDropout",
     "Zoneout",
     "depth_rates",
+    "load_model",
+    "register",
 ]

@@ -59,6 +59,12 @@ class Parameter:
         self._spread = False
         self._stale = True
 
+    def __getstate__(self) -> tuple[Any, dict[str, Any]]:
+        """Leave the gradient out of copies and pickles."""
+        kept = {name: getattr(self, name) for name in Parameter.__slots__}
+        none = {"_grad": None, "_part": None, "_spread": False, "_stale": True}
+        return getattr(self, "__dict__", None), kept | none
+
     def _buffer(self) -> Array:
         if self._grad is None:
             self._grad = np.empty(self.value.shape, self.value.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from cydropout._validate import (
 )
 from cydropout._words import check_words
 
+T = TypeVar("T")
 REQUIRED: Any = inspect.Parameter.empty
 #: The classes of layers, by what stands for them in a config.
 KINDS: dict[str, type] = {}
+_REGISTERED: dict[type, str] = {}
 
 
 class Setting:
@@ -256,8 +258,50 @@ def bind(layer: Any, args: Any, given: Mapping[str, Any]) -> None:
 
 def name_of(kind: type) -> str:
     """Return what stands for a class of layers in a config: of our own, its name in lower case."""
+    if kind in _REGISTERED:
+        return _REGISTERED[kind]
     own = kind.__module__.split(".", 1)[0] == __name__.split(".", 1)[0]
     return kind.__name__.lower() if own else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def register(name: str) -> Callable[[type[T]], type[T]]:
+    """Give a class of layers a name of its own in configs and files, wherever it is defined.
+
+    Without one it is known by its module and name, and a file made where it was called
+    ``__main__.Swish`` cannot be read where it is ``mine.Swish``.
+
+    Raises
+    ------
+    ValueError
+        If the name is that of another class, or empty.
+    TypeError
+        If what is registered is no class of layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.layers import Layer, Sequential, register
+    >>> @register("swish")
+    ... class Swish(Layer):
+    ...     def forward(self, x, ctx):
+    ...         s = 1 / (1 + np.exp(-x))
+    ...         return x * s, lambda dy: dy * (s + x * s * (1 - s))
+    >>> Sequential([Swish()]).get_config()["layers"]
+    [{'kind': 'swish'}]
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a class is registered by a name, not {name!r}")
+
+    def enter(kind: type[T]) -> type[T]:
+        if not isinstance(kind, type) or not hasattr(kind, "setting_signature"):
+            raise TypeError(f"register takes a class of layers, not {kind!r}")
+        before = KINDS.get(name, kind)
+        if (before.__module__, before.__qualname__) != (kind.__module__, kind.__qualname__):
+            raise ValueError(f"the name {name!r} is that of {before.__module__}.{before.__name__}")
+        KINDS[name], _REGISTERED[kind] = kind, name
+        return kind
+
+    return enter
 
 
 def to_config(layer: Any) -> dict[str, Any]:
@@ -271,7 +315,7 @@ def from_config(config: Mapping[str, Any]) -> Any:
     kind = settings.pop("kind", None)
     if kind not in KINDS:
         raise ValueError(
-            f"kind {kind!r} is no layer; import the module that defines it, or use one of "
-            f"{', '.join(sorted(KINDS))}"
+            f"kind {kind!r} is no layer; import the module that defines it, give the class that "
+            f"name with cydropout.layers.register, or use one of {', '.join(sorted(KINDS))}"
         )
     return KINDS[kind].from_config(settings)  # type: ignore[attr-defined]

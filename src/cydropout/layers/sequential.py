@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from cydropout.layers._layer import (
     as_float,
     native_dtype,
 )
+from cydropout.layers._saved import save_model
 from cydropout.layers._settings import Flag, Setting, from_config, to_config
 from cydropout.layers._state import Entries, joined
 from cydropout.random import MaskStream
@@ -159,6 +161,21 @@ class Sequential(Layer):
         if self.takes_integers:
             return x
         return as_float(x, self.path).astype(self.dtype, copy=False)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write configuration and parameters to one file, which `load_model` reads.
+
+        The file is in the format of safetensors. Classes of layers other than those of this package
+        are looked for by their names when it is read: see `register`.
+
+        Raises
+        ------
+        ValueError
+            If the model is not built, or could not be made again from its config.
+        """
+        if self.input_shape is None:
+            raise ValueError("the model is not built: it has no parameters to save")
+        save_model(self, path, self.input_shape)
 
     def __call__(self, x: Array) -> Array:
         """Return the output at inference."""

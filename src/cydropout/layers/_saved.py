@@ -1,0 +1,95 @@
+"""Models in files: their configuration and their parameters."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cydropout._files.checkpoint import load_checkpoint, save_checkpoint
+from cydropout._files.replace import check_target
+from cydropout.layers._settings import from_config, to_config
+
+
+def save_model(model: Any, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
+    """Write a model to a file, once it has been made again from what the file will hold."""
+    target = check_target(path, "path")
+    for layer in model.walk():
+        kind = type(layer)
+        given = {name for name, one in inspect.signature(kind).parameters.items()
+                 if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+        lost = sorted(given - {*layer.get_config(), "name"})
+        if lost:
+            raise ValueError(
+                f"cannot save {kind.__name__}: its config does not hold {', '.join(lost)}; declare "
+                f"them as settings, or define get_config"
+            )
+    state = {"config": to_config(model), "input_shape": list(input_shape),
+             "model": model.state_dict()}
+    try:
+        again = _made(state)
+    except Exception as error:
+        raise ValueError(f"cannot save the model: it cannot be made again: {error}") from error
+    if to_config(again) != state["config"]:
+        raise ValueError(
+            f"cannot save the model: from its config {state['config']} comes another one, "
+            f"{to_config(again)}"
+        )
+    save_checkpoint(target, state)
+
+
+def load_model(path: str | os.PathLike[str]) -> Any:
+    """Return the model that `Sequential.save` wrote, or that of a checkpoint of `Trainer`.
+
+    No code is loaded with it: classes of layers other than those of this package are found by the
+    names that `register` gave them, or else by their modules, which must have been imported. A
+    checkpoint has the parameters of the moment when it was written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    Layer
+        Built, with the parameters to the bit.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When it is damaged or holds no model, or one of a class that is not known or has changed.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from cydropout.layers import Dense, Sequential, load_model
+    >>> model = Sequential([Dense(2)])
+    >>> model.build((3,), 0)
+    >>> x = np.ones((1, 3), "float32")
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     model.save(os.path.join(directory, "model.safetensors"))
+    ...     again = load_model(os.path.join(directory, "model.safetensors"))
+    >>> bool((again(x) == model(x)).all())
+    True
+    """
+    state = load_checkpoint(path)
+    if not {"config", "input_shape", "model"} <= state.keys():
+        raise ValueError(f"{str(path)!r} holds no model")
+    try:
+        return _made(state)
+    except Exception as error:
+        raise ValueError(f"cannot make the model of {str(path)!r}: {error}") from error
+
+
+def _made(state: Mapping[str, Any]) -> Any:
+    model = from_config(state["config"])
+    model.build(tuple(state["input_shape"]), np.random.default_rng(0))
+    model.load_state_dict(state["model"])
+    return model
