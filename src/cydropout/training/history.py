@@ -107,14 +107,10 @@ class Mean:
         else:
             self.hits += samples * float(accuracy)
 
-    def current(self) -> tuple[float, float | None]:
-        """Return the loss and the accuracy so far."""
-        return self.loss / self.count, self.hits / self.count if self.has_accuracy else None
-
     def result(self) -> Record:
         """Return them as a record."""
-        loss, accuracy = self.current()
-        return {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
+        record = {"loss": self.loss / self.count}
+        return record | {"accuracy": self.hits / self.count} if self.has_accuracy else record
 
 
 def plot_histories(

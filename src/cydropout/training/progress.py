@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 from cydropout._optional import require
 from cydropout._text import fitting
 from cydropout._validate import check_flag
+from cydropout.training.history import Mean
 
 _SECONDS_BETWEEN_UPDATES = 0.1
 
@@ -61,7 +61,7 @@ class Progress:
             text = f"{self._label}epoch {epoch}/{self._epochs}"
             self._bar.set_description_str(fitting(text, sys.stderr), refresh=False)
 
-    def step(self, samples: int, loss: float, accuracy: float | None) -> None:
+    def step(self, samples: int, mean: Mean) -> None:
         """Count a batch. Text is made a few times a second only: a small step is faster than it."""
         if self._bar is None:
             return
@@ -69,8 +69,7 @@ class Progress:
         now = time.perf_counter()
         if now >= self._next:
             self._next = now + _SECONDS_BETWEEN_UPDATES
-            metrics = {"loss": loss} if accuracy is None else {"loss": loss, "accuracy": accuracy}
-            self._show(metrics)
+            self._show(mean.result())
 
     def end(self, record: Mapping[str, float]) -> None:
         """Show the record of a finished epoch."""
@@ -87,11 +86,6 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()

@@ -338,7 +338,7 @@ class Trainer:
             run.tell("on_batch_end", self, epoch, run.steps, record)
             run.add(len(y), record)
             run.seconds = time.perf_counter() - started
-            bar.step(len(y), *run.mean.current())
+            bar.step(len(y), run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 self._check_parameters(epoch, run.step, ctx, last)
                 save_checkpoint(target, run.state(self))
