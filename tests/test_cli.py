@@ -1,15 +1,19 @@
 """The command: it trains, draws and explains itself; a wrong option is one line and code 2."""
 
+import os
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import threadpoolctl
 
 from cydropout import Trainer, cli, functional
 from cydropout.cli import PICTURE, main
 
-TINY = ["--hidden", "16", "--epochs", "1"]
+TINY = ["--hidden", "16", "--epochs", "1", "--samples", "50", "--runs", "2"]
 
 
 def test_train_prints_both_rows_and_draws(tmp_path, capsys):
@@ -17,12 +21,14 @@ def test_train_prints_both_rows_and_draws(tmp_path, capsys):
     assert main(["train", *TINY, "--output", str(output)]) == 0
     assert (output / PICTURE).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     out, err = capsys.readouterr()
-    for part in ("train accuracy", "test accuracy", "seconds", "64-16-10", str(output / PICTURE)):
+    for part in ("train accuracy", "test accuracy", "spread", "64-16-10", str(output / PICTURE)):
         assert part in out
     rows = [line for line in out.splitlines() if line.startswith(("without dropout", "with dr"))]
-    assert len(rows) == 2 and all(row.count("%") == 2 for row in rows)
-    for bar in ("without dropout, epoch 1/1", "with dropout   , epoch 1/1"):
-        assert bar in err
+    assert len(rows) == 2 and all(row.count("%") == 3 for row in rows)
+    assert "points of test accuracy, standard error" in out
+    for seed in (0, 1):
+        for label in ("without dropout", "with dropout   "):
+            assert f"{label}, seed {seed}, epoch 1/1" in err
 
 
 def test_the_seed_decides_the_result(tmp_path, capsys):
@@ -36,9 +42,46 @@ def test_the_seed_decides_the_result(tmp_path, capsys):
 
 def test_every_option_works(tmp_path, capsys):
     arguments = "train --hidden 16 8 --rate 0.2 0 --epochs 2 --batch-size 64 --optimizer sgd"
-    arguments += " --learning-rate 0.1 --max-norm 2 --seed 3 --threads 1 --data digits --output"
+    arguments += " --learning-rate 0.1 --max-norm 2 --seed 3 --threads 1 --data digits --runs 1"
+    arguments += " --samples 100 --wrong-labels 0.5 --output"
     assert main([*arguments.split(), str(tmp_path)]) == 0
-    assert "digits, 64-16-8-10, sgd, dropout 0.2, 0" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "digits, 100 samples, 50% of their labels wrong, 64-16-8-10, sgd, dropout 0.2, 0" in out
+    assert "one seed does not say" in out
+
+
+def test_the_samples_and_their_wrong_labels_are_those_of_the_seed(tmp_path, monkeypatch):
+    class Spy(Trainer):
+        def fit(self, x, y, **options):
+            seen.append((x, y))
+            return super().fit(x, y, **options)
+
+    seen = []
+    monkeypatch.setattr(cli, "Trainer", Spy)
+    options = [*TINY, "--samples", "100", "--wrong-labels", "0.2"]
+    assert main(["train", *options, "--output", str(tmp_path)]) == 0
+    (x, y), again, (x_other, _), _ = seen
+    np.testing.assert_array_equal(x, again[0])
+    np.testing.assert_array_equal(y, again[1])
+    assert len(y) == 100 and not np.array_equal(x, x_other)
+    data = cli.load_digits()
+    labels = {image.tobytes(): label for image, label in zip(*data[:2], strict=True)}
+    wrong = [labels[image.tobytes()] != label for image, label in zip(x, y, strict=True)]
+    assert sum(wrong) == 20
+
+
+@pytest.mark.parametrize(
+    ("gains", "words"),
+    [
+        ([3, 4, 5], "dropout helps here: +4.00 points of test accuracy, standard error 0.58"),
+        ([-3, -4, -5], "dropout does not help, it harms here: -4.00"),
+        ([3, -4, 2], "dropout makes no clear difference here: +0.33"),
+        ([0, 0, 0], "no clear difference"),
+        ([2], "one seed does not say"),
+    ],
+)
+def test_the_verdict(gains, words):
+    assert words in cli._verdict(np.array(gains, float))
 
 
 def test_threads_limit_kernels_and_blas_for_this_run_only(tmp_path, monkeypatch):
@@ -55,15 +98,24 @@ def test_threads_limit_kernels_and_blas_for_this_run_only(tmp_path, monkeypatch)
     seen, before = [], (functional.get_num_threads(), blas())
     monkeypatch.setattr(cli, "Trainer", Spy)
     assert main(["train", *TINY, "--threads", "1", "--output", str(tmp_path)]) == 0
-    assert [threads for threads, _ in seen] == [1, 1]
+    assert [threads for threads, _ in seen] == [1, 1, 1, 1]
     assert all(pools <= {1} for _, pools in seen)
     assert (functional.get_num_threads(), blas()) == before
 
 
-def test_defaults_reach_97_percent_with_dropout(tmp_path, capsys):
+def test_dropout_wins_clearly_with_the_defaults(tmp_path, capsys):
     assert main(["train", "--output", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    (row,) = [line.split() for line in lines if line.startswith("with dropout")]
+    (said,) = [line for line in lines if line.startswith("dropout helps here:")]
+    gain, error = (float(word.strip(",+")) for word in said.split() if "." in word)
+    assert gain > 2 and gain > 5 * error
+
+
+def test_all_digits_reach_97_percent_with_dropout(tmp_path, capsys):
+    options = "--samples 1347 --wrong-labels 0 --runs 1 --output".split()
+    assert main(["train", *options, str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line.split() for line in lines if line.startswith("with dropout ")]
     assert float(row[3].rstrip("%")) >= 97.0
 
 
@@ -111,6 +163,12 @@ def refused(capsys, arguments, *parts):
         ("train --threads 0", ["--threads", "'0'"]),
         ("train --threads 1000000000", ["--threads", "1000000000"]),
         ("train --hidden 1000000000000000000000000", ["--hidden", "from 1 to"]),
+        ("train --hidden 65537", ["--hidden", "from 1 to 65536"]),
+        ("train --samples 0", ["--samples", "'0'"]),
+        ("train --samples 1348", ["--samples", "1348 of 1347"]),
+        ("train --wrong-labels 1.01", ["--wrong-labels", "1.01", "between 0 and 1"]),
+        ("train --runs 0", ["--runs", "'0'"]),
+        ("train --output picture", ["--output", "cydropout-train.png"]),
         ("train --directory .", ["--directory", "--data mnist"]),
         ("train --data mnist --directory nowhere", ["--directory", "nowhere"]),
         ("train --data fashion --directory .", ["--directory"]),
@@ -121,7 +179,23 @@ def refused(capsys, arguments, *parts):
 def test_a_wrong_option_is_one_line_and_code_2(arguments, parts, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "picture" / PICTURE).mkdir(parents=True)
     refused(capsys, arguments.split(), *parts)
+
+
+def options_of_train():
+    (commands,) = (a for a in cli._parser()._actions if isinstance(a.choices, dict))
+    return [a for a in commands.choices["train"]._actions if a.nargs != 0 and a.type is not Path]
+
+
+@pytest.mark.parametrize("action", options_of_train(), ids=lambda a: a.option_strings[0])
+@pytest.mark.parametrize("text", ["x", "-1", "nan", "inf", "", "\u00e9", "9" * 5000, "1e999"])
+def test_every_option_refuses_what_it_cannot_be(action, text, capsys, monkeypatch):
+    if action.dest == "seed" and text.isdigit():
+        pytest.skip("any whole number is a seed")
+    monkeypatch.setattr(cli, "_train", lambda options: pytest.fail("it began"))
+    (name,) = action.option_strings
+    refused(capsys, ["train", f"{name}={text}"], name)
 
 
 def test_a_truncated_data_file_is_one_line_and_code_2(capsys, tmp_path):
@@ -138,6 +212,13 @@ def test_a_missing_package_is_one_line_and_code_1(capsys, tmp_path, monkeypatch)
     assert len(err.splitlines()) == 1 and "cydropout[train]" in err
 
 
+def test_without_matplotlib_no_time_is_spent_on_training(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setattr(cli, "Trainer", lambda *_, **__: pytest.fail("it trained"))
+    assert main(["train", *TINY, "--output", str(tmp_path)]) == 1
+    assert "cydropout[train]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [(OSError("no space left"), 1), (MemoryError("too large"), 1), (KeyboardInterrupt(), 130)],
@@ -150,3 +231,49 @@ def test_what_stops_a_run_is_one_line(error, code, capsys, tmp_path, monkeypatch
     assert main(["train", *TINY, "--output", str(tmp_path)]) == code
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("cydropout train: error:") and (str(error) or "interrupted") in last
+
+
+def command(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "cydropout", *arguments], stderr=subprocess.PIPE, text=True,
+        **{"stdout": subprocess.PIPE, "encoding": "ascii"} | options,
+    )
+
+
+@pytest.mark.parametrize(
+    "terminal",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_an_ascii_terminal_shows_all_of_it(tmp_path, terminal):
+    output = os.path.join(os.fsencode(tmp_path), b"\xc3\xa9t\xc3\xa9 \xff")  # \xff is no text
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG"))}
+    run = command("train", *TINY, "--output", output, env={**environment, **terminal})
+    out, err = run.communicate(timeout=120)
+    assert run.returncode == 0, err
+    assert "learning curves: " in out and os.listdir(output) == [os.fsencode(PICTURE)]
+    run = command("info", env={**environment, **terminal})
+    assert run.communicate(timeout=60)[1] == "" and run.returncode == 0
+
+
+def test_a_reader_that_is_gone_is_one_line(tmp_path):
+    here, there = os.pipe()
+    os.close(here)
+    run = command("info", stdout=there)
+    os.close(there)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 1 and len(err.splitlines()) == 1 and "Broken pipe" in err
+
+
+def test_ctrl_c_is_one_line_and_code_130(tmp_path):
+    run = command("train", "--epochs", "100000", "--output", str(tmp_path))
+    shown = ""
+    while "epoch" not in shown:
+        shown += run.stderr.read(1)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    last = err.splitlines()[-1]
+    assert run.returncode == 130 and last == "cydropout train: error: interrupted"
+    assert "Traceback" not in err and list(tmp_path.iterdir()) == []

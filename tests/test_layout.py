@@ -181,3 +181,11 @@ def test_each_optional_package_has_one_home():
                 homes.setdefault(package, set()).add(path.name)
         assert not {name.split(".")[0] for name in imports(path)} & OPTIONAL, path
     assert all(len(paths) == 1 for paths in homes.values()), homes
+
+
+def test_what_is_printed_goes_by_one_function_that_never_raises():
+    printing = [
+        path.name for path in files() for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Name) and node.id == "print"
+    ]
+    assert printing == ["_text.py"]

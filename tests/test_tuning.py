@@ -139,6 +139,11 @@ def test_the_metric_follows_the_loss(data, here, tmp_path):
     assert here == [] and list(tmp_path.iterdir()) == []
 
 
+def test_a_sparse_matrix_is_swept_like_its_dense_rows(data, here):
+    sparse = pytest.importorskip("scipy.sparse").csr_array(data[0])
+    assert sweep((sparse, data[1])).candidates == sweep(data).candidates
+
+
 def test_targets_that_do_not_fit_are_found_before_the_first_run(data, here):
     with pytest.raises(ValueError, match="9"):
         sweep((data[0], data[1] + 9))

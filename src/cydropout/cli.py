@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -11,12 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import numpy as np
+
 from cydropout import functional, layers
 from cydropout._optional import blas_threads
+from cydropout._text import show
 from cydropout._validate import check_integer, check_number
 from cydropout.training import optimizers
 from cydropout.training.data import Dataset, load_digits, load_mnist
-from cydropout.training.history import History, plot_histories
+from cydropout.training.history import History, figure_of, plot_histories
 from cydropout.training.trainer import Trainer
 
 PICTURE = "cydropout-train.png"
@@ -38,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        _flush()
     except UsageError as error:
         return _fail(options.command, error, 2)
     except (ImportError, ArithmeticError, MemoryError, OSError) as error:
@@ -48,8 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(command: str, error: object, code: int) -> int:
-    print(f"cydropout {command}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    text = " ".join(str(error).split()) or type(error).__name__
+    show(f"cydropout {command}: error: {text}", sys.stderr)
     return code
+
+
+def _flush() -> None:
+    """Bring the output out now, where its reader is gone or the disk full: not at exit."""
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                sys.stdout.close()
+            raise
 
 
 def _checked(
@@ -90,7 +107,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add("--data", "what to learn", "digits", choices=("digits", "mnist", "fashion"))
     add("--directory", "where the files of mnist or fashion are", shown="download them", type=Path)
-    add("--hidden", "hidden units", [256, 256], "256 256", type=_whole, nargs="+", metavar="N")
+    # So many samples, wrong labels, units and epochs that dropout helps the most, measured in its
+    # standard errors on the part of the training data that is left over. With right labels alone
+    # these digits are too easy to see a difference.
+    add("--samples", "training samples, drawn anew for each seed", 300, type=_whole, metavar="N")
+    add("--wrong-labels", "share of them whose label is wrong", 0.2, type=_rate, metavar="P")
+    add("--hidden", "hidden units", [256, 256], "256 256", type=_count(2**16), nargs="+",
+        metavar="N")
     add("--rate", "one, or one per hidden layer", [0.5], "0.5", type=_rate, nargs="+", metavar="P")
     add("--epochs", "passes over the data", 40, type=_whole, metavar="N")
     add("--batch-size", "samples in a step", 32, type=_whole, metavar="N")
@@ -98,7 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--learning-rate", "size of a step", shown="the optimizer's", type=_positive, metavar="X")
     add("--max-norm", "bound of each hidden unit's weights", shown="none", type=_positive,
         metavar="C")
-    add("--seed", "of weights, order and masks", 0, type=_seed, metavar="N")
+    add("--seed", "the first: of samples, weights, order and masks", 0, type=_seed, metavar="N")
+    add("--runs", "how many seeds", 5, type=_count(1000), metavar="N")
     # One: on networks this small, threads wait for each other longer than they work.
     add("--threads", "of the matrix products", 1, type=_count(os.cpu_count() or 1), metavar="N")
     add("--output", f"where {PICTURE} goes", Path("."), type=Path, metavar="DIR")
@@ -121,54 +145,88 @@ def _train(options: argparse.Namespace) -> None:
         )
     if options.directory is not None and options.data == "digits":
         raise UsageError("argument --directory: the digits need none; it goes with --data mnist")
-    picture = _writable(options.output) / PICTURE
+    picture = _writable(options.output / PICTURE)
+    figure_of(1)  # without matplotlib it fails here, not after the training
     data = _load(options.data, options.directory)
+    if options.samples > len(data.x_train):
+        raise UsageError(f"argument --samples: {options.samples} of {len(data.x_train)}")
+
+    cases = {"without dropout": [0.0] * len(rates), "with dropout": rates}
+    runs: dict[str, list[Run]] = {label: [] for label in cases}
     with blas_threads(options.threads):
-        histories, rows = _compare(options, data, rates)
+        for seed in range(options.seed, options.seed + options.runs):
+            for label, case in cases.items():
+                runs[label].append(_run(options, data, case, seed, f"{label:<15}, seed {seed}"))
 
     sizes = "-".join(map(str, [data.x_train[0].size, *options.hidden, 10]))
     shown = ", ".join(f"{rate:g}" for rate in options.rate)
-    title = f"{options.data}, {sizes}, {options.optimizer}, dropout {shown}"
-    plot_histories(histories, picture, title=title)
-    print(f"\n{title}, {options.epochs} epochs, seed {options.seed}\n")
-    print(f"{'':<16}{'train accuracy':>16}{'test accuracy':>16}{'seconds':>10}")
-    for label, train, test, seconds in rows:
-        print(f"{label:<16}{train:>16.2%}{test:>16.2%}{seconds:>10.1f}")
-    print(f"\nlearning curves: {picture}")
+    title = (
+        f"{options.data}, {options.samples} samples, {options.wrong_labels:.0%} of their labels "
+        f"wrong, {sizes}, {options.optimizer}, dropout {shown}"
+    )
+    show(f"\n{title}, {options.epochs} epochs, seeds {options.seed} to {seed}\n")
+    show(f"{'':<16}{'train accuracy':>16}{'test accuracy':>16}{'spread':>9}{'seconds':>10}")
+    for label, these in runs.items():
+        train, test, seconds = np.mean([run[1:] for run in these], axis=0)
+        spread = np.std([run[2] for run in these], ddof=1) if len(these) > 1 else 0.0
+        show(f"{label:<16}{train:>16.2%}{test:>16.2%}{spread:>9.2%}{seconds:>10.1f}")
+    without, with_ = (np.array([run[2] for run in these]) for these in runs.values())
+    show(f"\n{_verdict(100 * (with_ - without))}")
+    plot_histories(
+        {label: _mean([run[0] for run in these]) for label, these in runs.items()},
+        picture, title=title,
+    )
+    show(f"\nlearning curves: {picture}")
 
 
-Row = tuple[str, float, float, float]
+def _verdict(gains: Any) -> str:
+    """Say whether dropout helped: whether the mean gain is beyond two standard errors."""
+    gain = f"{gains.mean():+.2f} points of test accuracy"
+    if len(gains) == 1:
+        return f"dropout: {gain}; one seed does not say whether that is chance: --runs 5 does"
+    error = gains.std(ddof=1) / np.sqrt(len(gains))
+    word = "makes no clear difference" if abs(gains.mean()) <= 2 * error else (
+        "helps" if gains.mean() > 0 else "does not help, it harms"
+    )
+    return f"dropout {word} here: {gain}, standard error {error:.2f}, over {len(gains)} seeds"
 
 
-def _compare(
-    options: argparse.Namespace, data: Dataset, rates: Sequence[float]
-) -> tuple[dict[str, History], list[Row]]:
-    """Train without and with dropout; return the histories and the rows of the table."""
-    runs = {"without dropout": [0.0] * len(rates), "with dropout": rates}
-    histories: dict[str, History] = {}
-    rows: list[Row] = []
-    for label, run_rates in runs.items():
-        trainer = Trainer(
-            _network(data, options.hidden, run_rates, options.max_norm),
-            "softmax_cross_entropy",
-            optimizers.get(options.optimizer, options.learning_rate),
-            rng=options.seed,
-            num_threads=options.threads,
-        )
-        started = time.perf_counter()
-        histories[label] = trainer.fit(
-            data.x_train,
-            data.y_train,
-            epochs=options.epochs,
-            batch_size=options.batch_size,
-            validation_data=(data.x_test, data.y_test),
-            progress=f"{label:<15}",
-        )
-        seconds = time.perf_counter() - started
-        train = trainer.evaluate(data.x_train, data.y_train)["accuracy"]
-        test = trainer.evaluate(data.x_test, data.y_test)["accuracy"]
-        rows.append((label, train, test, seconds))
-    return histories, rows
+#: History, accuracy on the training and on the test part, and seconds.
+Run = tuple[History, float, float, float]
+
+
+def _run(
+    options: argparse.Namespace, data: Dataset, rates: Sequence[float], seed: int, label: str
+) -> Run:
+    """Train on the samples that the seed draws."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(data.x_train))[: options.samples]
+    x, y = data.x_train[chosen], data.y_train[chosen]
+    wrong = round(options.wrong_labels * len(y))
+    y[:wrong] = (y[:wrong] + rng.integers(1, 10, wrong)) % 10
+    trainer = Trainer(
+        _network(data, options.hidden, rates, options.max_norm),
+        "softmax_cross_entropy",
+        optimizers.get(options.optimizer, options.learning_rate),
+        rng=seed,
+        num_threads=options.threads,
+    )
+    started = time.perf_counter()
+    history = trainer.fit(
+        x, y, epochs=options.epochs, batch_size=options.batch_size,
+        validation_data=(data.x_test, data.y_test), progress=label,
+    )
+    seconds = time.perf_counter() - started
+    train = trainer.evaluate(x, y)["accuracy"]
+    return history, train, history["val_accuracy"][-1], seconds
+
+
+def _mean(histories: Sequence[History]) -> History:
+    """Return the means of each epoch."""
+    return History(
+        {name: float(np.mean([record[name] for record in records])) for name in records[0]}
+        for records in zip(*histories, strict=True)
+    )
 
 
 def _network(
@@ -187,15 +245,17 @@ def _load(name: str, directory: Path | None) -> Dataset:
     try:
         return load_mnist(directory, "fashion" if name == "fashion" else "mnist")
     except (OSError, ValueError) as error:
+        if directory is None:
+            raise OSError(error) from error
         raise UsageError(f"argument --directory: {error}") from error
 
 
-def _writable(directory: Path) -> Path:
-    """Create ``directory`` and try to write there, before the training and not after it."""
+def _writable(picture: Path) -> Path:
+    """Create the directory and see that the file can be written, before the training."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            return directory
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        with picture.open("ab") if picture.exists() else tempfile.TemporaryFile(dir=picture.parent):
+            return picture
     except OSError as error:
         reason = error.strerror or error
-        raise UsageError(f"argument --output: cannot write to {directory}: {reason}") from error
+        raise UsageError(f"argument --output: cannot write {picture}: {reason}") from error
