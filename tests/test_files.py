@@ -361,6 +361,18 @@ def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
         check_target("~nobody-of-this-name/x")
 
 
+@posix
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "disk").mkdir()
+    os.symlink(tmp_path / "disk" / "real", tmp_path / "link")
+    for n in (1, 2):
+        reserve(tmp_path / "link", 4096)
+        save_checkpoint(tmp_path / "link", {"n": n})
+        assert load_checkpoint(tmp_path / "disk" / "real") == {"n": n}
+    assert os.readlink(tmp_path / "link") == str(tmp_path / "disk" / "real")
+    assert os.listdir(tmp_path / "disk") == ["real"]
+
+
 def test_a_full_disk_is_seen_before(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 from dataclasses import fields, is_dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from test_settings import LAYERS
 from training_cases import CLASSES, network
 
 from cydropout import Trainer
-from cydropout.layers import Dense, Layer, Sequential
+from cydropout.layers import Dense, Layer, Residual, Sequential
 from cydropout.layers._settings import from_config, to_config
 from cydropout.training import losses, schedules
 from cydropout.training._configuration import compare, plain
@@ -269,3 +270,41 @@ def test_every_setting_of_every_layer_has_another_value_in_some_row():
                 if another(name, path, value) is not None:
                     seen.add((type(layer).__name__, path[0]))
     assert all_of_them - seen == set()
+
+
+class Undeclared(Layer):
+    """One whose setting no config knows."""
+
+    def __init__(self, by=1.0):
+        super().__init__()
+        self.by = by
+
+    def forward(self, x, ctx):
+        return x * self.by, lambda dy: dy * self.by
+
+
+def test_what_the_constructor_of_a_layer_takes_is_compared_though_it_is_no_setting(data, tmp_path):
+    def model(by):
+        return Sequential([Residual(Undeclared(by)), Dense(CLASSES)])
+
+    fit(data, tmp_path / "run", model=model(0.5))
+    fit(data, tmp_path / "run", model=model(0.5), epochs=2, resume=True)
+    with pytest.raises(ValueError, match=r"attributes\.\d Undeclared by was 0\.5 .* 0\.25 here"):
+        fit(data, tmp_path / "run", model=model(0.25), epochs=3, resume=True)
+    fit(data, tmp_path / "run", model=model(0.25), epochs=3, resume=True, override="attributes")
+
+
+def rate(high, step):
+    return high
+
+
+def test_functions_are_compared_by_name_and_partial_ones_by_what_they_hold(data, tmp_path):
+    def schedule(high):
+        return [LearningRateSchedule(partial(rate, high))]
+
+    fit(data, tmp_path / "run", callbacks=schedule(0.1))
+    fit(data, tmp_path / "run", callbacks=schedule(0.1), epochs=2, resume=True)
+    with pytest.raises(ValueError, match=r"callbacks\.0\.schedule\.1 was 0\.1 .* 0\.2 here"):
+        fit(data, tmp_path / "run", callbacks=schedule(0.2), epochs=3, resume=True)
+    fit(data, tmp_path / "run", callbacks=schedule(0.2), epochs=3, resume=True,
+        override={"schedule"})

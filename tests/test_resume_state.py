@@ -198,6 +198,19 @@ def test_a_checkpoint_of_something_else_leaves_all_as_it_was(data, tmp_path, spo
     assert re.search(words, resumed(data, path))
 
 
+def test_a_damaged_checkpoint_leaves_all_as_it_was(data, tmp_path):
+    path = tmp_path / "run"
+    fit(data, path, optimizer="adam", callbacks=[EarlyStopping("loss"), Notes()])
+    whole = path.read_bytes()
+    for place in np.linspace(0, len(whole) - 1, 40).astype(int):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        path.write_bytes(damaged)
+        assert str(path) in resumed(data, path)
+    save_checkpoint(path, {"model": {}})
+    assert "holds no run of training" in resumed(data, path)
+
+
 def test_the_same_trainer_goes_on_after_an_interruption_though_schedules_moved_its_settings(
     data, tmp_path
 ):

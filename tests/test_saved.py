@@ -15,7 +15,16 @@ from training_cases import assert_same_bits, trainer
 
 import cydropout
 from cydropout import Trainer
-from cydropout.layers import Dense, Dropout, Layer, Parameter, Sequential, load_model, register
+from cydropout.layers import (
+    Dense,
+    Dropout,
+    Layer,
+    Parameter,
+    Sequential,
+    TransformerBlock,
+    load_model,
+    register,
+)
 from cydropout.layers._settings import Number
 from cydropout.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -127,8 +136,8 @@ def test_a_layer_of_the_user_comes_back(tmp_path, layer):
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        (Undeclared(3.0), "cannot save Undeclared: its config does not hold by; declare"),
-        (Sequential([Undeclared()]), "cannot save Undeclared"),
+        (Undeclared(3.0), "config of Undeclared does not hold by: declare"),
+        (Sequential([Undeclared()]), "Undeclared"),
     ],
 )
 def test_what_a_config_does_not_hold_is_refused_before_anything_is_written(
@@ -137,6 +146,27 @@ def test_what_a_config_does_not_hold_is_refused_before_anything_is_written(
     with pytest.raises(ValueError, match=words):
         built(layer).save(tmp_path / "model")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_of_a_model_that_its_config_does_not_hold_says_so(data, tmp_path):
+    t = Trainer(Sequential([Undeclared(3.0), Dense(3)]), "softmax_cross_entropy", "sgd", rng=0)
+    t.fit(*data, epochs=1, progress=False, checkpoint=tmp_path / "run")
+    with pytest.raises(ValueError, match="run'.*config of Undeclared does not hold by"):
+        load_model(tmp_path / "run")
+    t = Trainer(Sequential([Told(abs), Dense(3)]), "softmax_cross_entropy", "sgd", rng=0)
+    t.model.layers[0].forward = lambda x, ctx: (x, lambda dy: dy)
+    t.fit(*data, epochs=1, progress=False, checkpoint=tmp_path / "run")
+    with pytest.raises(ValueError, match="config/layers/0/by"):
+        load_model(tmp_path / "run")
+
+
+def test_a_subclass_of_sequential_comes_back(tmp_path):
+    block = TransformerBlock(4, 2, 3)
+    block.build((5, 4), 0)
+    block.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    assert type(again) is TransformerBlock
+    assert_same_bits(block.state_dict(), again.state_dict())
 
 
 def test_a_layer_that_its_config_does_not_make_again_is_refused(tmp_path):

@@ -80,3 +80,9 @@ def test_errors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r"tensorboardX.*cydropout\[tensorboard\]"):
         TensorBoard(tmp_path)
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert TensorBoard("~/runs").directory == str(tmp_path / "runs")

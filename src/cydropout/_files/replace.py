@@ -43,7 +43,7 @@ def reserve(target: Path, nbytes: int) -> None:
     """Raise an `OSError` if the disk has no room for a file of so many bytes beside ``target``."""
     if not hasattr(os, "posix_fallocate"):
         return
-    with _temporary(target) as file:
+    with _temporary(target.resolve()) as file:
         try:
             os.posix_fallocate(file.fileno(), 0, nbytes)
         except OSError as error:
@@ -56,8 +56,9 @@ def replace(target: Path, parts: Iterable[bytes]) -> None:
     """Write a file so that a crash at any moment leaves the old one there or the new one.
 
     What a killed process left of this file's temporary ones is deleted; those that a process
-    still writes are locked by it, and stay.
+    still writes are locked by it, and stay. A link stays one.
     """
+    target = target.resolve()
     _sweep(target)
     with _temporary(target) as file:
         for part in parts:

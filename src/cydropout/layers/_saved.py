@@ -9,24 +9,34 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._files.checkpoint import load_checkpoint, save_checkpoint
+from cydropout._files.checkpoint import check_state, load_checkpoint, save_checkpoint
 from cydropout._files.replace import check_target
 from cydropout.layers._settings import from_config, to_config
+
+
+def undeclared(layer: Any) -> list[str]:
+    """Return the arguments of a layer's constructor that its config does not hold."""
+    taken = inspect.signature(type(layer)).parameters.values()
+    given = {one.name for one in taken if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
+    return sorted(given - {*layer.get_config(), "name"})
+
+
+def check_config(model: Any) -> None:
+    """Raise if a file cannot hold a model's config, or that lacks what the model is made with."""
+    for layer in model.walk():
+        lost = undeclared(layer)
+        if lost:
+            raise ValueError(
+                f"the config of {type(layer).__name__} does not hold {', '.join(lost)}: declare "
+                "them as settings, or define get_config"
+            )
+    check_state(to_config(model), "config")
 
 
 def save_model(model: Any, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
     """Write a model to a file, once it has been made again from what the file will hold."""
     target = check_target(path, "path")
-    for layer in model.walk():
-        kind = type(layer)
-        given = {name for name, one in inspect.signature(kind).parameters.items()
-                 if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
-        lost = sorted(given - {*layer.get_config(), "name"})
-        if lost:
-            raise ValueError(
-                f"cannot save {kind.__name__}: its config does not hold {', '.join(lost)}; declare "
-                f"them as settings, or define get_config"
-            )
+    check_config(model)
     state = {"config": to_config(model), "input_shape": list(input_shape),
              "model": model.state_dict()}
     try:
@@ -82,6 +92,8 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     state = load_checkpoint(path)
     if not {"config", "input_shape", "model"} <= state.keys():
         raise ValueError(f"{str(path)!r} holds no model")
+    if state.get("no_config"):
+        raise ValueError(f"cannot make the model of {str(path)!r}: {state['no_config']}")
     try:
         return _made(state)
     except Exception as error:

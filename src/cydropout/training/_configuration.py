@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(one) for one in value]
+    if isinstance(value, partial):
+        return [plain(value.func), *plain(value.args), plain(value.keywords)]
     if hasattr(value, "get_config"):
         return {"kind": type(value).__name__, **plain(value.get_config())}
     return getattr(value, "__qualname__", type(value).__qualname__)

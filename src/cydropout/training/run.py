@@ -15,6 +15,7 @@ import numpy as np
 from cydropout._files.replace import reserve
 from cydropout._validate import check_integer, check_number
 from cydropout.layers._layer import Layer, Parameter
+from cydropout.layers._saved import check_config, undeclared
 from cydropout.layers._settings import to_config
 from cydropout.random import MaskStream
 from cydropout.training._configuration import (
@@ -38,7 +39,8 @@ class Run:
 
     Examples
     --------
-    >>> run = Run({"data": {"samples": 8}}, [])
+    >>> from cydropout.layers import Dense
+    >>> run = Run({"model": Dense(2), "data": {"samples": 8}}, [])
     >>> run.add(8, {"loss": 0.5})
     >>> run.step, run.steps, run.mean.result()
     (1, 1, {'loss': 0.5})
@@ -57,13 +59,17 @@ class Run:
     mean: Mean = field(default_factory=Mean)  # of that epoch
     seconds: float = 0.0  # spent on it
     input_shape: tuple[int, ...] = ()  # of a sample
+    no_config: str = ""  # why the model could not be made again from its config
 
     def __post_init__(self) -> None:
         self.settings = self._now()
         self._left: Settings = {}
 
     def _now(self) -> Settings:
-        now: Settings = plain({**self.parts, "callbacks": self.callbacks})
+        own = {f"{place} {type(layer).__name__} {name}": getattr(layer, name, None)
+               for place, layer in enumerate(self.parts["model"].walk())
+               for name in undeclared(layer)}
+        now: Settings = plain({**self.parts, "attributes": own, "callbacks": self.callbacks})
         return now
 
     def compare(self, saved: SavedRun, override: Iterable[str], last: Run | None) -> None:
@@ -79,7 +85,12 @@ class Run:
     def built(self, x: Array, saved: SavedRun | None, override: Iterable[str]) -> set[str]:
         """Take in what is known once the model is built, and return which settings differ."""
         self.input_shape = x.shape[1:]
-        self.settings["parameters"] = parameter_settings(self.parts["model"])
+        model = self.parts["model"]
+        self.settings["parameters"] = parameter_settings(model)
+        try:
+            check_config(model)
+        except (TypeError, ValueError) as error:
+            self.no_config = str(error)
         return compare(saved.settings if saved else self.settings, self.settings, override)
 
     def end(self) -> None:
@@ -112,7 +123,8 @@ class Run:
             "seconds": self.seconds,
             "stopped": trainer.stop_training,
             "settings": self.settings,
-            "config": plain(to_config(trainer.model)),
+            "config": None if self.no_config else to_config(trainer.model),
+            "no_config": self.no_config,
             "input_shape": self.input_shape,
             "stream": {"key": trainer.stream.key, "next_draw": trainer.stream.next_draw},
             "history": list(self.history.records),
@@ -192,8 +204,8 @@ def reserve_room(trainer: Trainer, target: Path) -> None:
 @contextlib.contextmanager
 def all_or_nothing(trainer: Trainer, callbacks: Sequence[Callback]) -> Iterator[None]:
     """Give a trainer and its callbacks back what they had, if what is done with them fails."""
-    before = [(one, copy.deepcopy(one.state_dict()))
-              for one in (trainer.model, trainer.optimizer, *callbacks)]
+    before = [(one, one.state_dict()) for one in (trainer.model, trainer.optimizer)]
+    before += [(one, copy.deepcopy(one.state_dict())) for one in callbacks]
     stream, draw = trainer.stream, trainer.stream.next_draw
     stopped, run = trainer.stop_training, trainer._run
     try:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -226,7 +226,7 @@ class Trainer:
             check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")
         if target:
             reserve_room(self, target)
-        with all_or_nothing(self, callbacks):
+        with all_or_nothing(self, callbacks) if saved else nullcontext():
             self.stop_training, self._run = False, run
             run.tell("on_train_begin", self, metrics)
             for callback in callbacks if target else ():

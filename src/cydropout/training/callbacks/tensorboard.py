@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from cydropout._files.replace import expanded
 from cydropout._optional import require
 from cydropout._validate import check_count, optional
 from cydropout.training.callbacks.base import Callback, Trainer
@@ -39,7 +40,7 @@ class TensorBoard(Callback):
 
     def __init__(self, directory: str | os.PathLike[str], every: int | None = None) -> None:
         self._writer_class = require("tensorboardX", "tensorboard").SummaryWriter
-        self.directory = os.fspath(directory)
+        self.directory = str(expanded(directory))
         self.every = optional(check_count, "every", every)
         self._writer: Any = None
 
