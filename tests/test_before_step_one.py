@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cydropout import Trainer
+from cydropout import Trainer, predict_mc
 from cydropout.layers import (
     BatchNorm,
     Conv2D,
@@ -16,6 +16,7 @@ from cydropout.layers import (
     Sigmoid,
 )
 from cydropout.training import callbacks, losses
+from cydropout.training.callbacks import dead_units
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((64, 6)).astype("float32")
@@ -219,8 +220,28 @@ def test_what_drop_last_leaves_out():
 def test_one_sample_is_no_batch():
     trainer = Trainer(net(), "softmax_cross_entropy", "adam", rng=0)
     trainer.fit(X, Y, epochs=1, progress=False)
-    with pytest.raises(ValueError, match=r"batch.*shape \(6,\).*x\[None\]"):
+    with pytest.raises(ValueError, match=r"batch, of shape \(n, 6\).*x\[None\]"):
         trainer.predict(X[0])
+    for call in (predict_mc, dead_units):
+        with pytest.raises(ValueError, match=r"batch, of shape \(n, 6\).*x\[None\]"):
+            call(trainer.model, X[0])
+    refused(ValueError, r"samples of shape \(\); of one sample make x\[None\]", x=X[:, 0])
+
+
+IMAGES = RNG.random((9, 16, 16, 3), "float32")
+
+
+def test_images_with_their_channels_last_are_said():
+    def model(**options):
+        return Sequential([Conv2D(4, 3, **options), Flatten(), Dense(2)])
+
+    with pytest.warns(UserWarning, match="0.conv2d takes 16 channels of 16 x 3.*channels_last"):
+        Trainer(model(), "softmax_cross_entropy", "sgd", rng=0).predict(IMAGES)
+    for one, x in ((model(data_format="channels_last"), IMAGES),
+                   (model(), IMAGES.transpose(0, 3, 1, 2)), (model(), np.ones((2, 64, 4, 4)))):
+        Trainer(one, "softmax_cross_entropy", "sgd", rng=0).predict(x)
+    refused(ValueError, r"the input has shape \(n, 16, 16\); of one channel make x\[:, None\]",
+            x=IMAGES[..., 0], y=Y[:9], model=model())
 
 
 # ---------------------------------------------------------------- models and callbacks
@@ -236,8 +257,12 @@ def test_one_sample_is_no_batch():
     ],
 )
 def test_what_is_no_model_is_refused(model, words):
-    with pytest.raises(TypeError, match=words):
-        Trainer(model, "softmax_cross_entropy", "adam")
+    for call in (
+        lambda: Trainer(model, "softmax_cross_entropy", "adam"), lambda: predict_mc(model, X),
+        lambda: dead_units(model, X),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call()
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,13 @@ OTHERS = [
 GIVEN = {
     "after": schedules.Constant(0.1), "batches": [1, 2], "buffer": 2, "depth": 3, "directory": "x",
     "draw": 0, "end": 0.1, "epochs": 1, "every": 2, "factor": 0.5, "ff_units": 8,
-    "filters": 3, "heads": 2, "kernel_size": 2, "key": 0, "layer": layers.Dense(2),
+    "filters": 3, "function": abs, "heads": 2, "kernel_size": 2, "key": 0, "layer": layers.Dense(2),
     "layers": [layers.Dense(2)], "learning_rate": 0.1, "length": 4,
     "loss": "mean_squared_error", "model": layers.Dropout(0.5), "optimizer": "sgd",
-    "parameters": [], "peak": 0.1, "rate": 0.5, "rates": [0.5], "rng": np.random.default_rng(0),
-    "schedule": abs, "shape": (4, 3), "size": 2, "start": 0.1, "steps": 10, "units": 4,
-    "vocabulary": 5, "num_threads": 1, "x": np.ones((8, 3)), "y": np.ones((8, 1)),
+    "parameters": [], "path": "x", "peak": 0.1, "rate": 0.5, "rates": [0.5],
+    "rng": np.random.default_rng(0), "schedule": abs, "shape": (4, 3), "size": 2, "start": 0.1,
+    "steps": 10, "units": 4,
+    "vocabulary": 5, "num_threads": 1, "x": np.ones((8, 3)), "y": np.ones((8, 3)),
 }
 #: What is made anew in every pass, or of any number of things.
 UNCHECKED = {layers.Context, layers.Flatten, layers.Parameter, layers.Residual}
@@ -95,6 +96,38 @@ def scalars():
                 yield pytest.param(thing, argument, allowed, optional, id=name)
 
 
+def arguments(hint):
+    """Each public thing with each of its arguments whose annotation says ``hint``."""
+    return [
+        pytest.param(thing, argument, id=f"{thing.__qualname__}-{argument}")
+        for thing in publics() if thing not in UNCHECKED
+        for argument, parameter in inspect.signature(thing).parameters.items()
+        if hint in str(parameter.annotation)
+    ]
+
+
+def needed(thing):
+    """What a thing must be given."""
+    return {
+        name: GIVEN[name] for name, one in inspect.signature(thing).parameters.items()
+        if (one.default is one.empty or name == "y")
+        and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    }
+
+
+@pytest.mark.parametrize("thing, argument", arguments("PathLike"))
+def test_what_is_no_path_is_refused_by_name(thing, argument):
+    with pytest.raises(TypeError, match=f"{argument} must be a path, not the int 3"):
+        thing(**{**needed(thing), argument: 3})
+
+
+@pytest.mark.parametrize("thing, argument", arguments("Callable"))
+@pytest.mark.parametrize("wrong", [0.5, schedules.Constant])
+def test_what_is_no_function_is_refused_by_name(thing, argument, wrong):
+    with pytest.raises(TypeError, match=f"{argument} must be .*, not the (float 0.5|class Const)"):
+        thing(**{**needed(thing), argument: wrong})
+
+
 def is_noise(thing, argument):
     return isinstance(getattr(thing, "settings", {}).get(argument), Noise)
 
@@ -114,12 +147,8 @@ def test_wrong_scalars_are_refused_by_name(thing, argument, allowed, optional, w
         wrong == "string" and argument in TEXTS
     ) or (wrong == "array" and is_noise(thing, argument)):
         pytest.skip("allowed")
-    needed = {
-        name: GIVEN[name] for name, one in inspect.signature(thing).parameters.items()
-        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-    }
     with pytest.raises((TypeError, ValueError)) as caught:
-        thing(**{**needed, argument: value})
+        thing(**{**needed(thing), argument: value})
     message = str(caught.value)
     # What a layer hands to one inside has the name that it has there: ff_units is its units.
     inside = "rate" if is_noise(thing, argument) else argument.rpartition("_")[2]

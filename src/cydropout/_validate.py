@@ -150,6 +150,13 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def check_function(name: str, value: T, takes: str) -> T:
+    """Return ``value`` if it can be called with what it takes; a class is no function."""
+    if not callable(value) or isinstance(value, type):
+        raise ArgumentTypeError(f"{name} must be a function of {takes}, not {shown(value)}")
+    return check_made(value)
+
+
 def check_choice(name: str, value: Any, known: Collection[str]) -> Any:
     """Return ``value`` if it is one of the names known."""
     if not isinstance(value, str) or value not in known:
@@ -194,16 +201,15 @@ def check_made(value: T) -> T:
     return value
 
 
-def check_all(name: str, values: Any, kind: type[T]) -> list[T]:
-    """Return what is iterable as a list; raise if one of it is no ``kind``."""
+def check_all(name: str, values: Any, *kinds: type[T]) -> list[T]:
+    """Return what is iterable as a list; raise if one of it is of none of the ``kinds``."""
+    kind = " or ".join(one.__name__ for one in kinds)
     if not np.iterable(values):
-        raise ArgumentTypeError(f"{name} must be a list of {kind.__name__}, not {shown(values)}")
+        raise ArgumentTypeError(f"{name} must be a list of {kind}, not {shown(values)}")
     found = list(values)
     for place, one in enumerate(found):
-        if not isinstance(one, kind):
-            raise ArgumentTypeError(
-                f"{name}[{place}] must be a {kind.__name__}, not {shown(one)}"
-            )
+        if not isinstance(one, kinds):
+            raise ArgumentTypeError(f"{name}[{place}] must be a {kind}, not {shown(one)}")
     return found
 
 

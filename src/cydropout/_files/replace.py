@@ -12,20 +12,24 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from cydropout._validate import ArgumentTypeError, shown
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
+def expanded(path: str | os.PathLike[str], what: str = "path") -> Path:
     """Return a path with the home directory in the place of ``~``."""
     try:
         return Path(path).expanduser()
+    except TypeError:
+        raise ArgumentTypeError(f"{what} must be a path, not {shown(path)}") from None
     except RuntimeError as error:
         raise ValueError(f"{str(path)!r}: {error}") from None
 
 
 def check_target(path: str | os.PathLike[str], what: str = "checkpoint") -> Path:
     """Return ``path``, with ``~`` expanded, after checking that a file can be written there."""
-    target = expanded(path)
+    target = expanded(path, what)
     if target.is_dir():
         raise ValueError(f"{what} must be a file, but {str(target)!r} is a directory")
     if target.exists() and not target.is_file():

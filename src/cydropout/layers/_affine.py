@@ -86,7 +86,8 @@ class Affine(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return ``input_shape`` with its last axis replaced by ``units``."""
         if not input_shape:
-            raise ValueError(f"{self.path} needs inputs with a feature axis, got shape ()")
+            raise ValueError(f"{self.path} needs inputs with a feature axis, got samples of "
+                             "shape (); of one sample make x[None]")
         features = self._parameters["weight"].value.shape[0] if self._parameters else None
         if features is not None and input_shape[-1] != features:
             raise ValueError(f"{self.path} has {features} input features, got {input_shape[-1]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -99,6 +100,13 @@ class Conv2D(Sliding):
         self.output_shape(input_shape)
         if self._parameters:
             return
+        first, middle, last = input_shape
+        if (self.data_format == "channels_first" and last <= 4 and min(first, middle) >= 8
+                and self.size[1] > 1):
+            warnings.warn(
+                f"{self.path} takes {first} channels of {middle} x {last} pixels; if these are "
+                "images with their channels last, say data_format='channels_last'", stacklevel=2
+            )
         kind = native_dtype(dtype or "float32")
         area = self.size[0] * self.size[1]
         channels = self.maps_shape(input_shape)[2] // self.groups

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cydropout._validate import check_integer
 from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
 from cydropout.layers._settings import Checked
 
@@ -15,9 +16,7 @@ if TYPE_CHECKING:
 
 def check_shape(shape: Any) -> tuple[int, ...]:
     """Return the shape of one sample."""
-    if any(size < 0 for size in shape):
-        raise ValueError(f"expected shape must not be negative, got {shape}")
-    return tuple(shape)
+    return tuple(check_integer("expected_shape", size, "[0, inf)") for size in shape)
 
 
 class Flatten(Layer):

@@ -26,8 +26,8 @@ class Residual(Wrapper):
 
     Parameters
     ----------
-    layers : Layer
-        Those of the branch, in order; `layer` holds them as a `Sequential`.
+    *layers : Layer
+        Those of the branch, in order, or a list of them; `layer` holds them as a `Sequential`.
     rate : float
         Of the `StochasticDepth`; 0 draws nothing. Its mask stands in `Context.masks` under the
         attribute ``dropout``.
@@ -62,6 +62,8 @@ class Residual(Wrapper):
     dropout = Noise(lambda rate, layer: StochasticDepth(rate, per=layer.per), key="rate")
 
     def __init__(self, *layers: Layer, name: str | None = None, **settings: Any) -> None:
+        if len(layers) == 1 and isinstance(layers[0], (list, tuple)):
+            layers = tuple(layers[0])
         super().__init__(Sequential(layers), name=name, **settings)
         if not layers:
             raise ValueError("Residual needs the layers of its branch, got none")

@@ -59,9 +59,9 @@ def check_batch(model: Layer, x: Any) -> Any:
     """Return samples, if they are not one alone."""
     shape = getattr(model, "input_shape", None)
     if shape is not None and x.ndim == len(shape):
+        wanted = ", ".join(["n", *map(str, shape)])
         raise ValueError(
-            f"x must be a batch of samples of shape {shape}, not of shape {x.shape}; "
-            "of one sample make x[None]"
+            f"x must be a batch, of shape ({wanted}), not {x.shape}; of one sample make x[None]"
         )
     return x
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cydropout import _sklearn
+from cydropout._files.replace import expanded
 from cydropout._optional import require
 from cydropout.training._batches import shuffled
 
@@ -131,7 +132,7 @@ def load_mnist(
     if directory is None:
         paths = _fetch(variant)
     else:
-        folder = Path(directory)
+        folder = expanded(directory, "directory")
         names = [(f"{name}.gz", name) for name in _MAGIC]
         found = [next((folder / n for n in two if (folder / n).is_file()), None) for two in names]
         if variant == "mnist" and not any(found) and (folder / _NPZ).is_file():

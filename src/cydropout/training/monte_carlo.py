@@ -15,6 +15,7 @@ from cydropout.layers._fusion import plan
 from cydropout.layers._layer import Context, Layer
 from cydropout.random import RNG, MaskStream, as_stream
 from cydropout.training._batches import batches
+from cydropout.training._checks import check_batch, check_model
 from cydropout.training.losses.classes import log_softmax
 
 Array = npt.NDArray[Any]
@@ -123,7 +124,7 @@ def predict_mc(
     >>> found.mean.shape, found.std.shape, found.samples
     ((3, 2), (3, 2), 20)
     """
-    x = _checked(x, batch_size, outputs, num_threads)
+    x = _checked(model, x, batch_size, outputs, num_threads)
     check_count("samples", samples)
     source = as_stream(rng)
     draw = source.take()
@@ -163,7 +164,7 @@ def predict_pass(
     >>> bool((np.mean(passes, axis=0) == found.mean).all())
     True
     """
-    x = _checked(x, batch_size, outputs, num_threads)
+    x = _checked(model, x, batch_size, outputs, num_threads)
     stream = [MaskStream.from_state(key, 0)]
     parts = (
         _passes(model, x[rows], stream, outputs, num_threads)
@@ -172,11 +173,14 @@ def predict_pass(
     return np.concatenate([next(part) for part in parts])
 
 
-def _checked(x: Any, batch_size: int, outputs: str, num_threads: int | None) -> Array:
+def _checked(
+    model: Any, x: Any, batch_size: int, outputs: str, num_threads: int | None
+) -> Array:
+    check_model(model)
     check_choice("outputs", outputs, ("values", "logits", "probabilities"))
     check_count("batch_size", batch_size)
     optional(check_count, "num_threads", num_threads)
-    samples: Array = check_samples(x)
+    samples: Array = check_batch(model, check_samples(x))
     return samples
 
 

@@ -11,7 +11,7 @@ from dataclasses import MISSING, InitVar, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from cydropout._validate import check_count, check_made, check_number, optional
+from cydropout._validate import check_count, check_made, check_number, optional, shown
 from cydropout.training._settings import Configured, setting
 
 
@@ -53,7 +53,7 @@ class Schedule(Configured):
 
 def _check_schedule(name: str, value: Any) -> Schedule:
     if not isinstance(value, Schedule):
-        raise TypeError(f"{name} must be a schedule, not {value!r}")
+        raise TypeError(f"{name} must be a schedule, not {shown(value)}")
     return check_made(value)
 
 

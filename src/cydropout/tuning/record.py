@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from cydropout._files.replace import expanded
 from cydropout._validate import check_number
 from cydropout.tuning.runs import Job
 
@@ -22,7 +22,7 @@ class ScoreRecord:
     def __init__(
         self, path: str | os.PathLike[str] | None, sweep: Mapping[str, Any], jobs: Iterable[Job]
     ) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else expanded(path, "record")
         self.scores: dict[Job, float] = {}
         if self.path is None:
             return

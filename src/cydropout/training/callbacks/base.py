@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cydropout._validate import ArgumentTypeError, check_all, check_made, shown
+from cydropout._validate import ArgumentTypeError, check_all, check_function, check_made, shown
 from cydropout._words import Worded
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class FunctionCallback(Callback):
     """
 
     def __init__(self, function: Callable[[Trainer, int, dict[str, float]], object]) -> None:
-        self.function = function
+        self.function = check_function("function", function, "trainer, epoch and record")
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, record: dict[str, float]) -> None:
         """Call the function."""

@@ -14,6 +14,7 @@ from cydropout.layers._layer import Array, Context, Layer
 from cydropout.layers.activations import Activation
 from cydropout.layers.conv import Conv2D
 from cydropout.training._batches import batches
+from cydropout.training._checks import check_batch, check_model
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.nonfinite import outputs
 
@@ -48,7 +49,7 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
     >>> dead_units(model, np.random.default_rng(0).random((8, 3), "f4"))
     {'1.relu': array([0])}
     """
-    x = check_samples(x)
+    x = check_batch(check_model(model), check_samples(x))
     check_count("batch_size", batch_size)
     ends: dict[str, tuple[Array, Array]] = {}
     for rows in batches(len(x), batch_size):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_made
+from cydropout._validate import check_all, check_function
 from cydropout.layers._layer import Layer
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
@@ -53,19 +53,15 @@ class RateSchedule(Callback):
         schedule: Callable[[int], Any],
         layers: Sequence[Layer | str] | Layer | str | None = None,
     ) -> None:
-        if not callable(schedule):
-            raise TypeError(f"schedule must be a function of the step, got {schedule!r}")
-        check_made(schedule)
+        check_function("schedule", schedule, "the step")
         if isinstance(schedule, Schedule) and schedule.highest > 1:
             raise ValueError(
                 f"a rate of dropout must lie between 0 and 1, not at {schedule.highest:g}, which "
                 f"{schedule!r} comes to"
             )
         if layers is not None:
-            layers = [layers] if isinstance(layers, (Layer, str)) else list(layers)
-        wrong = [layer for layer in layers or () if not isinstance(layer, (Layer, str))]
-        if wrong:
-            raise TypeError(f"layers must be layers or their paths, got {wrong[0]!r}")
+            layers = [layers] if isinstance(layers, (Layer, str)) else layers
+            layers = check_all("layers", layers, Layer, str)
         self.schedule = schedule
         self.layers = layers
         self._scheduled: list[Any] = []

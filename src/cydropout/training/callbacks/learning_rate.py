@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from cydropout._validate import check_choice, check_made
+from cydropout._validate import check_choice, check_function
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
 
@@ -41,9 +41,7 @@ class LearningRateSchedule(Callback):
     def __init__(
         self, schedule: Callable[[int], float], per: Literal["epoch", "step"] = "epoch"
     ) -> None:
-        if not callable(schedule):
-            raise TypeError(f"schedule must be a function of the epoch, got {schedule!r}")
-        self.schedule = check_made(schedule)
+        self.schedule = check_function("schedule", schedule, "the epoch")
         self.per = check_choice("per", per, ("epoch", "step"))
 
     def get_config(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class TensorBoard(Callback):
 
     def __init__(self, directory: str | os.PathLike[str], every: int | None = None) -> None:
         self._writer_class = require("tensorboardX", "tensorboard").SummaryWriter
-        self.directory = str(expanded(directory))
+        self.directory = str(expanded(directory, "directory"))
         self.every = optional(check_count, "every", every)
         self._writer: Any = None
 

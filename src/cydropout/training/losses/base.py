@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from cydropout._validate import check_function
 from cydropout.training._settings import Configured
 from cydropout.training.losses.targets import Array, as_arrays
 
@@ -112,7 +113,7 @@ class FunctionLoss(Loss):
     """
 
     def __init__(self, function: Callable[[Array, Array], tuple[Any, Array]]) -> None:
-        self.function = function
+        self.function = check_function("function", function, "predictions and targets")
 
     def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
         """Return what the function does."""
