@@ -30,6 +30,20 @@ class Table:
     period: int
     def __init__(self, q: np.ndarray, scale: np.ndarray) -> None: ...
 
+class DenseStack:
+    def __init__(self, rows: int, layers: list[tuple[Any, ...]], code: int) -> None: ...
+    def fits(
+        self, x: object, weights: list[np.ndarray], biases: list[np.ndarray | None]
+    ) -> bool: ...
+    def forward(
+        self, x: np.ndarray, weights: list[np.ndarray], biases: list[np.ndarray | None],
+        plans: list[Plan], num_threads: int = 0
+    ) -> None: ...
+    def backward(
+        self, dy: np.ndarray, dweights: list[np.ndarray], dbiases: list[np.ndarray | None],
+        plans: list[Plan], input_gradient: bool, num_threads: int = 0
+    ) -> None: ...
+
 class Plan:
     def __init__(
         self, key: int, draw: int, offset: int, size: int, map: Table | tuple[int, float],
@@ -210,3 +224,4 @@ def normalise(
     mean: np.ndarray | None = None, tilt: np.ndarray | None = None,
     totals: np.ndarray | None = None, span: int = 1, relu: bool = False, num_threads: int = 0
 ) -> None: ...
+def set_blas(single: int, wide: int, long_integers: bool) -> None: ...

@@ -8,6 +8,7 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport log, rint
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from cydropout._kernels.table cimport *
@@ -63,6 +64,7 @@ include "blas.pxi"
 include "c_api.pxi"
 include "sums/launch.pxi"
 include "dropout/launch.pxi"
+include "dense_stack/launch.pxi"
 include "noise/launch.pxi"
 include "standout/launch.pxi"
 include "drop_connect/launch.pxi"

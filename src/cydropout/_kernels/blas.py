@@ -45,6 +45,22 @@ def _function(name: str, result: Any = None, *arguments: Any) -> Callable[..., A
     return None
 
 
+@cache
+def lend_products() -> bool:
+    """Have the kernels call OpenBLAS's products themselves; False of another BLAS."""
+    if core() is None:
+        return False
+    for prefix in ("scipy_", ""):
+        for suffix in ("64_", ""):
+            names = (f"{prefix}cblas_{kind}gemm{suffix}" for kind in "sd")
+            found: list[Any] = [getattr(_library(), name, None) for name in names]
+            if all(found):
+                single, wide = (ctypes.cast(one, ctypes.c_void_p).value or 0 for one in found)
+                api.set_blas(single, wide, suffix == "64_")
+                return True
+    return False
+
+
 def core() -> str | None:
     """Return the name of OpenBLAS for the kernels that it runs here; None of another BLAS."""
     function = _function("get_corename", ctypes.c_char_p)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from cydropout._validate import is_ours
 from cydropout.layers import activations
 from cydropout.layers._batchwise import Chain, Link
+from cydropout.layers._dense_stack import Block, Stack
 from cydropout.layers._layer import Array, Backward, Context, Forward, Layer, Pass
 from cydropout.layers.batch_norm import BatchNorm
 from cydropout.layers.conv import Conv2D
@@ -67,6 +69,19 @@ def forward_of(layer: Layer) -> Forward:
     return checked
 
 
+def stacked(passes: Sequence[Pass]) -> tuple[Pass, ...]:
+    """Return the passes of a training step, of which those of `Dense` in a row are one call."""
+    found: list[Pass] = []
+    for described, run in groupby(passes, lambda one: one.block is not None):
+        members = list(run)
+        if described:
+            layers = tuple(layer for one in members for layer in one.layers)
+            stack = Stack(members, [one.block for one in members])
+            members = [Pass(layers, stack.forward)]
+        found += members
+    return tuple(found)
+
+
 def chain(layers: Sequence[Layer]) -> Pass | None:
     """`BatchwiseDropout` next to `Dense`: the products run on the units kept alone."""
     place = int(_is(layers, 0, BatchwiseDropout))
@@ -93,7 +108,9 @@ def product(layers: Sequence[Layer]) -> Pass | None:
     if not _is(layers, 0, Dense, Conv2D):
         return None
     first: Any = layers[0]
-    place, unit, dropout = 1, None, None
+    unit: Any = None
+    dropout: Any = None
+    place = 1
     if first.activation == "linear" and _is(layers, place, *ACTIVATIONS):
         unit, place = layers[place], place + 1
     # The mask of maps with their channels first would lie otherwise than the product does.
@@ -101,9 +118,8 @@ def product(layers: Sequence[Layer]) -> Pass | None:
         layers, place, Dropout
     ):
         dropout, place = layers[place], place + 1
-    if place == 1:
-        return None
-    return Pass(tuple(layers[:place]), partial(first.run, unit=unit, dropout=dropout))
+    block = Block(first, unit, dropout) if isinstance(first, Dense) else None
+    return Pass(tuple(layers[:place]), partial(first.run, unit=unit, dropout=dropout), block)
 
 
 def normalization(layers: Sequence[Layer]) -> Pass | None:

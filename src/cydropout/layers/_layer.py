@@ -31,10 +31,14 @@ NO_GRADIENT: Array = np.empty(0, "float32")
 
 
 class Pass(NamedTuple):
-    """One pass over memory: the layers that it stands for, and their joint forward."""
+    """One pass over memory: the layers that it stands for, and their joint forward.
+
+    ``block`` describes it for the pass that runs several in one call, where there is such a pass.
+    """
 
     layers: tuple[Layer, ...]
     forward: Forward
+    block: Any = None
 
 
 class Layer:

@@ -106,6 +106,10 @@ class Parameter:
         """Forget the gradient."""
         self._stale, self._part = True, None
 
+    def unwritten(self) -> Array | None:
+        """Return where all of the first gradient is to be written, or None if there is one."""
+        return self._first(None, False) if self._stale else None
+
     def accumulate(
         self, array: Array, submatrix: Submatrix | None = None, *, lazy: bool = False
     ) -> None:

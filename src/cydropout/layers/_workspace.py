@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 Array: TypeAlias = npt.NDArray[Any]
-Key: TypeAlias = tuple[tuple[int, ...], np.dtype[Any]]
 
 
 class Workspace:
-    """Uninitialised arrays that are all free again after `release`.
+    """Uninitialised arrays, and what holds some, that are all free again after `release`.
 
-    A step asks for the same shapes in the same order as the step before it, so after the first
-    none is allocated: no page is touched for the first time, and the caches still hold what the
-    last step left in them. What was taken before `release` must not be used after it.
+    A step asks for the same in the same order as the step before it, so after the first nothing is
+    allocated: no page is touched for the first time, and the caches still hold what the last step
+    left in them. What was taken before `release` must not be used after it.
     """
 
-    __slots__ = ("_arrays", "_taken")
+    __slots__ = ("_made", "_taken")
 
     def __init__(self) -> None:
-        self._arrays: dict[Key, list[Array]] = {}
-        self._taken: dict[Key, int] = {}
+        self._made: dict[Hashable, list[Any]] = {}
+        self._taken: dict[Hashable, int] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return an array of this shape and dtype that is not in use."""
-        key = (shape, np.dtype(dtype))
-        arrays, place = self._arrays.setdefault(key, []), self._taken.get(key, 0)
-        if place == len(arrays):
-            arrays.append(np.empty(shape, dtype))
+        array: Array = self.take((shape, np.dtype(dtype)), lambda: np.empty(shape, dtype))
+        return array
+
+    def take(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what was made under this key and is not in use, or make it."""
+        made, place = self._made.setdefault(key, []), self._taken.get(key, 0)
+        if place == len(made):
+            made.append(make())
         self._taken[key] = place + 1
-        return arrays[place]
+        return made[place]
 
     def release(self) -> None:
-        """Have all arrays back; keep those that were in use, and forget the others."""
-        for key, arrays in list(self._arrays.items()):
-            del arrays[self._taken.get(key, 0) :]
-            if not arrays:
-                del self._arrays[key]
+        """Have all back; keep what was in use, and forget the rest."""
+        for key, made in list(self._made.items()):
+            del made[self._taken.get(key, 0) :]
+            if not made:
+                del self._made[key]
         self._taken.clear()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        return sum(a.nbytes for arrays in self._arrays.values() for a in arrays)
+        """Bytes of all that was made."""
+        return sum(one.nbytes for made in self._made.values() for one in made)

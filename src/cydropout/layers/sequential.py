@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cydropout._text import show
-from cydropout.layers._fusion import plan
+from cydropout.layers._fusion import plan, stacked
 from cydropout.layers._layer import (
     NO_GRADIENT,
     Array,
@@ -98,6 +98,7 @@ class Sequential(Layer):
         for place, layer in enumerate(layers):
             layer.path = f"{place}.{layer.name}"
         self.steps = plan(self.layers, fuse)
+        self._stacked = stacked(self.steps)
         self.takes_integers = bool(layers) and layers[0].takes_integers
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
@@ -132,7 +133,7 @@ class Sequential(Layer):
         backwards: list[Backward] = []
         # Without an input gradient backward ends at the first step that has parameters.
         leading = not ctx.input_gradient
-        for step in self.steps:
+        for step in self.steps if ctx.workspace is None else self._stacked:
             x, back = step.forward(x, ctx if leading else ctx.inside)
             if leading and not any(layer.parameters() for layer in step.layers):
                 continue
@@ -199,6 +200,7 @@ class Sequential(Layer):
         twin = super().with_parameters(left)
         twin.layers = tuple(layers)
         twin.steps = plan(twin.layers, twin.fuse)
+        twin._stacked = stacked(twin.steps)
         return twin
 
     def torch_entries(self) -> Entries:

@@ -27,18 +27,21 @@ cdef void fold(const total_t *totals, uint64_t chunks, uint64_t stride, uint64_t
         out[j] = total if i < columns else out[j] + total
 
 
+cdef void fold_sums(const sums_t *sums, bint wide, void *out) noexcept nogil:
+    """The sums over columns of totals as the kernels leave them, of double or float."""
+    cdef uint64_t stride = sums.chunk_bytes // (8 if wide else 4)
+    if wide:
+        fold(<const double*>sums.totals, sums.chunks, stride, sums.columns, <double*>out)
+    else:
+        fold(<const float*>sums.totals, sums.chunks, stride, sums.columns, <float*>out)
+
+
 def folded(cnp.ndarray totals, uint64_t columns):
     """Return the sums over columns of totals as the kernels leave them, (chunks, at least columns).
 
     Both the order of the sums and their dtype, float32 or float64, are those of the totals.
     """
-    cdef uint64_t chunks = <uint64_t>cnp.PyArray_DIM(totals, 0)
-    cdef uint64_t stride = <uint64_t>cnp.PyArray_DIM(totals, 1)
+    cdef sums_t sums = sums_of(totals, 0, columns)
     cdef cnp.ndarray out = np.empty(columns, totals.dtype)
-    cdef void *x = address(totals)
-    cdef void *y = address(out)
-    if cnp.PyArray_TYPE(totals) == cnp.NPY_FLOAT32:
-        fold(<float*>x, chunks, stride, columns, <float*>y)
-    else:
-        fold(<double*>x, chunks, stride, columns, <double*>y)
+    fold_sums(&sums, cnp.PyArray_TYPE(totals) == cnp.NPY_FLOAT64, address(out))
     return out

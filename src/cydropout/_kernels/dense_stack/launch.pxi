@@ -1,0 +1,189 @@
+# Dense layers one after the other: products, and behind each its bias, activation and dropout.
+
+cdef extern from "dense_stack/gemm.h":
+    ctypedef struct cyd_blas_t:
+        void *single
+        void *wide
+        int long_integers
+    void cyd_gemm(const cyd_blas_t *blas, int is_wide, int a_turned, int b_turned, int64_t m,
+                  int64_t n, int64_t k, const void *a, const void *b, void *c) noexcept nogil
+
+cdef cyd_blas_t cblas
+
+ctypedef struct dense_t:
+    int64_t inputs
+    int64_t units
+    int activation
+    double a
+    void *z                   # (rows, units)
+    void *y                   # z itself where the derivative can be told from y
+    void *dz
+    void *dx                  # (rows, inputs)
+    char *shift               # the bias over and over, for a tile past its period; -0.0 without
+    char *known               # the same for the derivative: 0 where it is told from y
+    size_t shift_size
+    sums_t sums
+    size_t sums_size
+    # Of one pass.
+    const void *weight
+    const void *bias
+    void *dweight
+    void *dbias
+    mask_t mask
+
+
+def set_blas(size_t single, size_t wide, bint long_integers):
+    """Name `cblas_sgemm` and `cblas_dgemm`, and whether their integers have 64 bits."""
+    cblas.single, cblas.wide = <void*>single, <void*>wide
+    cblas.long_integers = long_integers
+
+
+cdef void *address_or_null(object array) except? NULL:
+    return NULL if array is None else address(<cnp.ndarray>array)
+
+
+cdef void repeat(char *to, const void *values, size_t size, size_t whole) noexcept nogil:
+    """`whole` bytes: the values of `size` bytes over and over."""
+    cdef size_t done = size
+    memcpy(to, values, size)
+    while done < whole:
+        memcpy(to + done, to, min(done, whole - done))
+        done += min(done, whole - done)
+
+
+cdef class DenseStack:
+    """The layers are tuples (inputs, units, activation, a, z, y, dz, dx, shift, known, totals).
+
+    The arrays are those that a dense_t names, and all are checked by the caller; `rows` counts the
+    samples.
+    """
+
+    cdef list keep
+    cdef dense_t *layers
+    cdef int count, code
+    cdef int64_t rows
+    cdef const void *x
+
+    def __cinit__(self, int64_t rows, list layers, int code):
+        cdef dense_t *layer
+        self.keep, self.count, self.code, self.rows = layers, len(layers), code, rows
+        self.layers = <dense_t*>calloc(max(self.count, 1), sizeof(dense_t))
+        if self.layers == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            layer = &self.layers[i]
+            (layer.inputs, layer.units, layer.activation, layer.a,
+             z, y, dz, dx, shift, known, totals) = layers[i]
+            layer.z, layer.y = address_or_null(z), address_or_null(y)
+            layer.dz, layer.dx = address_or_null(dz), address_or_null(dx)
+            layer.shift, layer.known = <char*>address_or_null(shift), <char*>address_or_null(known)
+            layer.shift_size = shift.nbytes
+            layer.sums = sums_of(totals, rows * layer.units, shift.size - TILE)
+            layer.sums_size = totals.nbytes
+
+    def __dealloc__(self):
+        free(self.layers)
+
+    cdef bint is_ready(self, object array, int64_t rows, int64_t columns) noexcept:
+        """Whether an array can be used as it lies: (rows, columns), or without rows (columns,)."""
+        cdef cnp.ndarray a
+        if type(array) is not np.ndarray:
+            return False
+        a = array
+        return (
+            _code_if_ready(a) == self.code and a.ndim == (2 if rows else 1)
+            and cnp.PyArray_DIM(a, a.ndim - 1) == columns
+            and (not rows or cnp.PyArray_DIM(a, 0) == rows)
+        )
+
+    def fits(self, x, list weights, list biases):
+        """Whether these are arrays of the layers' shapes and dtype, ready to be used."""
+        cdef dense_t *layer = self.layers
+        if len(weights) != self.count or len(biases) != self.count:
+            return False
+        if not self.is_ready(x, self.rows, layer.inputs):
+            return False
+        for i in range(self.count):
+            layer = &self.layers[i]
+            if not self.is_ready(weights[i], layer.inputs, layer.units):
+                return False
+            if biases[i] is None:
+                if layer.shift_size != (1 + TILE) * item_size(self.code):
+                    return False
+            elif not self.is_ready(biases[i], 0, layer.units):
+                return False
+        return True
+
+    cdef void take_masks(self, list plans):
+        cdef Plan plan
+        for i in range(self.count):
+            plan = plans[i]
+            self.layers[i].mask = plan.ready()
+
+    cdef void keep_words(self, list plans):
+        for i in range(self.count):
+            (<Plan>plans[i]).keep_words(&self.layers[i].mask)
+
+    cdef fused_t fused(self, const dense_t *layer) noexcept nogil:
+        cdef fused_t fused
+        fused.mask, fused.sums = &layer.mask, layer.sums
+        fused.kind, fused.a, fused.columns = layer.activation, layer.a, layer.sums.columns
+        return fused
+
+    def forward(self, cnp.ndarray x, list weights, list biases, list plans, int num_threads=0):
+        """y = mask(act(h W + b)), with h = x or the y of the layer before."""
+        cdef const void *h = address(x)
+        cdef uint64_t item = item_size(self.code)
+        cdef dense_t *layer
+        cdef fused_t fused
+        cdef int i
+        for i in range(self.count):
+            layer = &self.layers[i]
+            layer.weight, layer.bias = address_or_null(weights[i]), address_or_null(biases[i])
+        self.x = h
+        self.take_masks(plans)
+        with nogil:
+            for i in range(self.count):
+                layer = &self.layers[i]
+                cyd_gemm(&cblas, self.code == FLOAT64, False, False, self.rows, layer.units,
+                         layer.inputs, h, layer.weight, layer.z)
+                if layer.bias != NULL:
+                    repeat(layer.shift, layer.bias, layer.units * item, layer.shift_size)
+                fused = self.fused(layer)
+                fused.bias = layer.shift
+                launch(BIAS_ACTIVATION_DROPOUT, self.code, layer.z, layer.y, &fused,
+                       layer.mask.size, tiles(layer.mask.size), num_threads)
+                h = layer.y
+        self.keep_words(plans)
+
+    def backward(self, cnp.ndarray dy, list dweights, list dbiases, list plans,
+                 bint input_gradient, int num_threads=0):
+        """dz = act'(z) mask(dy); dW = h'dz, db = the sum of dz over the samples, dh = dz W'."""
+        cdef const void *d = address(dy)
+        cdef bint wide = self.code == FLOAT64
+        cdef const void *h
+        cdef dense_t *layer
+        cdef fused_t fused
+        cdef int i
+        for i in range(self.count):
+            layer = &self.layers[i]
+            layer.dweight, layer.dbias = address_or_null(dweights[i]), address_or_null(dbiases[i])
+        self.take_masks(plans)
+        with nogil:
+            for i in range(self.count - 1, -1, -1):
+                layer = &self.layers[i]
+                h = self.layers[i - 1].y if i else self.x
+                memset(layer.sums.totals, 0, layer.sums_size)
+                fused = self.fused(layer)
+                fused.bias, fused.z = layer.known, layer.z if layer.activation else d
+                launch(BIAS_ACTIVATION_DROPOUT_BACKWARD, self.code, d, layer.dz, &fused,
+                       layer.mask.size, layer.sums.chunks, num_threads)
+                if layer.dbias != NULL:
+                    fold_sums(&layer.sums, wide, layer.dbias)
+                cyd_gemm(&cblas, wide, True, False, layer.inputs, layer.units, self.rows, h,
+                         layer.dz, layer.dweight)
+                if i or input_gradient:
+                    cyd_gemm(&cblas, wide, False, True, self.rows, layer.inputs, layer.units,
+                             layer.dz, layer.weight, layer.dx)
+                d = layer.dx
+        self.keep_words(plans)

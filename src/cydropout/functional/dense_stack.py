@@ -1,0 +1,136 @@
+"""Dense layers one after the other, with what follows each product, in one call."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cydropout._kernels import api
+from cydropout._kernels.blas import lend_products
+from cydropout._kernels.threads import check_num_threads
+from cydropout._validate import check_choice
+from cydropout.functional.bias_activation_dropout import ACTIVATIONS
+from cydropout.masks._sums import totals_for
+
+Array = np.ndarray[Any, Any]
+_CODES = {"float32": 2, "float64": 3}
+
+
+class DenseLayer(NamedTuple):
+    """A layer of a `DenseStack`: units, activation, the sharpness of softplus, and its bias.
+
+    Examples
+    --------
+    >>> from cydropout.functional.dense_stack import DenseLayer
+    >>> DenseLayer(8, "relu").bias
+    True
+    """
+
+    units: int
+    activation: str = "linear"
+    a: float = 1.0
+    bias: bool = True
+
+
+class DenseStack:
+    """``h_i = mask_i(act_i(h_(i-1) W_i + b_i))`` with ``h_0 = x``, and backward, in one call each.
+
+    The products are those of `numpy.matmul`, the passes behind them those of
+    `bias_activation_dropout`: the results are the same to the bit. They lie in arrays that the
+    next call overwrites.
+
+    Parameters
+    ----------
+    rows, inputs : int
+        The shape of x; like all units at least 2, since NumPy multiplies vectors otherwise.
+    layers : sequence of DenseLayer
+        The layers in order.
+    dtype : {"float32", "float64"}
+        Of all arrays.
+
+    Raises
+    ------
+    ValueError
+        If a size is below 2, a name is unknown, or NumPy runs on another BLAS than OpenBLAS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.functional.dense_stack import DenseLayer, DenseStack
+    >>> if DenseStack.available():
+    ...     stack = DenseStack(2, 3, [DenseLayer(4, "relu"), DenseLayer(2)], "float64")
+    ...     weights, biases = [np.ones((3, 4)), np.ones((4, 2))], [np.zeros(4), np.ones(2)]
+    ...     y = stack.forward(np.ones((2, 3)), weights, biases, [None, None])
+    ...     assert (y == 13).all()
+    """
+
+    def __init__(self, rows: int, inputs: int, layers: Sequence[DenseLayer], dtype: Any) -> None:
+        if not self.available():
+            raise ValueError("a DenseStack needs a NumPy that runs on OpenBLAS; use matmul")
+        self.dtype = np.dtype(dtype)
+        code = _CODES[check_choice("dtype", self.dtype.name, _CODES)]
+        sizes = [inputs, *(layer.units for layer in layers)]
+        if not layers or min(rows, *sizes) < 2:
+            raise ValueError(f"rows, inputs and units must be at least 2, not {rows}, {sizes}")
+        described = [self._described(rows, inputs, layer)
+                     for inputs, layer in zip(sizes, layers, strict=False)]
+        self._stack = api.DenseStack(rows, described, code)
+        self.fits = self._stack.fits
+        self._y: Array = described[-1][5]
+        self._dx: Array = described[0][7]
+        self.nbytes = sum(array.nbytes for one in described for array in one[4:])
+        # What stands for a mask that keeps all.
+        self._all = [api.Plan(0, 0, 0, rows * layer.units, (2**32, 1.0), False)
+                     for layer in layers]
+
+    @staticmethod
+    def available() -> bool:
+        """Whether NumPy's BLAS can be called from here: an OpenBLAS can."""
+        return lend_products()
+
+    def _described(self, rows: int, inputs: int, layer: DenseLayer) -> tuple[Any, ...]:
+        kind = ACTIVATIONS[check_choice("activation", layer.activation, ACTIVATIONS)]
+        columns = layer.units if layer.bias else 1
+        z, dz = (np.empty((rows, layer.units), self.dtype) for _ in range(2))
+        y, dx = z, np.empty((rows, inputs), self.dtype)
+        # -0.0 is what leaves every number as it is, -0.0 too.
+        shift = known = np.full(columns + api.TILE_SIZE, -0.0, self.dtype)
+        # A linear unit's derivative is 1, and a ReLU's shows in the sign of y.
+        if layer.activation not in ("linear", "relu"):
+            y = np.empty_like(z)
+        elif layer.bias:
+            known = np.zeros_like(shift)
+        totals = totals_for(z.size, columns, self.dtype)
+        return inputs, layer.units, kind, float(layer.a), z, y, dz, dx, shift, known, totals
+
+    def forward(
+        self, x: Array, weights: list[Array], biases: list[Array | None],
+        plans: Sequence[api.Plan | None], *, num_threads: int | None = None,
+    ) -> Array:
+        """Return the last layer's result.
+
+        Parameters
+        ----------
+        x, weights, biases : array and lists of arrays
+            As `fits` allows them.
+        plans : sequence of Plan or None
+            `BitMask.fused_plan` of the mask of each layer's result, None where there is none.
+        num_threads : int, optional
+            By default as many as the work is worth.
+        """
+        used = [own or whole for own, whole in zip(plans, self._all, strict=True)]
+        self._held = x, weights, used
+        self._stack.forward(x, weights, biases, used, check_num_threads(num_threads))
+        return self._y
+
+    def backward(
+        self, dy: Array, dweights: list[Array], dbiases: list[Array | None], *,
+        input_gradient: bool = True, num_threads: int | None = None,
+    ) -> Array | None:
+        """Write the gradients of all parameters, and return that of x, or None.
+
+        ``dy`` is a contiguous array of the shape and dtype of the result.
+        """
+        self._stack.backward(dy, dweights, dbiases, self._held[2], input_gradient,
+                             check_num_threads(num_threads))
+        return self._dx if input_gradient else None

@@ -1,0 +1,102 @@
+"""`Dense` layers one after the other in one call: a training step without Python in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cydropout.functional.dense_stack import DenseLayer, DenseStack
+from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Pass, in_order
+from cydropout.layers._parameter import Parameter
+from cydropout.layers.activations import Activation
+from cydropout.layers.dense import Dense
+from cydropout.layers.dropout.dropout import Dropout
+
+
+class Block(NamedTuple):
+    """A dense layer, the activation after it, and the dropout after both, if there are any."""
+
+    dense: Dense
+    unit: Activation | None = None
+    dropout: Dropout | None = None
+
+    def describe(self) -> DenseLayer | None:
+        """Return what the kernels are told, or None where they cannot run it."""
+        dense, unit = self.dense, self.unit
+        weight, bias = dense.parameter("weight"), dense.parameter("bias")
+        trained = all(one.trainable for one in (weight, bias) if one is not None)
+        alone = self.dropout is None or not self.dropout.shared_axes
+        if weight is None or not trained or not alone or (unit and dense.activation != "linear"):
+            return None
+        name, a = (dense.activation, 1.0) if unit is None else (unit.function, unit.a)
+        return DenseLayer(dense.units, name, a, bias is not None)
+
+
+class Stack:
+    """The forward of such passes: in a training step one call, else one pass after the other.
+
+    It needs the `Workspace` of the step, which holds its arrays.
+    """
+
+    def __init__(self, passes: Sequence[Pass], blocks: Sequence[Block]) -> None:
+        self.passes, self.blocks = tuple(passes), tuple(blocks)
+
+    def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
+        """Return ``y``, and the function that adds up the gradients and returns ``dx``."""
+        rows = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x
+        stack = self._stack(rows, ctx)
+        weights: list[Any] = [block.dense.parameter("weight") for block in self.blocks]
+        biases: list[Any] = [block.dense.parameter("bias") for block in self.blocks]
+        w, b = ([one and one.value for one in own] for own in (weights, biases))
+        if stack is None or not stack.fits(rows, w, b):
+            return in_order(self.passes, x, ctx)
+        plans = [_plan(block, (*x.shape[:-1], block.dense.units), ctx) for block in self.blocks]
+        y = stack.forward(rows, w, b, plans, num_threads=ctx.num_threads)
+        y = y.reshape(*x.shape[:-1], y.shape[-1])
+
+        def backward(dy: Array) -> Array:
+            dy = np.ascontiguousarray(dy, y.dtype)
+            if dy.shape != y.shape:
+                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            dw, db = ([one and one.unwritten() for one in own] for own in (weights, biases))
+            later = [*_rest(weights, dw), *_rest(biases, db)]
+            dx = stack.backward(
+                dy, dw, db, input_gradient=ctx.input_gradient, num_threads=ctx.num_threads)
+            for parameter, gradient in later:
+                parameter.accumulate(gradient)
+            return NO_GRADIENT if dx is None else dx.reshape(x.shape)
+
+        return y, backward
+
+    def _stack(self, rows: Array, ctx: Context) -> DenseStack | None:
+        if not ctx.training or ctx.workspace is None or ctx.masks is not None:
+            return None
+        layers = [block.describe() for block in self.blocks]
+        if not DenseStack.available() or None in layers or rows.ndim != 2:
+            return None
+        known: list[Any] = layers
+        if min(*rows.shape, *(layer.units for layer in known)) < 2:
+            return None
+        made: DenseStack = ctx.workspace.take(
+            (self, rows.shape, rows.dtype, *known),
+            lambda: DenseStack(rows.shape[0], rows.shape[1], known, rows.dtype))
+        return made
+
+
+def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Array]]:
+    """Give a place of its own to each gradient that adds to one that is there; return these."""
+    rest = []
+    for i, parameter in enumerate(parameters):
+        if parameter is not None and places[i] is None:
+            places[i] = np.empty_like(parameter.value)
+            rest.append((parameter, places[i]))
+    return rest
+
+
+def _plan(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
+    """Return what draws and applies the mask of a block, or None where it keeps all."""
+    if block.dropout is None or ctx.is_idle(block.dropout):
+        return None
+    return ctx.mask_for(block.dropout, shape).fused_plan()

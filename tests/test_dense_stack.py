@@ -1,0 +1,140 @@
+"""Dense layers in one call: every number of a training run is the one of a pass at a time."""
+
+import numpy as np
+import pytest
+
+from cydropout import MaskStream, Trainer
+from cydropout.functional.dense_stack import DenseLayer, DenseStack
+from cydropout.layers import (
+    GELU,
+    BatchNorm,
+    Context,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    LayerNorm,
+    Parameter,
+    ReLU,
+    Residual,
+    Sequential,
+    Softplus,
+)
+from cydropout.layers._workspace import Workspace
+from cydropout.training.callbacks import RateSchedule
+from cydropout.training.losses import RDropLoss
+
+available = DenseStack.available
+pytestmark = pytest.mark.skipif(not available(), reason="NumPy runs on another BLAS than OpenBLAS")
+
+MODELS = {
+    "one hidden layer": lambda: [Flatten(), Dense(33), ReLU(), Dropout(0.5), Dense(5)],
+    "two hidden layers": lambda: [
+        Dropout(0.2), Dense(33, activation="tanh"), Dropout(0.5), Dense(40), GELU(), Dense(5)],
+    "no dropout": lambda: [Dense(16, activation="relu", init="he"), Dense(5)],
+    "rate 0 and 1": lambda: [Dense(16), Dropout(0.0), Dense(17), Dropout(1.0), Dense(5)],
+    "no bias": lambda: [Dense(33, bias=False), Softplus(2.0), Dropout(0.5), Dense(5, bias=False)],
+    "a rate for each unit": lambda: [Dense(32), ReLU(), Dropout(np.linspace(0, 1, 32)), Dense(5)],
+    "shared axes": lambda: [Dense(32), ReLU(), Dropout(0.5, shared_axes=(0,)), Dense(5)],
+    "another scaling": lambda: [Dense(32), Dropout(0.5, scaling="sqrt", storage="seed"), Dense(5)],
+    "penalty and bound": lambda: [Dense(32, l2=1e-2, max_norm=1.0), ReLU(), Dense(5, l1=1e-3)],
+    "one unit": lambda: [Dense(1), ReLU(), Dense(5)],
+    "layers between": lambda: [
+        Dense(16), LayerNorm(), Dense(16), GaussianDropout(0.5), Dense(5), BatchNorm(), Dense(5)],
+    "residual": lambda: [Dense(16), Residual(Dense(16), ReLU(), Dropout(0.5), rate=0.1), Dense(5)],
+    "images": lambda: [Conv2D(3, 3), ReLU(), Flatten(), Dense(20), ReLU(), Dropout(0.5), Dense(5)],
+}
+SIZES = (1, 10, 9)
+X = np.random.default_rng(0).standard_normal((70, *SIZES)).astype("f4")
+LABELS = np.random.default_rng(1).integers(0, 5, 70)
+
+
+def train(model, monkeypatch, together, **options):
+    """Return every number of a run, and how many passes of `DenseStack` there were."""
+    calls = []
+    forward = DenseStack.forward
+    monkeypatch.setattr(DenseStack, "available", staticmethod(lambda: together))
+    monkeypatch.setattr(
+        DenseStack, "forward", lambda *args, **own: calls.append(1) or forward(*args, **own))
+    loss = options.pop("loss", "softmax_cross_entropy")
+    fit = {"epochs": 2, "batch_size": 16, "progress": False, "callbacks": ()}
+    fit |= {name: options.pop(name) for name in fit.keys() & options.keys()}
+    trainer = Trainer(model, loss, options.pop("optimizer", "adam"), rng=3, **options)
+    x = X if isinstance(model.layers[0], (Flatten, Conv2D)) else X.reshape(70, -1)
+    history = trainer.fit(x, LABELS, **fit)
+    monkeypatch.undo()
+    losses = [record["loss"] for record in history.records]
+    return [*model.state_dict().values(), np.array(losses), trainer.stream.next_draw], len(calls)
+
+
+def compare(make, monkeypatch, **options):
+    found, calls = train(make(), monkeypatch, True, **options)
+    expected, none = train(make(), monkeypatch, False, **options)
+    assert none == 0
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    return calls
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", MODELS)
+def test_training_is_the_same_to_the_bit(name, dtype, monkeypatch):
+    calls = compare(lambda: Sequential(MODELS[name](), dtype=dtype), monkeypatch)
+    stacks = {"layers between": 4, "residual": 3, "one unit": 0, "shared axes": 0}.get(name, 1)
+    assert calls == 2 * 5 * stacks
+
+
+@pytest.mark.parametrize("options", [
+    {"optimizer": "sgd", "clip_norm": 0.1}, {"clip_value": 1e-3}, {"num_threads": 1},
+    {"batch_size": 23}, {"batch_size": 69}, {"loss": RDropLoss()},
+    {"callbacks": [RateSchedule(lambda step: 1 / (step + 2))]},
+], ids=str)
+def test_with_what_else_a_trainer_does(options, monkeypatch):
+    assert compare(lambda: Sequential(MODELS["one hidden layer"]()), monkeypatch, **options)
+
+
+def test_sequences_and_the_gradient_of_the_input(monkeypatch):
+    def run(together):
+        monkeypatch.setattr(DenseStack, "available", staticmethod(lambda: together))
+        model = Sequential([Dense(8), ReLU(), Dropout(0.5), Dense(4)], dtype="float64")
+        model.build((6, 5), 0)
+        x = np.random.default_rng(0).standard_normal((3, 6, 5))
+        y, backward = model.forward(x, Context(True, MaskStream(0), workspace=Workspace()))
+        dx = backward(np.cos(y))
+        return [y, dx, *(parameter.grad for parameter in model.parameters())]
+
+    for one, other in zip(run(True), run(False), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("change", [
+    lambda dense: setattr(dense.parameter("weight"), "trainable", False),
+    lambda dense: setattr(dense.parameter("bias"), "value", np.zeros(8)),
+    lambda dense: dense._parameters.update(
+        weight=Parameter(np.ones((16, 8), "f4")[::2], "weight")),
+], ids=["frozen", "another dtype", "strided"])
+def test_what_does_not_fit_runs_a_pass_at_a_time(change, monkeypatch):
+    model = Sequential([Dense(8), ReLU(), Dropout(0.5), Dense(4)])
+    model.build((8,), 0)
+    monkeypatch.setattr(DenseStack, "forward", lambda *args, **options: pytest.fail("it ran"))
+    change(model.layers[0])
+    ctx = Context(True, MaskStream(0), workspace=Workspace())
+    y, backward = model.forward(np.ones((6, 8), "f4"), ctx)
+    assert y.shape == (6, 4) and backward(y).shape == (6, 8)
+
+
+def test_wrong_input_is_refused_as_ever():
+    model = Sequential([Dense(8), ReLU(), Dropout(0.5), Dense(4)])
+    model.build((5,), 0)
+    stream = MaskStream(0)
+    ctx = Context(True, stream, workspace=Workspace())
+    with pytest.raises(ValueError, match="5 input features, got 6"):
+        model.forward(np.ones((3, 6), "f4"), ctx)
+    _, backward = model.forward(np.ones((3, 5), "f4"), ctx)
+    with pytest.raises(ValueError, match=r"shape \(2, 4\)"):
+        backward(np.ones((2, 4), "f4"))
+    with pytest.raises(ValueError, match="at least 2"):
+        DenseStack(1, 5, [DenseLayer(4)], "float32")
+    with pytest.raises(ValueError, match="rellu"):
+        DenseStack(2, 5, [DenseLayer(4, "rellu")], "float32")
