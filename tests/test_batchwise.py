@@ -328,3 +328,12 @@ def test_all_must_ask_for_a_lazy_step():
     one_pass(model, samples(), Context(training=True, stream=MaskStream(5)))
     assert [p.part is not None and p.part.lazy for p in model.parameters()] == [
         False, True, True, False]
+
+
+@pytest.mark.parametrize("block", [2, 5, 2**40, 2**62])
+def test_a_block_beyond_the_units_takes_no_memory(block):
+    keep, wanted = (
+        BatchwiseDropout(0.5, block=one).mask((3, 5), Context(True, MaskStream(0))).keep
+        for one in (block, min(block, 5))
+    )
+    np.testing.assert_array_equal(keep, wanted)

@@ -11,6 +11,7 @@ from test_validate import SCALARS, WRONG, kinds
 
 from cydropout import Mask, MaskStream, dropout, functional, masks
 from cydropout._kernels import api
+from cydropout.layers import Context, Dropout
 
 TABLE = {**CASES, **{f"mask {name}": case for name, case in MASKS.items()}}
 ARRAYS = [
@@ -240,6 +241,8 @@ def test_shared_axes_in_the_function(axes, right):
     x = np.ones((6, 8))
     y = dropout(x, 0.5, rng=0, shared_axes=axes)
     np.testing.assert_array_equal(y, MaskStream(0).draw((6, 8), 0.5, shared_axes=right).apply(x))
+    layer = Dropout(0.5, shared_axes=axes)
+    np.testing.assert_array_equal(y, layer.forward(x, Context(True, MaskStream(0)))[0])
 
 
 @pytest.mark.parametrize("axes", [(1.5,), 1.5, "1", (True,), None, ("1",), 2, (0, -3)])

@@ -259,3 +259,12 @@ def test_loading_changes_all_or_nothing() -> None:
         np.testing.assert_array_equal(value, before[name])
     with pytest.raises(ValueError, match="build"):
         Sequential([Dense(4), Dense(2)]).load_state_dict(before)
+
+
+def test_a_model_without_layers_checks_its_gradient():
+    y, backward = Sequential([]).forward(np.ones((2, 3), "f4"), Context())
+    assert y.shape == (2, 3)
+    np.testing.assert_array_equal(backward(y), y)
+    for wrong in (np.ones((3, 2)), np.ones(3), 1.0):
+        with pytest.raises(ValueError, match=r"gradient has shape .*, the output \(2, 3\)"):
+            backward(wrong)

@@ -91,6 +91,8 @@ def test_a_layer_of_the_user_is_found_by_its_module():
         (Dropout(0.5), "rate", 1.5, ValueError, r"1\.5"),
         (Dropout(0.5), "scaling", "none", ValueError, "scaling.*'none'.*inverted"),
         (Dropout(0.5), "shared_axes", "x", TypeError, "shared_axes.*'x'"),
+        (Dropout(0.5), "shared_axes", (1.5,), TypeError, r"shared_axes.*1\.5"),
+        (Dropout(0.5), "shared_axes", True, TypeError, "shared_axes.*True"),
         (SpatialDropout2D(0.5), "rate", [0.5], TypeError, "SpatialDropout2D"),
         (BatchwiseDropout(0.5, block=2), "rate", [0.5, 0.1], ValueError, r"0\.1"),
         (BatchwiseDropout([0.5, 0.1]), "layout", "slice", ValueError, r"0\.1"),

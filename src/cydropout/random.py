@@ -17,6 +17,7 @@ from cydropout.masks.bernoulli import Mask
 RNG: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | MaskStream | None"
 
 _Kind = TypeVar("_Kind", bound=BaseMask)
+_Result = TypeVar("_Result")
 
 
 @lru_cache(maxsize=256)
@@ -79,7 +80,12 @@ class MaskStream:
         self._generator = seed if isinstance(seed, np.random.Generator) else None
         self._key = 0 if self._generator is not None else _key(seed)
         self._next_draw = 0
+        self._begin()
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
+        # How many calls may give their draws back, and which threads drew while there were any.
+        self._watches, self._drawing = 0, set[int]()
 
     @classmethod
     def from_state(cls, key: int, next_draw: int) -> "MaskStream":
@@ -116,6 +122,8 @@ class MaskStream:
             if draw >= WORD - 1:
                 raise OverflowError("this stream has no draw left; use another seed")
             self._next_draw = draw + 1
+            if self._watches:
+                self._drawing.add(threading.get_ident())
         return draw
 
     def give_back(self, draw: int) -> None:
@@ -123,6 +131,39 @@ class MaskStream:
         with self._lock:
             if self._next_draw == draw + 1:
                 self._next_draw = draw
+
+    def restoring(self, call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:
+        """Return ``call(*args, **options)``; if it fails, the draws that it took are given back.
+
+        Not so if other threads drew meanwhile, since each draw is handed out once.
+
+        Examples
+        --------
+        >>> from cydropout import MaskStream
+        >>> stream = MaskStream(0)
+        >>> def fail():
+        ...     raise MemoryError(f"behind draw {stream.take()}")
+        ...
+        >>> stream.restoring(fail)
+        Traceback (most recent call last):
+        MemoryError: behind draw 0
+        >>> stream.next_draw
+        0
+        """
+        with self._lock:
+            first, self._watches = self._next_draw, self._watches + 1
+        try:
+            return call(*args, **options)
+        except BaseException:
+            with self._lock:
+                if self._drawing <= {threading.get_ident()}:
+                    self._next_draw = first
+            raise
+        finally:
+            with self._lock:
+                self._watches -= 1
+                if not self._watches:
+                    self._drawing.clear()
 
     def make(
         self, kind: Callable[..., _Kind], shape: int | tuple[int, ...], *args: Any, **options: Any
@@ -156,9 +197,9 @@ class MaskStream:
         mask = kind(self._key, self._next_draw, shape, *args, **options)
         if self._grant(mask):
             return mask
-        key, draw = self.key, self.take()
+        draw = self.take()
         try:
-            return kind(key, draw, shape, *args, **options)
+            return kind(self.key, draw, shape, *args, **options)
         except BaseException:
             self.give_back(draw)
             raise
@@ -177,6 +218,8 @@ class MaskStream:
                 and mask.key == self._key
             )
             self._next_draw += granted
+            if self._watches:
+                self._drawing.add(threading.get_ident())
         return granted
 
     def draw(
@@ -213,7 +256,7 @@ class MaskStream:
     def __setstate__(self, state: tuple[int, int]) -> None:
         self._generator = None
         self._key, self._next_draw = state
-        self._lock = threading.Lock()
+        self._begin()
 
     def __repr__(self) -> str:
         return f"MaskStream.from_state(key={self.key}, next_draw={self._next_draw})"

@@ -10,7 +10,7 @@ from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import Scaling
 from cydropout._validate import check_flag
-from cydropout.masks import InferenceMask, Mask
+from cydropout.masks import InferenceMask
 from cydropout.random import RNG, MaskStream, as_stream
 
 #: Below this rate nothing is dropped, and no draw is taken.
@@ -97,12 +97,17 @@ def dropout(
         if out is not None:
             _arrays.check_out(out, array)
     check_num_threads(num_threads)
-    mask: Mask
-    if check_flag("training", training):
-        # Nothing is held for a backward pass: the bits are used as they are drawn.
-        mask = as_stream(rng).draw(
-            array.shape, rate, scaling=scaling, shared_axes=shared_axes, storage="seed"
-        )
-    else:
-        mask = InferenceMask(array.shape, rate, scaling=scaling, shared_axes=shared_axes)
-    return mask.apply(x, out=out, num_threads=num_threads)
+    if not check_flag("training", training):
+        mean = InferenceMask(array.shape, rate, scaling=scaling, shared_axes=shared_axes)
+        return mean.apply(x, out=out, num_threads=num_threads)
+    stream = as_stream(rng)
+    # Nothing is held for a backward pass: the bits are used as they are drawn.
+    mask = stream.draw(
+        array.shape, rate, scaling=scaling, shared_axes=shared_axes, storage="seed"
+    )
+    try:
+        return mask.apply(x, out=out, num_threads=num_threads)
+    except BaseException:
+        if mask.draw is not None:
+            stream.give_back(mask.draw)
+        raise

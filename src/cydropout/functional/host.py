@@ -2,9 +2,9 @@
 
 from cydropout._kernels import api
 from cydropout._kernels.api import dropout_at
-from cydropout._kernels.threads import HOST
+from cydropout._kernels.threads import HOST, check_num_threads
 
-__all__ = ["HOST", "dropout_at", "host", "set_host"]
+__all__ = ["HOST", "check_num_threads", "dropout_at", "host", "set_host"]
 
 _name = ""
 

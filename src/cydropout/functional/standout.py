@@ -113,15 +113,19 @@ def standout(
     """
     z, r, code, kind = _checked(z, r, activation, alpha, beta)
     threads, training = check_num_threads(num_threads), check_flag("training", training)
-    bits, draw, y = _words(mask if training else None, z), None, np.empty_like(z)
-    if training and mask is None:
-        stream, bits = as_stream(rng), np.empty((z.size + 31) // 32, np.uint32)
+    if not training or mask is not None:
+        bits, y = _words(mask if training else None, z), np.empty_like(z)
+        api.standout(z, r, y, bits, None, code, kind, alpha, beta, threads)
+        return y, mask if training else None
+    stream = as_stream(rng)
+
+    def drawn() -> tuple[np.ndarray, BitMask]:
+        bits, y = np.empty((z.size + 31) // 32, np.uint32), np.empty_like(z)
         draw = stream.key, stream.take()
-    api.standout(z, r, y, bits, draw, code, kind, alpha, beta, threads)
-    if draw is not None:
-        assert bits is not None
-        mask = KeepMask.from_bits(z.shape, bits)
-    return y, mask if training else None
+        api.standout(z, r, y, bits, draw, code, kind, alpha, beta, threads)
+        return y, KeepMask.from_bits(z.shape, bits)
+
+    return stream.restoring(drawn)
 
 
 def standout_backward(

@@ -10,6 +10,7 @@ import numpy as np
 
 from cydropout._rates import Scaling
 from cydropout._validate import check_choice
+from cydropout.functional.host import check_num_threads
 from cydropout.layers._workspace import Workspace
 from cydropout.masks import InferenceMask, Mask
 from cydropout.random import MaskStream
@@ -124,6 +125,7 @@ class Context:
     _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_num_threads(self.num_threads)
         if isinstance(self.masks, dict):
             object.__setattr__(self, "masks", Masks(self.masks))
         elif self.masks is not None and not isinstance(self.masks, Masks):

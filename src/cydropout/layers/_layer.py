@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ Array: TypeAlias = npt.NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
 Backward: TypeAlias = Callable[[Array], Array]
 Forward: TypeAlias = "Callable[[Array, Context], tuple[Array, Backward]]"
+
+_Forward = TypeVar("_Forward", bound=Callable[..., Any])
 
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 _NATIVE = frozenset(map(np.dtype, ("float32", "float64")))
@@ -241,6 +244,18 @@ def restored_on_error(layer: Layer) -> Iterator[None]:
     except BaseException:
         layer.load_state_dict(before)
         raise
+
+
+def restoring_draws(forward: _Forward) -> _Forward:
+    """Have a forward that draws give the draws back to the stream, if it fails."""
+
+    @functools.wraps(forward)
+    def restored(self: Any, x: Any, ctx: Context, *args: Any, **options: Any) -> Any:
+        if ctx.stream is None:
+            return forward(self, x, ctx, *args, **options)
+        return ctx.stream.restoring(forward, self, x, ctx, *args, **options)
+
+    return restored  # type: ignore[return-value]
 
 
 def in_order(layers: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Array, Backward]:

@@ -18,6 +18,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     native_dtype,
+    restoring_draws,
 )
 from cydropout.layers._settings import Checked, Count, Noise
 from cydropout.layers.dropout._shared import SharedDropout
@@ -118,6 +119,7 @@ class Embedding(Layer):
         weight = initial(self.init, self.vocabulary, self.units, np.random.default_rng(rng), kind)
         self._parameters["weight"] = Parameter(weight, "weight")
 
+    @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return the words' vectors, and the function that adds up ``dW``.
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Layer, Shape
+from cydropout.layers._layer import (
+    NO_GRADIENT,
+    Array,
+    Backward,
+    Context,
+    Layer,
+    Shape,
+    restoring_draws,
+)
 from cydropout.layers._settings import Noise, OneOf, from_config
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout.stochastic_depth import StochasticDepth
@@ -83,6 +91,7 @@ class Residual(Wrapper):
             )
         return shape
 
+    @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return the sum, and the backward along both its terms.
 

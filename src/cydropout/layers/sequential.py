@@ -21,6 +21,7 @@ from cydropout.layers._layer import (
     Shape,
     as_float,
     native_dtype,
+    restoring_draws,
 )
 from cydropout.layers._saved import save_model
 from cydropout.layers._settings import Flag, Setting, from_config, to_config
@@ -127,6 +128,7 @@ class Sequential(Layer):
             shape = layer.output_shape(shape)
             yield shape
 
+    @restoring_draws
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Run the layers in order; backward runs them in the other order."""
         x = self.convert(x)
@@ -141,6 +143,8 @@ class Sequential(Layer):
             backwards.append(back)
 
         def backward(dy: Array) -> Array:
+            if not self.steps and np.shape(dy) != x.shape:
+                raise ValueError(f"gradient has shape {np.shape(dy)}, the output {x.shape}")
             for back in reversed(backwards):
                 dy = back(dy)
             return dy if ctx.input_gradient else NO_GRADIENT

@@ -17,6 +17,7 @@ from cydropout.layers._layer import (
     Shape,
     as_float,
     native_dtype,
+    restoring_draws,
 )
 from cydropout.layers._settings import Checked, Count, Flag, Noise
 from cydropout.layers._state import Entries, Entry
@@ -100,6 +101,7 @@ class MultiHeadAttention(Layer):
                 bias = np.zeros(units, kind)
                 self._parameters[f"{part}_bias"] = Parameter(bias, f"{part}_bias")
 
+    @restoring_draws
     def forward(
         self, x: Array, ctx: Context, mask: Any = None, attention_mask: Any = None
     ) -> tuple[Array, Backward]:

@@ -15,6 +15,7 @@ from cydropout.layers._layer import (
     Shape,
     as_float,
     native_dtype,
+    restoring_draws,
 )
 from cydropout.layers._settings import Checked, Flag, Setting
 from cydropout.layers.dropout._masked import NoisyLayer
@@ -99,6 +100,7 @@ class LearnedNoise(NoisyLayer):
         """Return the parameter's gradient from that of the noise."""
         return gradient
 
+    @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return ``f x``, and what returns ``f dy`` and adds up the parameter's gradient.
 

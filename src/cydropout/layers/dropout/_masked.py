@@ -72,11 +72,18 @@ class MaskedLayer(NoisyLayer):
             rate and scale.
         """
         x = as_float(x, self.path)
-        used = ctx.mask_for(self, x.shape, mask)
-        if ctx.workspace is None or not ctx.training or not self.keeps_shape:
-            y = used.apply(x, num_threads=ctx.num_threads)
+        first = None if ctx.stream is None or mask is not None else ctx.stream.next_draw
+        held = ctx.workspace is not None and ctx.training and self.keeps_shape
+        try:
+            used = ctx.mask_for(self, x.shape, mask)
+            out = {"out": ctx.room(x.shape, x.dtype)} if held else {}
+            y = used.apply(x, **out, num_threads=ctx.num_threads)
+        except BaseException:
+            if ctx.stream is not None and first is not None:
+                ctx.stream.give_back(first)
+            raise
+        if not held:
             return y, partial(used.backward, num_threads=ctx.num_threads)
-        y = used.apply(x, out=ctx.room(x.shape, x.dtype), num_threads=ctx.num_threads)
 
         def backward(dy: Array) -> Array:
             out = ctx.room(x.shape, dy.dtype)

@@ -115,7 +115,8 @@ class BatchwiseDropout(SharedDropout):
             drawn = ctx.draw((1, *shape[1:-1], blocks), self.rate, scaling=self.scaling)
             keep, scale = drawn.keep, float(drawn.scale)
         if self.block > 1:
-            keep = np.repeat(keep, self.block, axis=-1)[..., : (shape[-1] if shape[1:] else 1)]
+            width = shape[-1] if shape[1:] else 1
+            keep = np.repeat(keep, min(self.block, width), axis=-1)[..., :width]
         return keep, scale
 
     def _blocks(self, shape: Shape) -> int:

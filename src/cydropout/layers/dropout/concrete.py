@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout.layers._layer import Array, Backward, Context, Layer, Shape
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, restoring_draws
 from cydropout.layers._settings import Inner, Number
 from cydropout.layers._wrapper import Identity, Wrapper
 from cydropout.layers.dropout._learned import LearnedNoise, LearnedRate
@@ -117,6 +117,7 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         return ctx.draw_as(
             ConcreteMask, shape, logit, temperature=self.temperature, storage=self.storage)
 
+    @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return the layer's output of noisy ``x``, and its backward; see `LearnedNoise`."""
         noisy, back = LearnedNoise.forward(self, x, ctx, mask)

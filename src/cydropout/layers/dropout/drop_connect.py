@@ -10,7 +10,7 @@ from cydropout import functional
 from cydropout._rates import ONE, threshold
 from cydropout.layers._affine import Affine, Operands
 from cydropout.layers._fused import bias_activation_dropout
-from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Shape
+from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Shape, restoring_draws
 from cydropout.layers._moments import Nodes, matched, quadrature, sampled
 from cydropout.layers._settings import Count, Flag, Integer, OneOf
 from cydropout.layers.dropout._weight_noise import WeightNoise
@@ -90,6 +90,7 @@ class DropConnect(WeightNoise, Affine):
         if self.storage is None:
             self.storage = "bits" if self.per == "batch" else "seed"
 
+    @restoring_draws
     def forward(
         self, x: Array, ctx: Context, mask: Any = None
     ) -> tuple[Array, Backward]:

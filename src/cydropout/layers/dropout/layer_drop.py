@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout.layers._layer import Array, Backward, Context, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Shape, as_float, restoring_draws
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
@@ -74,6 +74,7 @@ class LayerDrop(MaskedLayer, Wrapper):
         """Draw the decision of one pass, a mask of one element."""
         return ctx.draw((1,), self.rate)
 
+    @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return what the layer inside gives, or ``x`` itself.
 

@@ -85,10 +85,15 @@ class RecurrentDropout(SharedDropout):
         (previous, forget, gate, candidate), _ = check_gated(
             None, previous=previous, forget=forget, gate=gate, candidate=candidate
         )
-        used = ctx.mask_for(self, candidate.shape, mask)
-        options = {
+        options: dict[str, Any] = {
             "previous": previous, "forget": forget, "gate": gate, "candidate": candidate,
-            "mask": used, "num_threads": ctx.num_threads,
+            "num_threads": ctx.num_threads,
         }
-        y = functional.gated_update(**options)
-        return y, partial(functional.gated_update_backward, **options)
+
+        def run() -> tuple[Array, Any]:
+            options["mask"] = ctx.mask_for(self, candidate.shape, mask)
+            return functional.gated_update(**options), partial(
+                functional.gated_update_backward, **options
+            )
+
+        return run() if ctx.stream is None else ctx.stream.restoring(run)

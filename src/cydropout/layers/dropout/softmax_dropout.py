@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cydropout import functional
-from cydropout.layers._layer import Array, Backward, Context, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Shape, as_float, restoring_draws
 from cydropout.layers._settings import Flag, Number
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
@@ -52,6 +52,7 @@ class SoftmaxDropout(MaskedLayer):
         """Draw the mask of one pass."""
         return ctx.draw(shape, self.rate)
 
+    @restoring_draws
     def forward(
         self, x: Array, ctx: Context, mask: Any = None, attention_mask: Any = None
     ) -> tuple[Array, Backward]:

@@ -11,7 +11,15 @@ from cydropout import functional
 from cydropout.layers._affine import Affine, product
 from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import initial
-from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Parameter, Shape
+from cydropout.layers._layer import (
+    NO_GRADIENT,
+    Array,
+    Backward,
+    Context,
+    Parameter,
+    Shape,
+    restoring_draws,
+)
 from cydropout.layers._settings import Checked, Flag, Number
 from cydropout.layers.dropout._masked import NoisyLayer
 from cydropout.masks import KeepMask
@@ -83,6 +91,7 @@ class Standout(NoisyLayer, Affine):
         """Return the decisions that ``array``, of bool, says."""
         return KeepMask(shape, array)
 
+    @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up all gradients and returns ``dx``.
 

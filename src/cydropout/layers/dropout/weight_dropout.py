@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout.layers._layer import Array, Backward, Context, Parameter
+from cydropout.layers._layer import Array, Backward, Context, Parameter, restoring_draws
 from cydropout.layers._settings import Checked
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout._weight_noise import WeightNoise
@@ -67,6 +67,7 @@ class WeightDropout(WeightNoise, Wrapper):
     positional = "layer rate parameters"
     dropped = Checked(check_names, ("weight",), key="parameters")
 
+    @restoring_draws
     def forward(
         self, x: Array, ctx: Context, mask: Any = None
     ) -> tuple[Array, Backward]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from cydropout import functional
 from cydropout.functional.zoneout import alike
-from cydropout.layers._layer import Array, Context, Shape, as_float
+from cydropout.layers._layer import Array, Context, Shape, as_float, restoring_draws
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
 
@@ -48,6 +48,7 @@ class Zoneout(MaskedLayer):
         """Draw where the new state is taken; at inference, its mean."""
         return ctx.draw(shape, self.rate, scaling="classic")
 
+    @restoring_draws
     def forward(
         self, x: Array, ctx: Context, mask: Any = None, previous: Array | None = None
     ) -> tuple[Array, Any]:

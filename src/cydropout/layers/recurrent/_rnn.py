@@ -19,6 +19,7 @@ from cydropout.layers._layer import (
     Shape,
     as_float,
     native_dtype,
+    restoring_draws,
 )
 from cydropout.layers._settings import Checked, Count, Flag, Noise, OneOf
 from cydropout.layers._state import Entries, Entry, SecondBias
@@ -119,6 +120,7 @@ class Recurrent(Layer):
         changes = noise.rate and (ctx.training or isinstance(noise, Zoneout))
         return ctx.mask_for(noise, shape, mask) if mask is not None or changes else None
 
+    @restoring_draws
     def forward(
         self,
         x: Array,
