@@ -378,6 +378,13 @@ def arrays_of(given: dict[str, Any]) -> list[str]:
     return [name for name, value in given.items() if isinstance(value, np.ndarray)]
 
 
+def misaligned(x: np.ndarray) -> np.ndarray:
+    """Return a copy that begins a byte behind where it should."""
+    y = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    y[...] = x
+    return y
+
+
 def results(value: Any) -> list[np.ndarray]:
     """Return all arrays and numbers of a result, one after another."""
     if isinstance(value, (np.ndarray, float, int)):

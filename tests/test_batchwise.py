@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+from functional_cases import misaligned
 from reference_submatrix import alone
 
 from cydropout import MaskStream
@@ -337,3 +338,15 @@ def test_a_block_beyond_the_units_takes_no_memory(block):
         for one in (block, min(block, 5))
     )
     np.testing.assert_array_equal(keep, wanted)
+
+
+@pytest.mark.parametrize("laid", [np.asfortranarray, lambda x: x[::-1][::-1], misaligned])
+def test_inputs_and_gradients_in_any_layout(laid):
+    x = np.random.default_rng(0).normal(size=(6, 40)).astype("f4")
+    found = []
+    for lay in (np.array, laid):
+        model = built(NETS["both"](), "float32")
+        y, backward = model.forward(lay(x), Context(True, MaskStream(0)))
+        found.append((y, backward(lay(np.ones_like(y)))))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

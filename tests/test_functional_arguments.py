@@ -5,7 +5,7 @@ import inspect
 import functional_cases
 import numpy as np
 import pytest
-from functional_cases import CASES, MASKS, OTHERS, arrays_of, results
+from functional_cases import CASES, MASKS, OTHERS, arrays_of, misaligned, results
 from numpy.lib.stride_tricks import as_strided
 from test_validate import SCALARS, WRONG, kinds
 
@@ -17,13 +17,6 @@ TABLE = {**CASES, **{f"mask {name}": case for name, case in MASKS.items()}}
 ARRAYS = [
     (name, argument) for name, case in TABLE.items() for argument in arrays_of(case.make())
 ]
-
-
-def misaligned(x):
-    raw = np.empty(x.nbytes + 1, np.uint8)
-    y = raw[1:].view(x.dtype).reshape(x.shape) if x.itemsize > 1 else x.copy()
-    y[...] = x
-    return y
 
 
 LAYOUTS = {

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cydropout import functional
+from cydropout._arrays import contiguous
 from cydropout.functional import Submatrix
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import (
@@ -131,7 +132,7 @@ class Chain:
             return in_order(self.plain, x, ctx)
         weight = self.links[0].dense.parameter("weight")
         assert weight is not None
-        h, kept, enter = np.ascontiguousarray(x, weight.value.dtype), Units(), None
+        h, kept, enter = contiguous(x, weight.value.dtype), Units(), None
         backwards: list[Callable[[Array], Array]] = []
         if self.entry is not None:
             kept = Units.drawn(self.entry, x.shape, ctx)
@@ -147,7 +148,7 @@ class Chain:
             y = _spread(h, leave, 1.0, ctx)
 
         def backward(dy: Array) -> Array:
-            dy = np.ascontiguousarray(dy, y.dtype)
+            dy = contiguous(dy, y.dtype)
             if leave is not None:
                 dy = functional.gather_submatrix(dy, leave, num_threads=ctx.num_threads)
             for back in reversed(backwards):
