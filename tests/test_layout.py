@@ -23,7 +23,7 @@ ROWS = [
     ["training._configuration", "training._passes", "training._settings"],
     ["training._batches", "training.history", "training.losses", "training.optimizers",
      "training.schedules"],
-    ["training._checks", "training.data", "training.progress"],
+    ["training._checks", "training._metrics", "training.data", "training.progress"],
     ["training.checkpoint", "training.clipping", "training.monte_carlo",
      "training.nonfinite"],
     ["training.callbacks"],

@@ -169,6 +169,7 @@ CALLBACKS = {
     "patience": (EarlyStopping("loss"), EarlyStopping("loss", 6)),
     "min_delta": (EarlyStopping("loss"), EarlyStopping("loss", min_delta=0.5)),
     "restore_best": (EarlyStopping("loss"), EarlyStopping("loss", restore_best=False)),
+    "higher": (EarlyStopping("loss"), EarlyStopping("loss", higher=True)),
     "per": (LearningRateSchedule(two), LearningRateSchedule(two, per="step")),
     "LearningRateSchedule.schedule": (LearningRateSchedule(two), LearningRateSchedule(abs)),
     "RateSchedule.schedule": (RateSchedule(two), RateSchedule(lambda step: 0.3)),
@@ -190,7 +191,7 @@ ARGUMENTS = {
     "validation_data": "data",
     **dict.fromkeys(["model", "loss", "optimizer", "rng", "num_threads", "x", "y", "epochs",
                      "callbacks", "progress", "checkpoint", "checkpoint_every", "resume",
-                     "override"]),
+                     "override", "metrics"]),
 }
 
 

@@ -27,11 +27,12 @@ from cydropout.training import losses, optimizers
 from cydropout.training._batches import Batches, as_batches, batches, held_out, order_of, weights_of
 from cydropout.training._checks import check_batch, check_data, check_model, check_smallest
 from cydropout.training._configuration import check_override
+from cydropout.training._metrics import as_metrics, measure
 from cydropout.training._passes import all_passes
 from cydropout.training.callbacks.base import Callback, as_callbacks
 from cydropout.training.checkpoint import check_state, save_checkpoint
 from cydropout.training.clipping import clip_gradients
-from cydropout.training.history import History, Mean, Record
+from cydropout.training.history import History, Record
 from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
 from cydropout.training.progress import Progress, check_bar
 from cydropout.training.run import Run, SavedRun, all_or_nothing, reserve_room
@@ -53,12 +54,15 @@ class Trainer:
     ----------
     model : Sequential
         Built by the first `fit` when it is not yet, with weights drawn from the stream's key.
-    loss : Loss or str
-        For example ``"softmax_cross_entropy"``.
+    loss : Loss, str or function
+        For example ``"softmax_cross_entropy"``; a function as `losses.FunctionLoss` takes it.
     optimizer : Optimizer or str
         For example ``"adam"``, with its default settings.
     rng : None, int, SeedSequence, Generator or MaskStream
         Where the randomness comes from.
+    metrics : function, sequence of functions, or mapping of names to functions
+        ``metric(predictions, targets)`` of all validation data, and of all that `evaluate` gets,
+        is one number; scikit-learn's take the targets first.
     clip_norm : float, optional
         Largest norm of the gradients of all parameters together; longer ones are scaled to it.
     clip_value : float, optional
@@ -93,19 +97,14 @@ class Trainer:
     """
 
     def __init__(
-        self,
-        model: Any,
-        loss: Any,
-        optimizer: Any,
-        *,
-        rng: Any = None,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
+        self, model: Any, loss: Any, optimizer: Any, *, rng: Any = None, metrics: Any = (),
+        clip_norm: float | None = None, clip_value: float | None = None,
         num_threads: int | None = None,
     ) -> None:
         self.model: Any = check_model(model)
         self.loss = check_made(losses.get(loss))
         self.optimizer = check_made(optimizers.get(optimizer))
+        self.metrics = as_metrics(metrics)
         self.clip_norm = optional(check_number, "clip_norm", clip_norm, "(0, inf)")
         self.clip_value = optional(check_number, "clip_value", clip_value, "(0, inf)")
         self.num_threads = optional(check_count, "num_threads", num_threads)
@@ -209,7 +208,8 @@ class Trainer:
         held = None if validation_data is None else held_out(validation_data, 1024, epochs)
         target = None if checkpoint is None else check_target(checkpoint)
         saved = SavedRun(target) if target and resume and target.exists() else None
-        metrics = ("loss", "accuracy") + (("val_loss", "val_accuracy") if held else ())
+        metrics = ["loss", "accuracy"]
+        metrics += [f"val_{name}" for name in (*metrics, *self.metrics)] if held else []
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer,
                  "trainer": self, "data": data.run, "validation_data": held and held.run}
         run = Run(parts, callbacks, epoch=self.epoch, first=self.epoch)
@@ -228,7 +228,7 @@ class Trainer:
             reserve_room(self, target)
         with all_or_nothing(self, callbacks) if saved else nullcontext():
             self.stop_training, self._run = False, run
-            run.tell("on_train_begin", self, metrics)
+            run.tell("on_train_begin", self, tuple(metrics))
             for callback in callbacks if target else ():
                 check_state(callback.state_dict(), f"the state of {type(callback).__name__}")
             if saved:
@@ -283,12 +283,9 @@ class Trainer:
         return self._measure(data)
 
     def _measure(self, data: Batches) -> dict[str, float]:
-        loss, mean = self.loss.one_pass, Mean()
         with self._one_pool():
-            for x, target in data.epoch(1, partial(order_of, self.stream.key)):
-                value, _, accuracy = loss.measured(self._infer(x), target)
-                mean.add(len(target), value, accuracy)
-        return mean.result()
+            batches = data.epoch(1, partial(order_of, self.stream.key))
+            return measure(batches, self._infer, self.loss.one_pass, self.metrics)
 
     def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
         """Return the model's output for every sample, without dropout."""

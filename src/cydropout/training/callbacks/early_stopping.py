@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_count, check_flag, check_number
+from cydropout._validate import check_count, check_flag, check_number, optional
 from cydropout._words import did_you_mean
 from cydropout.training.callbacks.base import Callback, Trainer
 
@@ -17,18 +17,21 @@ class EarlyStopping(Callback):
     """Stop when ``monitor`` has not improved for ``patience`` epochs.
 
     An epoch improves when it is better than the best so far by more than ``min_delta``: higher
-    for an accuracy, lower for anything else. NaN is never an improvement.
+    for an accuracy, lower for a loss. NaN is never an improvement.
 
     Parameters
     ----------
     monitor : str
-        Metric to watch: ``"val_loss"``, ``"val_accuracy"``, ``"loss"`` or ``"accuracy"``.
+        Metric to watch: ``"val_loss"``, ``"val_accuracy"``, ``"loss"`` or ``"accuracy"``, or
+        ``"val_"`` and the name of one of the trainer's ``metrics``.
     patience : int
         Epochs without improvement after which to stop, at least 1.
     min_delta : float
         Smallest change that counts, at least 0.
     restore_best : bool
         Put the parameters of the best epoch back when the run ends, whether early or not.
+    higher : bool, optional
+        Whether higher is better; has to be said of what is neither a loss nor an accuracy.
 
     Attributes
     ----------
@@ -51,6 +54,7 @@ class EarlyStopping(Callback):
         patience: int = 5,
         min_delta: float = 0.0,
         restore_best: bool = True,
+        higher: bool | None = None,
     ) -> None:
         if not isinstance(monitor, str):
             raise TypeError(f"monitor must be the name of a metric, not {monitor!r}")
@@ -58,7 +62,9 @@ class EarlyStopping(Callback):
         self.patience = check_count("patience", patience)
         self.min_delta = check_number("min_delta", min_delta, "[0, inf)")
         self.restore_best = check_flag("restore_best", restore_best)
-        self._sign = -1.0 if monitor.endswith("accuracy") else 1.0
+        self.higher = optional(check_flag, "higher", higher)
+        self._known = higher is not None or monitor.endswith(("accuracy", "loss"))
+        self._sign = -1.0 if higher or (higher is None and monitor.endswith("accuracy")) else 1.0
         self._reset()
 
     def _reset(self) -> None:
@@ -70,6 +76,11 @@ class EarlyStopping(Callback):
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Forget an earlier run; refuse a metric that this one does not measure."""
         self._require(metrics)
+        if not self._known:
+            raise ValueError(
+                f"EarlyStopping cannot know which {self.monitor!r} is better: say higher=True or "
+                "higher=False"
+            )
         self._reset()
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, record: Mapping[str, float]) -> None:
@@ -97,6 +108,7 @@ class EarlyStopping(Callback):
             "patience": self.patience,
             "min_delta": self.min_delta,
             "restore_best": self.restore_best,
+            "higher": self.higher,
         }
 
     def state_dict(self) -> dict[str, Any]:

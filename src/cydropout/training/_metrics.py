@@ -1,0 +1,59 @@
+"""What is measured without dropout: the loss, its accuracy, and functions of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from cydropout._validate import ArgumentTypeError, check_function, shown
+from cydropout.training._batches import Batch
+from cydropout.training.history import Mean, Record
+from cydropout.training.losses import Loss
+
+Array = np.ndarray[Any, Any]
+Metrics = dict[str, Callable[[Array, Array], Any]]
+_TAKEN = ("epoch", "loss", "accuracy", "seconds")
+
+
+def as_metrics(metrics: Any) -> Metrics:
+    """Return metrics by their names: of a mapping, or of functions, which have names themselves.
+
+    Examples
+    --------
+    >>> [*as_metrics([max, min])], [*as_metrics({"largest": max})]
+    (['max', 'min'], ['largest'])
+    """
+    if not isinstance(metrics, Mapping):
+        listed = metrics if np.iterable(metrics) and not isinstance(metrics, str) else [metrics]
+        metrics = {getattr(one, "__name__", str(one)): one for one in listed}
+    for name, one in metrics.items():
+        check_function(f"metric {name!r}", one, "predictions and targets")
+        if name in _TAKEN:
+            raise ValueError(f"metric {name!r} is measured already; give it another name")
+    return dict(metrics)
+
+
+def measure(
+    batches: Iterable[Batch], infer: Callable[[Array], Array], loss: Loss, metrics: Metrics
+) -> Record:
+    """Return the means of the loss and its accuracy, and each metric of all predictions."""
+    mean, kept = Mean(), []
+    for x, target in batches:
+        prediction = infer(x)
+        value, _, accuracy = loss.measured(prediction, target)
+        mean.add(len(target), value, accuracy)
+        if metrics:
+            kept.append((prediction, target))
+    found = mean.result()
+    if metrics:
+        prediction, target = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        found |= {name: _number(name, one(prediction, target)) for name, one in metrics.items()}
+    return found
+
+
+def _number(name: str, value: Any) -> float:
+    if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+        raise ArgumentTypeError(f"metric {name!r} must return one number, not {shown(value)}")
+    return float(value)
