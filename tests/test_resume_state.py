@@ -8,6 +8,7 @@ from test_resume import fit, two
 from training_cases import assert_same_bits, network, state, trainer
 
 from cydropout import Trainer
+from cydropout.layers import Dense, Sequential
 from cydropout.training import schedules
 from cydropout.training.callbacks import (
     Callback,
@@ -250,3 +251,11 @@ def test_frozen_parameters_are_compared(data, tmp_path):
     saved = load_checkpoint(tmp_path / "run")
     assert saved["epoch"] == 2 and (saved["model"]["0.dense.weight"] == model.parameters()[
         0].value).all()
+
+
+def test_a_checkpoint_that_no_file_could_hold_is_refused_before_the_first_step(data, tmp_path):
+    model = Sequential([Dense(4, name="\ud800"), Dense(3)])
+    t = Trainer(model, "softmax_cross_entropy", "sgd", rng=0)
+    with pytest.raises(ValueError, match="lone surrogate"):
+        t.fit(*data, epochs=1, progress=False, checkpoint=tmp_path / "run")
+    assert t.optimizer.steps == 0 and not list(tmp_path.iterdir())

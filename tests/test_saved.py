@@ -16,6 +16,7 @@ from training_cases import assert_same_bits, trainer
 import cydropout
 from cydropout import Trainer
 from cydropout.layers import (
+    BatchNorm,
     Dense,
     Dropout,
     Layer,
@@ -116,6 +117,13 @@ class Told(Undeclared):
         return {"by": self.by, **super().get_config()}
 
 
+class Named(Told):
+    """One with a setting that no file can hold."""
+
+    def forward(self, x, ctx):
+        return x, lambda dy: dy
+
+
 class Fixed(Scale):
     """One that another process does not know."""
 
@@ -153,11 +161,19 @@ def test_a_checkpoint_of_a_model_that_its_config_does_not_hold_says_so(data, tmp
     t.fit(*data, epochs=1, progress=False, checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match="run'.*config of Undeclared does not hold by"):
         load_model(tmp_path / "run")
-    t = Trainer(Sequential([Told(abs), Dense(3)]), "softmax_cross_entropy", "sgd", rng=0)
-    t.model.layers[0].forward = lambda x, ctx: (x, lambda dy: dy)
+    t = Trainer(Sequential([Named(abs), Dense(3)]), "softmax_cross_entropy", "sgd", rng=0)
     t.fit(*data, epochs=1, progress=False, checkpoint=tmp_path / "run")
     with pytest.raises(ValueError, match="config/layers/0/by"):
         load_model(tmp_path / "run")
+
+
+def test_frozen_parameters_come_back_frozen(tmp_path):
+    model = built(Dense(3), BatchNorm(), Dense(2))
+    model.parameters()[0].trainable = False
+    model.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    flags = [[one.trainable for one in each.parameters()] for each in (model, again)]
+    assert flags[0] == flags[1] and flags[0][:2] == [False, True]
 
 
 def test_a_subclass_of_sequential_comes_back(tmp_path):
@@ -221,7 +237,9 @@ def test_a_registered_class_is_found_wherever_it_is_defined(tmp_path, monkeypatc
     [
         (lambda s: s.pop("config"), "holds no model"),
         (lambda s: s.pop("input_shape"), "holds no model"),
-        (lambda s: s.pop("model"), "holds no model"),
+        (lambda s: s.pop("model"), "holds no model: it lacks model"),
+        (lambda s: s.pop("frozen"), "holds no model: it lacks frozen"),
+        (lambda s: s.__setitem__("frozen", 3), "cannot make the model"),
         (lambda s: s["config"].pop("kind"), "kind None is no layer"),
         (lambda s: s["config"].__setitem__("layers", 3), "cannot make the model"),
         (lambda s: s["config"].__setitem__("dtpye", 3), "cannot make the model.*dtpye"),

@@ -18,7 +18,7 @@ from cydropout._files.replace import expanded, replace
 
 FORMAT = "cydropout-checkpoint-2"
 _TENSOR = "__tensor__"
-_DEPTH = 100
+_DEPTH = 200
 
 Array = np.ndarray[Any, Any]
 
@@ -37,7 +37,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
         File to write; its directory must exist. A ``~`` stands for the home directory.
     state : mapping
         Arrays of numbers, numbers, strings, booleans, None, and dicts (with string keys) and lists
-        of them, at most 100 inside each other.
+        of them, at most 200 inside each other.
 
     Raises
     ------

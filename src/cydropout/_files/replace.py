@@ -103,12 +103,13 @@ def _is_kept(file: IO[bytes], path: Path) -> bool:
 
 def _sweep(target: Path) -> None:
     ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.tmp")
-    for path in target.parent.iterdir():
-        if ours.fullmatch(path.name):
-            # Any error, that of a lock which another holds too, leaves the file there.
-            with contextlib.suppress(OSError), open(path, "r+b") as file:
-                _lock(file)
-                path.unlink()
+    with contextlib.suppress(OSError):  # a directory that cannot be listed
+        for path in target.parent.iterdir():
+            if ours.fullmatch(path.name):
+                # Any error, that of a lock which another holds too, leaves the file there.
+                with contextlib.suppress(OSError), open(path, "r+b") as file:
+                    _lock(file)
+                    path.unlink()
 
 
 def _lock(file: IO[bytes]) -> None:
@@ -123,9 +124,9 @@ def _sync_directory(directory: Path) -> None:
     """Make the rename itself survive a power cut, where the system can."""
     if os.name != "posix":
         return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)

@@ -33,12 +33,18 @@ def check_config(model: Any) -> None:
     check_state(to_config(model), "config")
 
 
+def model_state(model: Any, input_shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return all that `load_model` makes a model of."""
+    frozen = [name for name, one in model.named_parameters() if not one.trainable]
+    return {"config": to_config(model), "input_shape": list(input_shape), "frozen": frozen,
+            "model": model.state_dict()}
+
+
 def save_model(model: Any, path: str | os.PathLike[str], input_shape: tuple[int, ...]) -> None:
     """Write a model to a file, once it has been made again from what the file will hold."""
     target = check_target(path, "path")
     check_config(model)
-    state = {"config": to_config(model), "input_shape": list(input_shape),
-             "model": model.state_dict()}
+    state = model_state(model, input_shape)
     try:
         again = _made(state)
     except Exception as error:
@@ -66,7 +72,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     Layer
-        Built, with the parameters to the bit.
+        Built, with the parameters to the bit, and those frozen that were.
 
     Raises
     ------
@@ -90,8 +96,9 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     True
     """
     state = load_checkpoint(path)
-    if not {"config", "input_shape", "model"} <= state.keys():
-        raise ValueError(f"{str(path)!r} holds no model")
+    missing = [name for name in ("config", "input_shape", "frozen", "model") if name not in state]
+    if missing:
+        raise ValueError(f"{str(path)!r} holds no model: it lacks {', '.join(missing)}")
     if state.get("no_config"):
         raise ValueError(f"cannot make the model of {str(path)!r}: {state['no_config']}")
     try:
@@ -104,4 +111,6 @@ def _made(state: Mapping[str, Any]) -> Any:
     model = from_config(state["config"])
     model.build(tuple(state["input_shape"]), np.random.default_rng(0))
     model.load_state_dict(state["model"])
+    for name, parameter in model.named_parameters():
+        parameter.trainable = name not in state["frozen"]
     return model

@@ -15,8 +15,7 @@ import numpy as np
 from cydropout._files.replace import reserve
 from cydropout._validate import check_integer, check_number
 from cydropout.layers._layer import Layer, Parameter
-from cydropout.layers._saved import check_config, undeclared
-from cydropout.layers._settings import to_config
+from cydropout.layers._saved import check_config, model_state, undeclared
 from cydropout.random import MaskStream
 from cydropout.training._configuration import (
     Settings,
@@ -26,7 +25,7 @@ from cydropout.training._configuration import (
     plain,
 )
 from cydropout.training.callbacks.base import Callback, Trainer
-from cydropout.training.checkpoint import load_checkpoint
+from cydropout.training.checkpoint import check_state, load_checkpoint
 from cydropout.training.history import History, Mean, Record
 from cydropout.training.optimizers import Optimizer
 
@@ -123,12 +122,10 @@ class Run:
             "seconds": self.seconds,
             "stopped": trainer.stop_training,
             "settings": self.settings,
-            "config": None if self.no_config else to_config(trainer.model),
-            "no_config": self.no_config,
-            "input_shape": self.input_shape,
+            **model_state(trainer.model, self.input_shape),
+            **({"config": None, "no_config": self.no_config} if self.no_config else {}),
             "stream": {"key": trainer.stream.key, "next_draw": trainer.stream.next_draw},
             "history": list(self.history.records),
-            "model": trainer.model.state_dict(),
             "optimizer": {
                 "type": _name(trainer.optimizer), "state": trainer.optimizer.state_dict()
             },
@@ -195,8 +192,9 @@ class SavedRun:
         self.callbacks = [(str(one["type"]), dict(one["state"])) for one in state["callbacks"]]
 
 
-def reserve_room(trainer: Trainer, target: Path) -> None:
-    """Raise an `OSError` if the disk has no room for a checkpoint."""
+def check_saves(trainer: Trainer, run: Run, target: Path) -> None:
+    """Raise if a file cannot hold a checkpoint, or the disk has no room for it."""
+    check_state({**run.state(trainer), "callbacks": []}, "checkpoint")
     kept = 1 + len(trainer.optimizer.slots)
     reserve(target, 2**16 + kept * sum(one.value.nbytes for one in trainer.model.parameters()))
 
@@ -228,7 +226,7 @@ def _load_optimizer(
     parameters, slots, saved_slots = dict(model.named_parameters()), set(optimizer.slots), set()
     for key, value in state.items():
         name, _, slot = key.rpartition(".")
-        if name:
+        if name and slot != "steps":
             saved_slots.add(slot)
             if slot in slots:
                 _check_slot(key, value, parameters.get(name))

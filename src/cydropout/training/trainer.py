@@ -35,7 +35,7 @@ from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Record
 from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
 from cydropout.training.progress import Progress, check_bar
-from cydropout.training.run import Run, SavedRun, all_or_nothing, reserve_room
+from cydropout.training.run import Run, SavedRun, all_or_nothing, check_saves
 
 __all__ = ["NonFiniteLossError", "Trainer"]
 
@@ -225,7 +225,7 @@ class Trainer:
             batch = held.first(1, orders)
             check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")
         if target:
-            reserve_room(self, target)
+            check_saves(self, run, target)
         with all_or_nothing(self, callbacks) if saved else nullcontext():
             self.stop_training, self._run = False, run
             run.tell("on_train_begin", self, tuple(metrics))
