@@ -230,6 +230,23 @@ def test_a_history_goes_to_csv_and_back(data, tmp_path):
     assert len(History.from_csv(path)) == 0
 
 
+def test_a_history_that_cannot_be_written_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "history.csv"
+    History([{"epoch": 1, "loss": 0.5}]).to_csv(path)
+    before = path.read_bytes()
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            History([{"epoch": n, "loss": 0.5} for n in range(500)]).to_csv(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["history.csv"]
+    with pytest.raises(ValueError, match="directory.*missing.*does not exist"):
+        History([{"epoch": 1, "loss": 0.5}]).plot(tmp_path / "missing" / "curves.png")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from training_cases import Dies, network
 
+from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.training.losses import SoftmaxCrossEntropy
+from cydropout.training.optimizers import SGD
 from cydropout.tuning import record as record_module
 from cydropout.tuning import tune_rate
 
@@ -46,8 +49,8 @@ def small():
 def sweep(data, record, **more):
     options = {"epochs": 1, "folds": 2, "seeds": SEEDS, "workers": 1, "progress": False}
     return tune_rate(
-        network(), "softmax_cross_entropy", more.pop("optimizer", "sgd"), *data, RATES,
-        record=record, **options | more,
+        more.pop("model", network()), more.pop("loss", "softmax_cross_entropy"),
+        more.pop("optimizer", SGD(0.1)), *data, RATES, record=record, **options | more,
     )
 
 
@@ -173,6 +176,28 @@ def test_a_foreign_file_is_refused_and_not_touched(small, tmp_path, content):
 def test_a_directory_is_no_record(small, tmp_path):
     with pytest.raises(ValueError, match="must be a file"):
         sweep(small, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"optimizer": SGD(0.01)}, "optimizer.learning_rate is 0.1 there and 0.01 here"),
+        ({"optimizer": "adam"}, "optimizer"), ({"loss": SoftmaxCrossEntropy(0.5)}, "loss.label_s"),
+        ({"model": Sequential([Dense(3), Dropout(0.5)])}, "model"), ({"epochs": 2}, "epochs is 1"),
+        ({"model": network(0.1)}, "model.layers.1.rate is 0.5 there and 0.1 here"),
+    ],
+)
+def test_a_record_of_other_settings_names_the_first(small, whole, change, name):
+    before = whole.read_bytes()
+    with pytest.raises(ValueError, match=f"another sweep: {name}"):
+        sweep(small, whole, **change)
+    assert whole.read_bytes() == before
+
+
+def test_a_record_below_the_home_directory(small, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sweep(small, "~/sweep")
+    assert lines(tmp_path / "sweep") == 1 + 8
 
 
 def damaged(line):

@@ -78,7 +78,7 @@ def compare(saved: Any, here: Any, override: Iterable[str]) -> set[str]:
                 f"override: {name!r} is no setting of this run; use {', '.join([*near][:20])}"
             )
     changed = set()
-    for path, old, new in _differences(saved, here, ""):
+    for path, old, new in differences(saved, here, ""):
         changed.add(path)
         if not any(_names(name, path) for name in override):
             last = [word for word in path.split(".") if not word.isdigit()][-1]
@@ -124,13 +124,13 @@ def _paths(node: Any, path: str) -> Iterator[str]:
             yield from _paths(node[key], inner)
 
 
-def _differences(saved: Any, here: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def differences(saved: Any, here: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     """Iterate over the smallest parts that differ: with another kind or length, it is the whole."""
     if isinstance(saved, dict) and isinstance(here, dict) and saved.get("kind") == here.get("kind"):
         for key, inner in _items({**here, **saved}, path):
-            yield from _differences(saved.get(key, _NOTHING), here.get(key, _NOTHING), inner)
+            yield from differences(saved.get(key, _NOTHING), here.get(key, _NOTHING), inner)
     elif isinstance(saved, list) and isinstance(here, list) and len(saved) == len(here):
         for key, inner in _items(here, path):
-            yield from _differences(saved[key], here[key], inner)
+            yield from differences(saved[key], here[key], inner)
     elif saved != here:
         yield path, saved, here

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from cydropout._files.replace import check_target, expanded, replace
 from cydropout._optional import require
 
 Record = dict[str, float]
@@ -62,18 +64,19 @@ class History:
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row per epoch, every number so that it reads back as the same float.
 
-        The first row names the metrics; a cell is empty where one was not measured.
+        The first row names the metrics; a cell is empty where one was not measured. An old file
+        is replaced whole, or stays.
         """
-        columns = self.to_dict()
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(columns), restval="")
-            writer.writeheader()
-            writer.writerows(self.records)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(self.to_dict()), restval="")
+        writer.writeheader()
+        writer.writerows(self.records)
+        replace(check_target(path, "history"), [text.getvalue().encode()])
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
         """Return the history that `to_csv` wrote; a `ValueError` names the line that is none."""
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(expanded(path), newline="", encoding="utf-8") as file:
             records: list[Record] = []
             try:
                 for row in csv.DictReader(file, strict=True):
@@ -148,12 +151,9 @@ def plot_histories(
             _draw(panel, metric, name, history, f"C{number}")
         panel.set_xlabel("epoch")
         panel.set_ylabel(metric)
-        panel.grid(alpha=0.3)
-        if panel.get_legend_handles_labels()[1]:
-            panel.legend()
     if title:
         figure.suptitle(title)
-    figure.savefig(os.fspath(path), dpi=120)
+    save_figure(figure, path)
 
 
 def figure_of(panels: int) -> tuple[Any, Any]:
@@ -164,6 +164,15 @@ def figure_of(panels: int) -> tuple[Any, Any]:
     figure = figure_class(figsize=(5.2 * panels, 3.9), layout="constrained")
     canvas_class(figure)
     return figure, figure.subplots(1, panels, squeeze=False)[0]
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Give each panel a grid and a legend, and write the file."""
+    for panel in figure.axes:
+        panel.grid(alpha=0.3)
+        if panel.get_legend_handles_labels()[1]:
+            panel.legend()
+    figure.savefig(check_target(path, "picture"), dpi=120)
 
 
 def _draw(panel: Any, metric: str, name: str, history: History, color: str) -> None:

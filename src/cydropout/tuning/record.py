@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cydropout._files.replace import expanded
+from cydropout._files.replace import check_target
 from cydropout._validate import check_number
+from cydropout.training._configuration import differences
 from cydropout.tuning.runs import Job
 
 
@@ -22,12 +23,10 @@ class ScoreRecord:
     def __init__(
         self, path: str | os.PathLike[str] | None, sweep: Mapping[str, Any], jobs: Iterable[Job]
     ) -> None:
-        self.path = None if path is None else expanded(path, "record")
+        self.path = None if path is None else check_target(path, "record")
         self.scores: dict[Job, float] = {}
         if self.path is None:
             return
-        if self.path.exists() and not self.path.is_file():
-            raise ValueError(f"record must be a file, which {str(self.path)!r} is not")
         *lines, rest = (self.path.read_bytes() if self.path.exists() else b"").split(b"\n")
         self._part = len(rest)
         if lines or rest:
@@ -56,12 +55,11 @@ class ScoreRecord:
             raise ValueError(
                 f"{str(self.path)!r} is no record of a sweep, by its line 1; choose another file"
             )
-        for name, here in sweep.items():
-            if found[name] != here:
-                raise ValueError(
-                    f"{str(self.path)!r}, line 1, is the record of another sweep: {name} is "
-                    f"{found[name]!r} there and {here!r} here; choose another file"
-                )
+        for name, there, here in differences(found, sweep, ""):
+            raise ValueError(
+                f"{str(self.path)!r}, line 1, is the record of another sweep: {name} is {there!r} "
+                f"there and {here!r} here; choose another file"
+            )
 
     def add(self, job: Job, score: float) -> None:
         """Keep the score of a job, in the file too."""

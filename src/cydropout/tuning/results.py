@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cydropout.training.history import figure_of
+from cydropout.training.history import figure_of, save_figure
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,4 @@ class Sweep:
             panel.axvline(best.rates[name], color="C1", linestyle="--", label=label)
             panel.set_xlabel(name)
             panel.set_ylabel(self.metric)
-            panel.grid(alpha=0.3)
-            panel.legend()
-        figure.savefig(os.fspath(path), dpi=120)
+        save_figure(figure, path)

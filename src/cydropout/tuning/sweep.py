@@ -21,6 +21,7 @@ from cydropout._validate import (
 )
 from cydropout.functional import available_cores
 from cydropout.training import losses, optimizers
+from cydropout.training._configuration import plain
 from cydropout.training.progress import bar, check_bar
 from cydropout.tuning.record import ScoreRecord
 from cydropout.tuning.results import Candidate, Sweep
@@ -167,9 +168,9 @@ def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, A
         for start in range(0, len(array), 4096):
             data.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
     return {
-        "model": repr(task.model),
-        "loss": f"{type(task.loss).__name__} {sorted(vars(task.loss).items())}",
-        "optimizer": repr(task.optimizer),
+        "model": plain(task.model),
+        "loss": plain(task.loss),
+        "optimizer": plain(task.optimizer),
         "data": data.hexdigest(),
         "rates": [dict(setting) for setting in grid],
         "seeds": seeds,
