@@ -144,6 +144,12 @@ def test_an_error_in_a_worker_comes_with_where_it_was(small, tmp_path):
     assert "in step" in str(caught.value.__cause__)
 
 
+def test_what_cannot_go_to_a_process_is_said_before_one_starts(small, monkeypatch):
+    monkeypatch.setattr("cydropout.tuning.runs._Worker", lambda: pytest.fail("it started"))
+    with pytest.raises(TypeError, match="other processes.*lambda"):
+        sweep(small, None, loss=lambda prediction, target: (0.0, prediction))
+
+
 # ---------------------------------------------------------------- the record
 
 

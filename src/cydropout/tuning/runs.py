@@ -6,6 +6,7 @@ import contextlib
 import copy
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -102,10 +103,10 @@ class _Worker:
             there.close()
         self.job: Job | None = None
 
-    def send(self, thing: Task | Job) -> None:
+    def send(self, pickled: bytes) -> None:
         """Send the task, or a job."""
         with self._alive():
-            self.connection.send(thing)
+            self.connection.send_bytes(pickled)
 
     def receive(self) -> float:
         """Return the score of the job; raise the error that was met there."""
@@ -140,6 +141,13 @@ def run_jobs(
 
     However this ends, ``done`` gets what has been finished, and no process stays.
     """
+    try:
+        pickled = pickle.dumps(task)
+    except Exception as error:
+        raise TypeError(
+            "tune_rate sends model, loss and optimizer to other processes: define functions and "
+            f"classes at the top of a module: {error}"
+        ) from error
     waiting = iter(jobs)
     team: list[_Worker] = []
     busy: dict[Any, _Worker] = {}
@@ -148,7 +156,7 @@ def run_jobs(
         worker.job = next(waiting, None)
         if worker.job is not None:
             busy[worker.connection] = worker
-            worker.send(worker.job)
+            worker.send(pickle.dumps(worker.job))
 
     def finish(worker: _Worker) -> None:
         job, score = busy.pop(worker.connection).job, worker.receive()
@@ -159,7 +167,7 @@ def run_jobs(
         for _ in range(workers):
             team.append(_Worker())
         for worker in team:
-            worker.send(task)
+            worker.send(pickled)
             next_job(worker)
         while busy:
             for connection in wait(list(busy)):
