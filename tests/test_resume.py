@@ -15,9 +15,10 @@ from training_cases import CLASSES, network
 from cydropout import Trainer
 from cydropout.layers import Dense, Layer, Residual, Sequential
 from cydropout.layers._settings import from_config, to_config
-from cydropout.training import losses, schedules
+from cydropout.training import callbacks, losses, schedules
 from cydropout.training._configuration import compare, plain
 from cydropout.training.callbacks import (
+    Callback,
     EarlyStopping,
     LearningRateSchedule,
     RateSchedule,
@@ -83,9 +84,9 @@ def table(things):
 
 
 def fit(data, path, *, epochs=1, loss="softmax_cross_entropy", optimizer="sgd", model=None,
-        clip_norm=None, clip_value=None, targets=None, **options):
+        clip_norm=None, clip_value=None, metrics=(), targets=None, **options):
     t = Trainer(model or network(), loss, optimizer, rng=3, clip_norm=clip_norm,
-                clip_value=clip_value)
+                clip_value=clip_value, metrics=metrics)
     x, y = data
     t.fit(x, y if targets is None else targets, epochs=epochs, progress=False, checkpoint=path,
           **options)
@@ -184,14 +185,30 @@ def test_every_setting_of_a_callback_is_compared(data, tmp_path, name):
     check(data, tmp_path / "run", name.rpartition(".")[2], callbacks=[other])
 
 
+#: Those that decide nothing, but what is written down or when a run ends in an error.
+PASSIVE = {"DeadUnits": {"x", "every"}, "FunctionCallback": set(), "Callback": set(),
+           "Guard": {"limit", "checkpoint", "every"}, "TensorBoard": {"directory", "every"}}
+
+
+def test_every_argument_of_a_callback_has_a_row():
+    kinds = {name: kind for name, kind in vars(callbacks).items() if inspect.isclass(kind)
+             and issubclass(kind, Callback) and name not in PASSIVE}
+    known = {name.rpartition(".")[2] for name in CALLBACKS}
+    for name, kind in kinds.items():
+        arguments = {*inspect.signature(kind).parameters}
+        config = next(one for one, _ in CALLBACKS.values() if type(one) is kind).get_config()
+        assert arguments == {*config} and arguments <= known, name
+
+
 #: Arguments of `Trainer` and `fit` with another value than that of the first half, or None for
 #: those that decide nothing, or are compared elsewhere.
 ARGUMENTS = {
     "clip_norm": 1.0, "clip_value": 0.5, "batch_size": 16, "shuffle": False, "drop_last": True,
     "validation_data": "data",
+    "metrics": {"share": lambda prediction, target: 0.5},
     **dict.fromkeys(["model", "loss", "optimizer", "rng", "num_threads", "x", "y", "epochs",
                      "callbacks", "progress", "checkpoint", "checkpoint_every", "resume",
-                     "override", "metrics"]),
+                     "override"]),
 }
 
 

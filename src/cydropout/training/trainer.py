@@ -258,7 +258,8 @@ class Trainer:
 
     def get_config(self) -> dict[str, Any]:
         """Return the settings that decide a run, but those of model, loss and optimizer."""
-        return {"clip_norm": self.clip_norm, "clip_value": self.clip_value}
+        return {"metrics": [*self.metrics], "clip_norm": self.clip_norm,
+                "clip_value": self.clip_value}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint of the run would hold now, for callbacks: `save_checkpoint` it.
