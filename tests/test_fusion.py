@@ -18,6 +18,7 @@ from cydropout.layers import (
     Tanh,
 )
 from cydropout.layers._fusion import FUSED, RULES
+from cydropout.layers._workspace import Workspace
 from cydropout.training.monte_carlo import predict_pass
 
 
@@ -90,7 +91,9 @@ def passes(layers, shape, train, fuse, inside=False):
         model = Sequential([Residual(*model.layers)], dtype="float64", fuse=fuse)
     model.build(shape[1:], rng=1)
     x = np.random.default_rng(0).standard_normal(shape)
-    y, back = model.forward(x, Context(train, MaskStream(5)))
+    # With a workspace, as in a step of training, products in a row are one call.
+    ctx = Context(train, MaskStream(5), workspace=Workspace() if train and fuse else None)
+    y, back = model.forward(x, ctx)
     return model, [y, back(np.ones_like(y)), *(p.grad for p in model.parameters())]
 
 
@@ -131,6 +134,18 @@ def test_monte_carlo_describes_the_model_that_predicts(pattern):
         np.testing.assert_allclose(predict_pass(model, x, key), y, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_a_subclass_among_dense_layers_in_a_row_runs_its_own_forward(place):
+    def layers():
+        kinds = [Dense, ReLU, Dropout, Dense]
+        return [make(tripled(one) if n == place else one, one) for n, one in enumerate(kinds)]
+
+    _, fused = passes([Dense(5), *layers()], FLAT, True, True)
+    _, plain = passes([Dense(5), *layers()], FLAT, True, False)
+    for one, other in zip(fused, plain, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_forward_set_on_one_layer_is_run(pattern, when):
     make, shape = pattern
@@ -149,7 +164,7 @@ def test_a_forward_set_on_one_layer_is_run(pattern, when):
     layers[place].forward = forward
     model.build(shape[1:], rng=1)
     x = np.random.default_rng(0).standard_normal(shape)
-    y, back = model.forward(x, Context(True, MaskStream(5)))
+    y, back = model.forward(x, Context(True, MaskStream(5), workspace=Workspace()))
     for one, other in zip([y, back(np.ones_like(y))], expected, strict=False):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
 

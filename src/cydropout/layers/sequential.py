@@ -122,6 +122,7 @@ class Sequential(Layer):
             parameter.name = name
         if any("forward" in vars(layer) for layer in self.layers):  # set since it was planned
             self.steps = plan(self.layers, self.fuse)
+            self._stacked = stacked(self.steps)
 
     def _shapes(self, shape: Shape) -> Iterator[Shape]:
         for layer in self.layers:
