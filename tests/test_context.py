@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from test_layers import ROWS, built, draw
+from layer_cases import ROWS, built, draw
 
 from cydropout import MaskStream
 from cydropout.layers import Context

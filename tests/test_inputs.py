@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_layers import ROWS, training
+from layer_cases import ROWS, training
 from training_cases import assert_same_bits, state, without_seconds
 
 from cydropout import Trainer, predict_mc

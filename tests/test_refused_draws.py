@@ -6,7 +6,7 @@ from threading import Thread
 import numpy as np
 import pytest
 from functional_cases import MASKS
-from test_layers import ROWS
+from layer_cases import ROWS
 
 from cydropout import MaskStream, dropout, functional, layers, masks
 from cydropout.layers import Context, Dense, Dropout, Layer, Sequential

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import reference_cells
+from test_recurrence import GATES, as_reference
 
 from cydropout import MaskStream
-from cydropout._kernels import dispatch
-from cydropout.functional import recurrence, recurrence_backward
+from cydropout.functional import recurrence
 from cydropout.layers import (
     GRU,
     LSTM,
@@ -21,12 +21,10 @@ from cydropout.masks import InferenceMask, KeepMask
 from cydropout.training.losses import SoftmaxCrossEntropy
 from cydropout.training.optimizers import Adam
 
-GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
 LAYERS = {
     "tanh": SimpleRNN, "relu": lambda u, **k: SimpleRNN(u, activation="relu", **k),
     "lstm": LSTM, "gru": GRU,
 }
-SIZES = [(1, 1, 1), (2, 3, 5), (3, 2, 16), (4, 3, 33), (5, 2, 71)]
 
 
 def training(seed=0, **options):
@@ -40,134 +38,6 @@ def layer_of(kind, units, features, dtype="float64", **options):
         parameter.value += np.linspace(-0.3, 0.2, parameter.value.size).reshape(
             parameter.value.shape)
     return layer
-
-
-def masks_of(shape):
-    """Nothing, what is shared along the steps, what each step draws, what was given, and means."""
-    stream, rng = MaskStream(1), np.random.default_rng(2)
-    yield {}
-    yield {"hidden": stream.draw(shape, 0.4, shared_axes=(1,))}
-    yield {"hidden": stream.draw(shape, 0.4), "update": stream.draw(shape, 0.3)}
-    yield {
-        "update": KeepMask(shape, rng.random((1, 1, shape[2])) < 0.5, 2.0),
-        "zoneout_h": stream.draw(shape, 0.3, scaling="classic"),
-        "zoneout_c": stream.draw(shape, 0.5, scaling="classic", shared_axes=(1,)),
-    }
-    yield {"zoneout_h": InferenceMask(shape, 0.3), "zoneout_c": InferenceMask(shape, 0.5)}
-    yield {"zoneout_h": InferenceMask(shape, 1.0), "zoneout_c": InferenceMask(shape, 0.0)}
-
-
-def as_reference(masks):
-    found = []
-    for name in ("hidden", "update", "zoneout_h", "zoneout_c"):
-        mask = masks.get(name)
-        if mask is None:
-            found.append(None)
-        elif name.startswith("zoneout"):
-            mean = type(mask).__name__ == "InferenceMask"
-            share = round((1 - mask.rate) * 2**32) / 2**32 if mean else None
-            found.append((None, share) if mean else (mask.keep, None))
-        else:
-            found.append((mask.keep, mask.scale))
-    return found
-
-
-def inputs_of(cell, size, dtype):
-    n, steps, units = size
-    rng = np.random.default_rng(0)
-    gates = GATES[cell]
-    shapes = [(n, steps, gates * units), (units, gates * units), (gates * units,), (units,),
-              (n, units), (n, units)]
-    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-
-
-def run(cell, arrays, masks, num_threads=None):
-    z, weight, bias, inner_bias, h0, c0 = arrays
-    return recurrence(cell, z.copy(), weight, bias, inner_bias, h0=h0, c0=c0, **masks,
-                      num_threads=num_threads)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("cell", GATES)
-def test_the_cell_is_its_formula(build, cell, dtype, size):
-    arrays = inputs_of(cell, size, dtype)
-    tolerance = 2e-5 if dtype == "float32" else 1e-12
-    for masks in masks_of(size):
-        done = run(cell, arrays, masks)
-        h, c = reference_cells.run(cell, *arrays, *as_reference(masks))
-        np.testing.assert_allclose(done.h, h, rtol=tolerance, atol=tolerance)
-        assert done.h.dtype == dtype
-        if cell == "lstm":
-            np.testing.assert_allclose(done.c, c, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("each", [True, False])
-@pytest.mark.parametrize("cell", GATES)
-def test_slopes_are_those_of_differences(cell, each):
-    size = (2, 3, 5)
-    arrays = inputs_of(cell, size, "float64")
-    rng = np.random.default_rng(5)
-    dy = rng.standard_normal(size if each else (2, 5))
-    for masks in masks_of(size):
-        reference = as_reference(masks)
-
-        def loss(shifted, reference=reference):
-            h, _ = reference_cells.run(cell, *shifted, *reference)
-            return ((h if each else h[:, -1]) * dy).sum()
-
-        done = run(cell, arrays, masks)
-        back = recurrence_backward(dy, done)
-        flat = back.ds.reshape(6, -1)
-        slopes = [
-            back.dz, back.before.reshape(6, -1).T @ flat, back.dz.sum(axis=(0, 1)),
-            flat[:, -5:].sum(axis=0) if cell == "gru" else np.zeros(5), back.dh0,
-            back.dc0 if cell == "lstm" else np.zeros((2, 5)),
-        ]
-        for place, slope in enumerate(slopes):
-            step = 1e-6 * rng.standard_normal(slope.shape)
-            above, below = list(arrays), list(arrays)
-            above[place], below[place] = arrays[place] + step, arrays[place] - step
-            np.testing.assert_allclose(
-                (slope * step).sum(), (loss(above) - loss(below)) / 2, rtol=1e-6, atol=1e-13)
-        again = recurrence_backward(dy, done)
-        np.testing.assert_array_equal(again.dz, back.dz)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("cell", GATES)
-def test_builds_and_threads_agree_to_the_bit(cell, dtype):
-    before, size = dispatch.build, (7, 4, 45)
-    arrays, found = inputs_of(cell, size, dtype), set()
-    dy = np.random.default_rng(5).standard_normal(size).astype(dtype)
-    try:
-        for name in dispatch.available():
-            dispatch.choose(name)
-            for threads in (1, 2, 3, 9):
-                result = b""
-                for masks in masks_of(size):
-                    done = run(cell, arrays, masks, threads)
-                    back = recurrence_backward(dy, done, num_threads=threads)
-                    result += b"".join(a.tobytes() for a in (done.h, *back) if a is not None)
-                found.add(result)
-    finally:
-        dispatch.choose(before)
-    assert len(found) == 1
-
-
-@pytest.mark.parametrize("cell", GATES)
-def test_what_is_dropped_never_enters(cell):
-    """A unit that is not finite and is dropped on its way into the product leaves no trace."""
-    z, weight, bias, inner_bias, h0, c0 = inputs_of(cell, (2, 1, 5), "float64")
-    keep = np.ones((2, 1, 5), bool)
-    keep[:, :, 2] = False
-    h0[:, 2] = 0
-    arrays, masks = (z, weight, bias, inner_bias, h0, c0), {"hidden": KeepMask((2, 1, 5), keep)}
-    expected = run(cell, arrays, masks)
-    h0[:, 2] = np.nan
-    found = run(cell, arrays, masks)
-    others = [0, 1, 3, 4]
-    np.testing.assert_array_equal(found.h[..., others], expected.h[..., others])
 
 
 @pytest.mark.parametrize("steps, count", [(0, 3), (4, 0), (1, 1), (0, 0)])

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_layers import ROWS, draw, training
+from layer_cases import ROWS, draw, training
 from test_settings import LAYERS
 from training_cases import assert_same_bits, trainer
 

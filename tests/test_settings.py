@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from test_layers import ROWS, draw, training
+from layer_cases import ROWS, draw, training
 
 from cydropout.layers import (
     LSTM,

@@ -22,7 +22,7 @@ CASES = {**functional_cases.CASES, **{f"mask {k}": v for k, v in functional_case
 
 def layer_rows() -> dict[str, Any]:
     """Return the rows of the contract of layers."""
-    from test_layers import ROWS
+    from layer_cases import ROWS
 
     return ROWS
 
