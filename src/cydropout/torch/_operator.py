@@ -14,6 +14,7 @@ from cydropout.torch import _noise
 from cydropout.torch._torch import random_operators, torch
 
 Tensor: Any = torch.Tensor
+_C: Any = torch._C
 
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 _WORD = 2**64
@@ -25,7 +26,7 @@ _state = {"said": False}
 
 def new_key() -> Any:
     """Return a key of PyTorch's default generator; under vmap by its randomness."""
-    if torch._C._are_functorch_transforms_active():
+    if _C._are_functorch_transforms_active():
         return torch.randint(0, _MOST, (1,), dtype=torch.int64)
     return torch.empty(1, dtype=torch.int64).random_()
 
@@ -180,24 +181,29 @@ class Transformed(Eager):
         return torch.stack(done), 0
 
 
+# `Function.apply` looks for what `Eager` has not, and for transforms: half of a small call's time.
+_apply: Any = super(torch.autograd.Function, Eager).apply
+
+
 def apply(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
     """Return the operator's result, with what its derivatives need."""
-    kind = Transformed if torch._C._are_functorch_transforms_active() else Eager
-    return kind.apply(x, key, p, noise, linear)
+    if _C._are_functorch_transforms_active() or _C._functorch.is_functorch_wrapped_tensor(x):
+        return Transformed.apply(x, key, p, noise, linear)
+    return _apply(x, key, p, noise, linear)
 
 
 def _is_plain(x: Any) -> bool:
     """Whether nothing but a result is wanted of a tensor."""
     return (
         not (x.requires_grad and torch.is_grad_enabled())
-        and not torch._C._are_functorch_transforms_active()
+        and not _C._are_functorch_transforms_active()
         and torch.autograd.forward_ad._current_level < 0
     )
 
 
 def dropout(x: Any, p: float, noise: str, key: Any = None) -> Any:
     """Return dropout of a tensor by the shortest way that its surroundings allow."""
-    traced = torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()
+    traced = torch.compiler.is_compiling() or _C._len_torch_dispatch_stack()
     if traced or type(x) not in (torch.Tensor, torch.nn.Parameter):
         key = torch.ops.cydropout.new_key(x) if key is None else key
         return torch.ops.cydropout.dropout(x, key, p, noise, False)
