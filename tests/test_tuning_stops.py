@@ -54,10 +54,10 @@ def sweep(data, record, **more):
     )
 
 
-def begin(tmp_path, pause):
+def begin(tmp_path, pause, text=SCRIPT):
     """Start the sweep in a process of its own group, as a terminal does."""
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT, encoding="utf-8")
+    script.write_text(text, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, script, tmp_path / "sweep", str(pause)], start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
@@ -136,6 +136,16 @@ def test_a_worker_that_dies_is_named_and_the_others_scores_are_kept(small, tmp_p
     with pytest.raises(RuntimeError, match=r"process \d+, was ended by SIGKILL in the run.*0\.5"):
         sweep(small, record, optimizer=Dies(after=4))
     assert lines(record) == 1 + 4
+
+
+def test_a_script_without_its_guard_is_told_so(tmp_path):
+    bare = SCRIPT.replace('if __name__ == "__main__":', "if True:")
+    parent = begin(tmp_path, 0, bare)
+    _, err = parent.communicate(timeout=60)
+    assert parent.returncode == 1
+    last = err.splitlines()[-1]
+    assert "ended by exit code 1 before its first run" in last and '__name__ == "__main__"' in last
+    assert lines(tmp_path / "sweep") == 1
 
 
 def test_an_error_in_a_worker_comes_with_where_it_was(small, tmp_path):

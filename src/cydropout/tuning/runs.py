@@ -65,13 +65,14 @@ class Task:
 
 
 def _work(connection: Connection) -> None:
-    """Receive the task, then jobs; send the score of each, or the error that ends this worker."""
+    """Take the task, then jobs; send the score of each, or the error that ends this worker."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         blas_threads(1)
-        task = connection.recv()
+        task, score = connection.recv(), None
         while True:
-            connection.send(task.score(connection.recv()))
+            connection.send(score)  # None says that it has begun
+            score = task.score(connection.recv())
     except Exception as error:
         with contextlib.suppress(OSError):  # nobody is there any more
             connection.send((error, traceback.format_exc()))
@@ -108,14 +109,14 @@ class _Worker:
         with self._alive():
             self.connection.send_bytes(pickled)
 
-    def receive(self) -> float:
-        """Return the score of the job; raise the error that was met there."""
+    def receive(self) -> float | None:
+        """Return the score of the job, None before the first; raise the error that came up."""
         with self._alive():
             answer = self.connection.recv()
         if isinstance(answer, tuple):
             error, text = answer
             raise error from RuntimeError(f"in a worker:\n{text}")
-        return float(answer)
+        return None if answer is None else float(answer)
 
     @contextlib.contextmanager
     def _alive(self) -> Iterator[None]:
@@ -127,7 +128,7 @@ class _Worker:
             cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             rates, fold, seed = self.job or ((), None, None)
             doing = f"in the run of {dict(rates)}, fold {fold}, seed {seed}" if self.job else (
-                "before its first run; is tune_rate called below if __name__ == '__main__'?"
+                "before its first run; is tune_rate called below 'if __name__ == \"__main__\"'?"
             )
             raise RuntimeError(
                 f"a worker of tune_rate, process {self.process.pid}, was ended by {cause} {doing}"
@@ -152,28 +153,27 @@ def run_jobs(
     team: list[_Worker] = []
     busy: dict[Any, _Worker] = {}
 
-    def next_job(worker: _Worker) -> None:
-        worker.job = next(waiting, None)
-        if worker.job is not None:
-            busy[worker.connection] = worker
-            worker.send(pickle.dumps(worker.job))
+    def give(worker: _Worker, pickled: bytes) -> None:
+        busy[worker.connection] = worker
+        worker.send(pickled)
 
     def finish(worker: _Worker) -> None:
-        job, score = busy.pop(worker.connection).job, worker.receive()
-        assert job is not None
-        done(job, score)
+        score = busy.pop(worker.connection).receive()
+        if worker.job is not None and score is not None:
+            done(worker.job, score)
 
     try:
         for _ in range(workers):
             team.append(_Worker())
         for worker in team:
-            worker.send(pickled)
-            next_job(worker)
+            give(worker, pickled)
         while busy:
             for connection in wait(list(busy)):
                 worker = busy[connection]
                 finish(worker)
-                next_job(worker)
+                worker.job = next(waiting, None)
+                if worker.job is not None:
+                    give(worker, pickle.dumps(worker.job))
     finally:
         for worker in team:
             worker.process.kill()
