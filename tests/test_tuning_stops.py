@@ -151,7 +151,8 @@ def test_a_script_without_its_guard_is_told_so(tmp_path):
 def test_an_error_in_a_worker_comes_with_where_it_was(small, tmp_path):
     with pytest.raises(ZeroDivisionError) as caught:
         sweep(small, None, optimizer=Dies(after=0, error=True))
-    assert "in step" in str(caught.value.__cause__)
+    cause = str(caught.value.__cause__)
+    assert "in the run of {'rate': 0.0}, fold 0, seed 0" in cause and "in step" in cause
 
 
 def test_what_cannot_go_to_a_process_is_said_before_one_starts(small, monkeypatch):

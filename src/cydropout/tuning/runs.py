@@ -115,7 +115,7 @@ class _Worker:
             answer = self.connection.recv()
         if isinstance(answer, tuple):
             error, text = answer
-            raise error from RuntimeError(f"in a worker:\n{text}")
+            raise error from RuntimeError(f"in a worker, {self._doing()}:\n{text}")
         return None if answer is None else float(answer)
 
     @contextlib.contextmanager
@@ -126,13 +126,16 @@ class _Worker:
             self.process.join(5)
             code = self.process.exitcode or 0
             cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            rates, fold, seed = self.job or ((), None, None)
-            doing = f"in the run of {dict(rates)}, fold {fold}, seed {seed}" if self.job else (
-                "before its first run; is tune_rate called below 'if __name__ == \"__main__\"'?"
-            )
             raise RuntimeError(
-                f"a worker of tune_rate, process {self.process.pid}, was ended by {cause} {doing}"
+                f"a worker of tune_rate, process {self.process.pid}, was ended by {cause} "
+                f"{self._doing()}"
             ) from error
+
+    def _doing(self) -> str:
+        if self.job is None:
+            return "before its first run; is tune_rate called below 'if __name__ == \"__main__\"'?"
+        rates, fold, seed = self.job
+        return f"in the run of {dict(rates)}, fold {fold}, seed {seed}"
 
 
 def run_jobs(
