@@ -57,37 +57,48 @@ CYD_INLINE void cyd_tile_begin(cyd_tile_t *t, uint64_t key, uint64_t draw, uint6
     }
 }
 
-/* Digit j of the groups from g on, several in step: words (0, 1) of the blocks of one in the 64-bit
- * lanes of u[0], words (2, 3) in u[1], and so on. */
-CYD_INLINE void cyd_tile_digit(const cyd_tile_t *t, int g, uint32_t j, cyd_u64v *u) {
-    const uint64_t r2 = (uint64_t)CYD_M0 * (uint32_t)(t->mul_high ^ (t->high + j) ^ t->k0);
-    cyd_u64v c0[CYD_FLIGHT], c1[CYD_FLIGHT], c2[CYD_FLIGHT], c3[CYD_FLIGHT];
-    for (int i = 0; i < CYD_FLIGHT; i++) {
-        c1[i] = cyd_mul32(t->n2[g + i] ^ (r2 >> 32), CYD_M1);
-        c0[i] = (c1[i] >> 32) ^ t->c0[g + i];
-        c2[i] = t->c2[g + i] ^ (uint64_t)(uint32_t)r2;
-        c3[i] = t->c3[g + i];
+/* Digits j and on of CYD_FLIGHT groups from g on, all in step: words (0, 1) of the blocks of one in
+ * the 64-bit lanes of u[0], words (2, 3) in u[1], and so on, digit after digit. */
+#define CYD_DEFINE_DIGITS(name, digits)                                                            \
+    CYD_INLINE void name(const cyd_tile_t *t, int g, uint32_t j, cyd_u64v *u) {                    \
+        enum { CHAINS = (digits) * CYD_FLIGHT };                                                   \
+        cyd_u64v c0[CHAINS], c1[CHAINS], c2[CHAINS], c3[CHAINS];                                   \
+        uint32_t k0 = t->k0 + 3 * CYD_W0, k1 = t->k1 + 3 * CYD_W1;                                 \
+        for (int i = 0; i < CHAINS; i++) {                                                         \
+            const int h = g + i % CYD_FLIGHT;                                                      \
+            const uint32_t digit = t->high + j + i / CYD_FLIGHT;                                   \
+            const uint64_t r2 = (uint64_t)CYD_M0 * (uint32_t)(t->mul_high ^ digit ^ t->k0);        \
+            c1[i] = cyd_mul32(t->n2[h] ^ (r2 >> 32), CYD_M1);                                      \
+            c0[i] = (c1[i] >> 32) ^ t->c0[h];                                                      \
+            c2[i] = t->c2[h] ^ (uint64_t)(uint32_t)r2;                                             \
+            c3[i] = t->c3[h];                                                                      \
+        }                                                                                          \
+        CYD_UNROLL(7)                                                                              \
+        for (int r = 3; r < 10; r++, k0 += CYD_W0, k1 += CYD_W1) {                                 \
+            cyd_u64v p0[CHAINS], p1[CHAINS];                                                       \
+            for (int i = 0; i < CHAINS; i++) {                                                     \
+                p0[i] = cyd_mul32(c0[i], CYD_M0);                                                  \
+                p1[i] = cyd_mul32(c2[i], CYD_M1);                                                  \
+            }                                                                                      \
+            for (int i = 0; i < CHAINS; i++) {                                                     \
+                c0[i] = (p1[i] >> 32) ^ c1[i] ^ (uint64_t)k0;                                      \
+                c1[i] = p1[i];                                                                     \
+                c2[i] = (p0[i] >> 32) ^ c3[i] ^ (uint64_t)k1;                                      \
+                c3[i] = p0[i];                                                                     \
+            }                                                                                      \
+        }                                                                                          \
+        for (int i = 0; i < CHAINS; i++) {                                                         \
+            u[2 * i] = (c0[i] & 0xffffffffu) | (c1[i] << 32);                                      \
+            u[2 * i + 1] = (c2[i] & 0xffffffffu) | (c3[i] << 32);                                  \
+        }                                                                                          \
     }
-    uint32_t k0 = t->k0 + 3 * CYD_W0, k1 = t->k1 + 3 * CYD_W1;
-#pragma GCC unroll 7
-    for (int r = 3; r < 10; r++, k0 += CYD_W0, k1 += CYD_W1) {
-        cyd_u64v p0[CYD_FLIGHT], p1[CYD_FLIGHT];
-        for (int i = 0; i < CYD_FLIGHT; i++) {
-            p0[i] = cyd_mul32(c0[i], CYD_M0);
-            p1[i] = cyd_mul32(c2[i], CYD_M1);
-        }
-        for (int i = 0; i < CYD_FLIGHT; i++) {
-            c0[i] = (p1[i] >> 32) ^ c1[i] ^ (uint64_t)k0;
-            c1[i] = p1[i];
-            c2[i] = (p0[i] >> 32) ^ c3[i] ^ (uint64_t)k1;
-            c3[i] = p0[i];
-        }
-    }
-    for (int i = 0; i < CYD_FLIGHT; i++) {
-        u[2 * i] = (c0[i] & 0xffffffffu) | (c1[i] << 32);
-        u[2 * i + 1] = (c2[i] & 0xffffffffu) | (c3[i] << 32);
-    }
-}
+#define CYD_UNROLL(n) _Pragma(CYD_TEXT(GCC unroll n))
+#define CYD_TEXT(x) #x
+
+CYD_DEFINE_DIGITS(cyd_tile_digit, 1)
+#if CYD_BYTES == 64 /* there are registers for as many chains as hide the multiplications */
+CYD_DEFINE_DIGITS(cyd_tile_two_digits, 2)
+#endif
 
 #if CYD_BYTES == 64
 #define CYD_EVEN {0, 2, 4, 6, 8, 10, 12, 14}
@@ -173,11 +184,24 @@ CYD_INLINE void cyd_tile_keep(uint64_t key, uint64_t draw, uint64_t tile, uint64
         equal[g] = cyd_splat64(~(uint64_t)0);
     }
     cyd_tile_begin(&t, key, draw, tile);
+    cyd_u64v u[4 * CYD_GROUPS];
+    int ahead = 0; /* digits in u that are not compared yet */
     for (int j = 0; j < digits; j++) {
         const cyd_u64v bit = cyd_splat64(-((q >> (31 - j)) & 1));
-        cyd_u64v u[2 * CYD_GROUPS];
-        for (int g = 0; g < CYD_GROUPS; g += CYD_FLIGHT) {
-            cyd_tile_digit(&t, g, (uint32_t)j, u + 2 * g);
+        const cyd_u64v *digit = u + 2 * CYD_GROUPS;
+        if (ahead) {
+            ahead = 0;
+        } else {
+            digit = u;
+#if CYD_BYTES == 64
+            if (digits - j > 1) {
+                cyd_tile_two_digits(&t, 0, (uint32_t)j, u);
+                ahead = 1;
+            } else
+#endif
+                for (int g = 0; g < CYD_GROUPS; g += CYD_FLIGHT) {
+                    cyd_tile_digit(&t, g, (uint32_t)j, u + 2 * g);
+                }
         }
         for (int g = 0; g < CYD_GROUPS; g++) {
             cyd_u64v d[2] = {bit, bit};
@@ -189,8 +213,8 @@ CYD_INLINE void cyd_tile_keep(uint64_t key, uint64_t draw, uint64_t tile, uint64
                 d[1] = CYD_PICK(x, y, odd);
             }
             for (int h = 2 * g; h < 2 * g + 2; h++) {
-                less[h] |= equal[h] & d[h & 1] & ~u[h];
-                equal[h] &= ~(u[h] ^ d[h & 1]);
+                less[h] |= equal[h] & d[h & 1] & ~digit[h];
+                equal[h] &= ~(digit[h] ^ d[h & 1]);
             }
         }
         /* After fewer digits some element of 2048 is undecided, practically always. */
