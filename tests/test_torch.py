@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from cydropout import MaskStream
-from cydropout.masks import ConcreteMask
 
 torch = pytest.importorskip("torch", minversion="2.10")
 cdt = pytest.importorskip("cydropout.torch")
@@ -28,15 +27,6 @@ FUNCTIONS = {
     "alpha_dropout": (lambda x, p, **o: F.alpha_dropout(x, p, True, **o), (6, 7)),
     "feature_alpha_dropout": (
         lambda x, p, **o: F.feature_alpha_dropout(x, p, True, **o), (4, 5, 6)),
-}
-#: Each module beside those, and a shape that it takes.
-VARIANTS = {
-    "BatchwiseDropout": (6, 7), "CutoutDropout": (4, 3, 6, 6), "DropBlock1D": (4, 3, 9),
-    "DropBlock2D": (4, 3, 6, 6), "DropBlock3D": (2, 3, 4, 4, 4), "DropHead": (4, 6, 3, 2),
-    "DropPath": (9, 4), "DropWalk2D": (4, 3, 6, 6), "FeatureDropout": (6, 7),
-    "GaussianDropout": (6, 7), "LockedDropout": (3, 4, 5), "SpatialDropout1D": (4, 5, 6),
-    "SpatialDropout2D": (4, 5, 3, 3), "SpatialDropout3D": (2, 5, 2, 2, 2),
-    "StochasticDepth": (9, 4),
 }
 both = pytest.mark.parametrize("name", FUNCTIONS)
 
@@ -167,84 +157,6 @@ def test_compiled_code_has_the_same_bits(name):
     torch.testing.assert_close(*derivatives)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_the_variants_that_torch_lacks(name):
-    torch._dynamo.reset()
-    layer, x = getattr(cdt, name)(0.3), torch.randn(VARIANTS[name], requires_grad=True)
-    y = seeded(lambda: layer(x))
-    assert torch.equal(seeded(lambda: torch.compile(layer, fullgraph=True)(x)), y)
-    assert not torch.equal(y, seeded(lambda: layer(x), 1))
-    double = x.detach().double().requires_grad_()
-    torch.autograd.gradcheck(lambda x: seeded(lambda: layer(x)), double)
-    layer.eval()
-    assert torch.equal(layer(x), x)
-    layer.train().p = 2.0
-    with pytest.raises(ValueError, match=r"2\.0"):
-        layer(x)
-    with pytest.raises(ValueError, match=r"-1"):
-        getattr(cdt, name)(-1)
-
-
-def test_settings_of_a_variant_are_those_of_its_layer():
-    layer = cdt.DropBlock2D(0.3, block_size=2)
-    assert "block_size=2" in repr(layer)
-    with pytest.raises(TypeError, match="blocks"):
-        cdt.DropBlock2D(0.3, blocks=2)
-
-
-def test_zoneout_and_dropconnect():
-    new, before = torch.randn(50, 20), torch.randn(50, 20)
-    layer = cdt.Zoneout(0.25)
-    h = layer(new, before)
-    kept = h == before
-    assert torch.equal(h, torch.where(kept, before, new)) and abs(kept.float().mean() - 0.25) < 0.1
-    torch.testing.assert_close(layer.eval()(new, before), 0.25 * before + 0.75 * new)
-    dense = cdt.DropConnect(20, 3, 0.5)
-    y = seeded(lambda: dense(new))
-    weight = seeded(lambda: F.dropout(dense.weight, 0.5))
-    torch.testing.assert_close(y, torch.nn.functional.linear(new, weight, dense.bias))
-    y.sum().backward()
-    assert (dense.weight.grad[weight == 0] == 0).all() and isinstance(dense, torch.nn.Linear)
-    torch.testing.assert_close(
-        dense.eval()(new), torch.nn.functional.linear(new, dense.weight, dense.bias))
-
-
-def test_patches():
-    torch._dynamo.reset()
-    layer, x = cdt.PatchDropout(0.5, prefix=1), torch.randn(3, 9, 2, requires_grad=True)
-    y = seeded(lambda: layer(x))
-    assert y.shape == (3, 5, 2) and torch.equal(y[:, 0], x[:, 0])
-    places = (x[:, None] == y[:, :, None]).all(-1).long().argmax(-1)
-    assert (places.diff() > 0).all()
-    assert torch.equal(seeded(lambda: torch.compile(layer, fullgraph=True)(x)), y)
-    y.sum().backward()
-    assert (x.grad.sum(1) == 5).all()
-    assert layer.eval()(x) is x
-
-
-def test_concrete_dropout_learns_its_rate():
-    torch._dynamo.reset()
-    layer = cdt.ConcreteDropout(0.3, temperature=0.5)
-    x = torch.randn(4000, requires_grad=True)
-    key = torch.tensor([7])
-    y = seeded(lambda: layer(x))
-    u = torch.sigmoid(torch.ops.cydropout.logistic(x.detach(), key).double())
-    assert abs(u.mean() - 0.5) < 0.03 and abs(u.var() - 1 / 12) < 0.01
-    compiled = seeded(lambda: torch.compile(layer, fullgraph=True)(x))
-    torch.testing.assert_close(compiled, y)
-    (y.square().sum() + layer.penalty(10, torch.ones(3))).backward()
-    assert layer.logit.grad is not None and layer.logit.grad != 0
-    logit = float(torch.logit(torch.tensor(0.3)))
-    mask = ConcreteMask(7, 0, (4000,), logit, temperature=0.5)
-    z = torch.sigmoid((layer.logit + torch.ops.cydropout.logistic(x.detach(), key)) / 0.5)
-    expected = mask.apply(np.ones(4000, "f4"))
-    torch.testing.assert_close(((1 - z) / (1 - layer.p)).detach(), torch.from_numpy(expected),
-                               rtol=1e-4, atol=1e-4)
-    with pytest.raises(ValueError, match=r"1\.0"):
-        cdt.ConcreteDropout(1.0)
-    assert layer.eval()(x) is x
-
-
 @pytest.mark.parametrize("reentrant", [False, True])
 def test_activation_checkpoints_find_the_same_mask(reentrant):
     from torch.utils.checkpoint import checkpoint
@@ -255,15 +167,34 @@ def test_activation_checkpoints_find_the_same_mask(reentrant):
     assert torch.equal(x.grad, y.detach())
 
 
-@pytest.mark.parametrize("rng", [None, MaskStream(0)])
-def test_a_checkpoint_that_does_not_rewind_is_an_error(rng):
+@pytest.mark.parametrize(("rng", "reentrant"),
+                         [(None, False), (MaskStream(0), False), (MaskStream(0), True)])
+def test_a_checkpoint_that_does_not_rewind_is_an_error(rng, reentrant):
     from torch.utils.checkpoint import checkpoint
 
     layer, x = cdt.Dropout(rng=rng), ones(1000, requires_grad=True)
-    y = checkpoint(lambda x: layer(x * 1), x, use_reentrant=False,
+    y = checkpoint(lambda x: layer(x * 1), x, use_reentrant=reentrant,
                    preserve_rng_state=rng is not None)
     with pytest.raises(RuntimeError, match="recomputed"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_checkpoint_may_rewind_the_stream(reentrant):
+    from torch.utils.checkpoint import checkpoint
+
+    layer, x = cdt.Dropout(rng=MaskStream(0)), ones(1000, requires_grad=True)
+    draws = []
+
+    def forward(x):
+        if draws:
+            layer.next_draw.fill_(draws[0])
+        draws.append(int(layer.next_draw))
+        return layer(x * 1)
+
+    y = checkpoint(forward, x, use_reentrant=reentrant)
+    y.sum().backward()
+    assert draws == [0, 0] and torch.equal(x.grad, y.detach())
 
 
 def test_vmap_by_its_randomness():

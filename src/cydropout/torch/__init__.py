@@ -14,19 +14,16 @@ Examples
 import importlib
 from typing import Any
 
+from cydropout.torch._noise import VARIANTS
 from cydropout.torch.exchange import from_torch, to_torch
 
 __all__ = ["from_torch", "to_torch"]
 
-_MODULES = (
-    "AlphaDropout", "BatchwiseDropout", "ConcreteDropout", "CutoutDropout", "DropBlock1D",
-    "DropBlock2D", "DropBlock3D", "DropConnect", "DropHead", "DropPath", "DropWalk2D", "Dropout",
-    "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout", "FeatureDropout",
-    "GaussianDropout", "LockedDropout", "PatchDropout", "SpatialDropout1D",
-    "SpatialDropout2D", "SpatialDropout3D", "StochasticDepth", "Zoneout",
-)
+#: Beside the variants that are one mask, which the table of variants lists.
+_MODULES = ("ConcreteDropout", "DropConnect", "DropPath", "Dropout1d", "Dropout2d", "Dropout3d",
+            "PatchDropout", "Zoneout")
 #: What needs PyTorch, and so is loaded when it is first asked for: the name, and where it is.
-_LATER = dict.fromkeys(_MODULES, "modules") | {
+_LATER = dict.fromkeys((*VARIANTS, *_MODULES), "modules") | {
     "replace_dropout": "convert", "revert_dropout": "convert", "report": "convert",
     "functional_calls": "attention", "scaled_dot_product_attention": "attention",
     "MultiheadAttention": "attention", "LSTM": "recurrent", "GRU": "recurrent", "RNN": "recurrent",

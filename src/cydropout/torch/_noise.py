@@ -8,11 +8,22 @@ import numpy as np
 
 from cydropout import layers
 from cydropout.layers import Context
+from cydropout.layers.dropout._masked import MaskedLayer
+from cydropout.layers.dropout._variants import VARIANTS as TABLE
 from cydropout.masks import ConcreteMask
 from cydropout.random import MaskStream
 
 #: Each element by itself: no layer is asked.
 ELEMENT = ""
+
+
+def _is_one_mask(name: str) -> bool:
+    layer: Any = getattr(layers, name, None)
+    return getattr(layer, "forward", None) is MaskedLayer.forward and bool(layer.keeps_shape)
+
+
+#: The variants that are one mask of their input, and so need no module of their own.
+VARIANTS = tuple(filter(_is_one_mask, TABLE))
 
 
 def shared(axes: tuple[int, ...]) -> str:

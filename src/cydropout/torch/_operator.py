@@ -19,6 +19,11 @@ _C: Any = torch._C
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 _WORD = 2**64
 _MOST = 2**63 - 1
+NOT_REWOUND = (
+    "dropout was recomputed with another mask than it had: checkpointing does not rewind a "
+    "MaskStream, nor PyTorch's generator with preserve_rng_state=False; leave rng at None, or save "
+    "and restore the module's next_draw"
+)
 #: Devices whose tensors the operator takes.
 OURS: tuple[str, ...] = ("cpu", "meta")
 _state = {"said": False}
@@ -117,11 +122,7 @@ torch.library.register_autograd(
 def _differentiate(ctx: Any, dy: Any) -> Any:
     (key,) = ctx.saved_tensors
     if ctx.drawn is not None and key is not ctx.drawn and not torch.equal(key, ctx.drawn):
-        raise RuntimeError(
-            "dropout was recomputed with another mask than it had: checkpointing does not "
-            "rewind a MaskStream, nor PyTorch's generator with preserve_rng_state=False; "
-            "leave rng at None, or save and restore the module's next_draw"
-        )
+        raise RuntimeError(NOT_REWOUND)
     if _is_plain(dy):
         return run(dy, key, ctx.p, ctx.noise, True), None, None, None, None
     return apply(dy, key, ctx.p, ctx.noise, True), None, None, None, None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from cydropout.random import MaskStream
-from cydropout.torch import _noise, functional
+from cydropout.torch import _noise, _operator, functional
 from cydropout.torch._torch import torch
 
 nn: Any = torch.nn
@@ -16,6 +16,8 @@ class _Keyed:
 
     The state of a stream is two buffers of int64, so it travels with ``state_dict``.
     """
+
+    _drawn = 0
 
     def use_stream(self, rng: Any) -> None:
         """Take masks from a `MaskStream` from now on, or with None from PyTorch's generator."""
@@ -34,9 +36,18 @@ class _Keyed:
         buffers = self._buffers  # type: ignore[attr-defined]
         if "next_draw" not in buffers:
             return None
+        if not torch.compiler.is_compiling():
+            self._check_rewound(int(buffers["next_draw"]))
         key = torch.cat([buffers["mask_key"], buffers["next_draw"]])
         buffers["next_draw"].add_(1)
         return key
+
+    def _check_rewound(self, draw: int) -> None:
+        """Raise where a backward pass runs the module again, but draws on from the stream."""
+        if torch._C._current_graph_task_id() < 0:
+            self._drawn = draw + 1
+        elif draw >= self._drawn:
+            raise RuntimeError(_operator.NOT_REWOUND)
 
 
 def _module(own: type, function: Any, maps: int = 0) -> Any:
@@ -152,18 +163,12 @@ class _Variant(_Keyed, nn.Module):  # type: ignore[misc]
         return ", ".join([f"p={self.p}", *(f"{k}={v!r}" for k, v in self.settings.items())])
 
 
-#: The layers that are one map of their input, and stand here under their own names.
-VARIANTS = (
-    "BatchwiseDropout", "CutoutDropout", "DropBlock1D", "DropBlock2D", "DropBlock3D", "DropHead",
-    "DropWalk2D", "FeatureDropout", "GaussianDropout", "LockedDropout", "SpatialDropout1D",
-    "SpatialDropout2D", "SpatialDropout3D", "StochasticDepth",
-)
 _made = {
     name: type(name, (_Variant,), {
         "layer": name, "__module__": __name__,
         "__doc__": f"`cydropout.layers.{name}` as a module; its settings go by name.",
     })
-    for name in VARIANTS
+    for name in _noise.VARIANTS if not hasattr(nn, name)
 }
 globals().update(_made)
 #: The name of timm.
