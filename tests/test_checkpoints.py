@@ -123,6 +123,7 @@ print("ready", flush=True)
 while True:
     n += 1
     save_checkpoint(path, {"n": n, "w": np.full(200_000, n, "f4"), "again": n})
+    print("saved", flush=True)
 """
 
 
@@ -140,13 +141,16 @@ def test_kill_9_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
         )
         try:
             assert writer.stdout.readline() == b"ready\n"
+            saves = moments.randrange(3)
+            for _ in range(saves):
+                assert writer.stdout.readline() == b"saved\n"
             time.sleep(moments.uniform(0, several_saves))
         finally:
             writer.send_signal(signal.SIGKILL)
             writer.wait()
             writer.stdout.close()
         state = load_checkpoint(path)
-        assert state["n"] == state["again"] >= last
+        assert state["n"] == state["again"] >= last + saves
         np.testing.assert_array_equal(state["w"], np.full(200_000, state["n"], "f4"))
         last = state["n"]
     assert last > 0, "the writer never got to write"
