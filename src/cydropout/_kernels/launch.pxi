@@ -14,6 +14,11 @@ cdef void *address(cnp.ndarray array) except? NULL:
     return cnp.PyArray_DATA(array)
 
 
+cdef void *address_or_null(array) except? NULL:
+    """The same of an array, or NULL for None."""
+    return NULL if array is None else address(<cnp.ndarray?>array)
+
+
 # Below this many elements for each of two threads the start of the team costs more than it brings.
 cdef enum:
     GRAIN = 32768

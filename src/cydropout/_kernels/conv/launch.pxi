@@ -10,7 +10,7 @@ cdef windows_t sliding(tuple maps, tuple counts, tuple size, tuple stride, tuple
     for axis in range(2):
         w.size[axis], w.stride[axis], w.before[axis] = size[axis], stride[axis], before[axis]
     w.first, w.taken = first, taken
-    w.at = NULL if at is None else <uint8_t*>address(at)
+    w.at = <uint8_t*>address_or_null(at)
     return w
 
 

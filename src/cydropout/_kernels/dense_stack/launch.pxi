@@ -38,19 +38,6 @@ def set_blas(size_t single, size_t wide, bint long_integers):
     cblas.long_integers = long_integers
 
 
-cdef void *address_or_null(object array) except? NULL:
-    return NULL if array is None else address(<cnp.ndarray>array)
-
-
-cdef void repeat(char *to, const void *values, size_t size, size_t whole) noexcept nogil:
-    """`whole` bytes: the values of `size` bytes over and over."""
-    cdef size_t done = size
-    memcpy(to, values, size)
-    while done < whole:
-        memcpy(to + done, to, min(done, whole - done))
-        done += min(done, whole - done)
-
-
 cdef class DenseStack:
     """The layers are tuples (inputs, units, activation, a, z, y, dz, dx, shift, known, totals).
 

@@ -40,7 +40,7 @@ def connect_backward(Plan plan, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray weigh
     cdef connect_t c = connection(plan, x, weight, units, num_threads)
     cdef const void *source = address(dy)
     cdef void *target = address(dweight)
-    c.dx = NULL if dx is None else address(dx)
+    c.dx = address_or_null(dx)
     with nogil:
         launch(DROP_CONNECT_BACKWARD, code, source, target, &c, c.rows * c.inputs * units, (c.inputs
                + c.block - 1) // c.block, num_threads)

@@ -78,16 +78,20 @@ def dropout(uint64_t key, uint64_t draw, double rate, cnp.ndarray x, cnp.ndarray
         apply_dropout(key, draw, 0, rate, source, size, <dtype_t>code, target, num_threads)
 
 
+cdef void repeat(char *to, const void *values, uint64_t size, uint64_t whole) noexcept nogil:
+    """Write `whole` bytes: those of the values, of `size`, over and over."""
+    cdef uint64_t done = min(size, whole)
+    memcpy(to, values, done)
+    while 0 < done < whole:
+        memcpy(to + done, to, min(done, whole - done))
+        done += min(done, whole - done)
+
+
 def repeated(cnp.ndarray values, uint64_t count):
     """Return `count` elements: contiguous `values` over and over; `numpy.resize`, but fast."""
     cdef cnp.ndarray out = np.empty(count, values.dtype)
-    cdef char *to = <char*>address(out)
-    cdef uint64_t size = count * <uint64_t>cnp.PyArray_ITEMSIZE(out)
-    cdef uint64_t done = min(<uint64_t>cnp.PyArray_NBYTES(values), size)
-    memcpy(to, address(values), done)
-    while 0 < done < size:
-        memcpy(to + done, to, min(done, size - done))
-        done += min(done, size - done)
+    repeat(<char*>address(out), address(values), <uint64_t>cnp.PyArray_NBYTES(values),
+           <uint64_t>cnp.PyArray_NBYTES(out))
     return out
 
 
@@ -241,7 +245,7 @@ cdef class Plan:
         rows.length, rows.span, rows.shared = length, 4 * TILE, shared
         rows.size = count * length
         rows.mask = &mask
-        rows.scales = NULL if scales is None else <const double*>address(scales)
+        rows.scales = <const double*>address_or_null(scales)
         with nogil:
             launch(DROPOUT_ROWS, code, source, target, &rows, rows.size, (rows.size + rows.span - 1)
                    // rows.span, num_threads)

@@ -55,8 +55,8 @@ def steps(str kind, list group, list grads, *, double learning_rate, double beta
             r = submatrix_of(where, across, height, width, stride)
         code = _code_if_ready(w)
         settings.size = <uint64_t>cnp.PyArray_SIZE(w)
-        settings.first = NULL if first is None else address(<cnp.ndarray>first)
-        settings.second = NULL if second is None else address(<cnp.ndarray>second)
+        settings.first = address_or_null(first)
+        settings.second = address_or_null(second)
         one_step(&settings, NULL if submatrix is None else &r, g, w, code, num_threads)
 
 
@@ -77,8 +77,8 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     cdef const void *gradient = address(g)
     cdef void *target = address(w)
     cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(w)
-    settings.first = NULL if first is None else address(first)
-    settings.second = NULL if second is None else address(second)
+    settings.first = address_or_null(first)
+    settings.second = address_or_null(second)
     settings.size = size
     settings.lazy = lazy
     settings.kernel = kernel_for(OPTIMIZER_STEP, code) if submatrix is None else NULL

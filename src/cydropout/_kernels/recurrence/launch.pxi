@@ -7,14 +7,10 @@ cdef extern from "numpy/arrayobject.h":
 cdef dict CELLS = {"tanh": 0, "relu": 1, "lstm": 2, "gru": 3}
 
 
-cdef void *data_of(array):
-    return NULL if array is None else address(<cnp.ndarray?>array)
-
-
 cdef keep_t keep_of(given):
     """`given` is (words or None, bits from row to row, bits from step to step, scale)."""
     cdef keep_t keep
-    keep.words = <const uint32_t*>data_of(given[0])
+    keep.words = <const uint32_t*>address_or_null(given[0])
     keep.row, keep.step, keep.scale = given[1], given[2], given[3]
     return keep
 
@@ -43,9 +39,11 @@ cdef class Recurrence:
         cell.units = <uint64_t>cnp.PyArray_DIM(z, 3)
         cell.hidden, cell.update = keep_of(keeps[0]), keep_of(keeps[1])
         cell.zone_h, cell.zone_c = keep_of(keeps[2]), keep_of(keeps[3])
-        cell.z, cell.h, cell.c, cell.inner = data_of(z), data_of(h), data_of(c), data_of(inner)
-        cell.h0, cell.c0, cell.bias = data_of(h0), data_of(c0), data_of(bias)
-        cell.inner_bias = data_of(inner_bias)
+        cell.z, cell.h = address_or_null(z), address_or_null(h)
+        cell.c, cell.inner = address_or_null(c), address_or_null(inner)
+        cell.h0, cell.c0 = address_or_null(h0), address_or_null(c0)
+        cell.bias = address_or_null(bias)
+        cell.inner_bias = address_or_null(inner_bias)
 
     cdef int run(self, row_t row, cell_t *cell, int num_threads) except -1:
         # A gate costs as much as this many elements of a dropout, and BLAS has just woken the team.
@@ -58,7 +56,7 @@ cdef class Recurrence:
         """Run all steps; `state` (rows, units) enters the first product, and is overwritten."""
         cdef cell_t cell = self.cell
         cdef uint64_t step
-        cell.next, cell.product = data_of(state), data_of(product)
+        cell.next, cell.product = address_or_null(state), address_or_null(product)
         for step in range(cell.steps):
             PyArray_MatrixProduct2(state, weight, product)
             cell.step = step
@@ -74,10 +72,12 @@ cdef class Recurrence:
         """
         cdef cell_t cell = self.cell
         cdef uint64_t step
-        cell.dy, cell.each = data_of(dy), cnp.PyArray_NDIM(dy) == 3
-        cell.dz, cell.ds, cell.flow = data_of(dz), data_of(ds), data_of(flow)
-        cell.back, cell.dh, cell.dc = data_of(back), data_of(dh), data_of(dc)
-        cell.before = data_of(before)
+        cell.dy, cell.each = address_or_null(dy), cnp.PyArray_NDIM(dy) == 3
+        cell.dz, cell.ds = address_or_null(dz), address_or_null(ds)
+        cell.flow = address_or_null(flow)
+        cell.back = address_or_null(back)
+        cell.dh, cell.dc = address_or_null(dh), address_or_null(dc)
+        cell.before = address_or_null(before)
         for step in range(cell.steps):
             cell.step = cell.steps - 1 - step
             self.run(RECURRENCE_BACKWARD, &cell, num_threads)

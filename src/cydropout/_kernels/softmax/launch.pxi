@@ -13,7 +13,7 @@ cdef softmax_t softmax_settings(cnp.ndarray scores, cnp.ndarray statistics, cnp.
     settings.keys = <uint64_t>cnp.PyArray_DIM(scores, last)
     settings.queries = <uint64_t>cnp.PyArray_DIM(scores, last - 1) if last else 1
     settings.causal, settings.scale, settings.factor = causal, scale, factor
-    settings.keep = NULL if keep is None else <const uint32_t*>address(keep)
+    settings.keep = <const uint32_t*>address_or_null(keep)
     settings.allow, settings.which, settings.words = NULL, NULL, 0
     if allow is not None:
         settings.allow = <const uint32_t*>address(allow)

@@ -6,7 +6,7 @@ cdef standout_t _gate(cnp.ndarray z, cnp.ndarray r, cnp.ndarray bits, int kind, 
     memset(&s, 0, sizeof(s))
     s.size, s.kind, s.a, s.b = <uint64_t>cnp.PyArray_SIZE(z), kind, a, b
     s.z, s.r, s.mean = address(z), address(r), bits is None
-    s.bits = NULL if bits is None else <uint32_t*>address(bits)
+    s.bits = <uint32_t*>address_or_null(bits)
     return s
 
 
@@ -32,6 +32,6 @@ def standout_backward(cnp.ndarray dy, cnp.ndarray z, cnp.ndarray r, cnp.ndarray 
     cdef standout_t s = _gate(z, r, bits, kind, a, b)
     cdef const void *source = address(dy)
     cdef void *target = address(dz)
-    s.dr = NULL if dr is None else address(dr)
+    s.dr = address_or_null(dr)
     with nogil:
         launch(STANDOUT_BACKWARD, code, source, target, &s, s.size, tiles(s.size), num_threads)

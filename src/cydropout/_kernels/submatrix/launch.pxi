@@ -3,8 +3,8 @@
 cdef submatrix_t submatrix_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t height,
                               uint64_t width, uint64_t stride, double scale=1.0):
     cdef submatrix_t r
-    r.rows = NULL if rows is None else <const int64_t*>address(rows)
-    r.columns = NULL if columns is None else <const int64_t*>address(columns)
+    r.rows = <const int64_t*>address_or_null(rows)
+    r.columns = <const int64_t*>address_or_null(columns)
     r.height, r.width, r.stride, r.scale = height, width, stride, scale
     r.span = max(<uint64_t>1, 4 * TILE // max(width, <uint64_t>1))
     return r
