@@ -42,6 +42,10 @@ class Configured(Worded):
         """Return the settings by their names, which a resumed run compares."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({settings})"
+
 
 def setting(check: Callable[..., Any], *rest: Any, default: Any = MISSING) -> Any:
     """Return a field of a dataclass that holds what ``check(name, value, *rest)`` returns.

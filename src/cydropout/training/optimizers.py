@@ -181,10 +181,6 @@ class Optimizer(Configured):
         del config["steps"]
         return config
 
-    def __repr__(self) -> str:
-        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({settings})"
-
 
 @dataclass(eq=False, repr=False)
 class SGD(Optimizer):

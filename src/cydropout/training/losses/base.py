@@ -80,10 +80,6 @@ class Loss(Configured):
         ``first`` is the place of the first of them among those of all samples.
         """
 
-    def __repr__(self) -> str:
-        settings = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({settings})"
-
 
 class FunctionLoss(Loss):
     """``(value, gradient) = function(prediction, target)``, as a loss.
