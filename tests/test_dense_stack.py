@@ -138,3 +138,36 @@ def test_wrong_input_is_refused_as_ever():
         DenseStack(1, 5, [DenseLayer(4)], "float32")
     with pytest.raises(ValueError, match="rellu"):
         DenseStack(2, 5, [DenseLayer(4, "rellu")], "float32")
+
+
+def misaligned(array):
+    room = np.empty(array.nbytes + 1, np.uint8)
+    moved = room[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    return moved
+
+
+@pytest.mark.parametrize("lay", [misaligned, np.asfortranarray, lambda dy: dy.astype("f8"),
+                                 lambda dy: np.repeat(dy, 2, axis=1)[:, ::2]],
+                         ids=["misaligned", "Fortran", "wider", "strided"])
+def test_gradients_come_in_any_layout(lay):
+    model = Sequential([Dense(8), ReLU(), Dropout(0.5), Dense(4)])
+    model.build((5,), 0)
+    x = np.random.default_rng(0).standard_normal((6, 5)).astype("f4")
+    results = []
+    for own in (np.asarray, lay):
+        ctx = Context(True, MaskStream(0), workspace=Workspace())
+        y, backward = model.forward(x, ctx)
+        model.layers[0].parameter("weight").zero_grad()
+        backward(own(np.cos(y)))
+        results.append(model.layers[0].parameter("weight").grad.copy())
+    np.testing.assert_array_equal(*results)
+
+
+def test_no_features_are_as_without_a_workspace():
+    model = Sequential([Dense(8), Dense(4)])
+    model.build((0,), 0)
+    for workspace in (None, Workspace()):
+        ctx = Context(True, MaskStream(0), workspace=workspace)
+        y, backward = model.forward(np.ones((6, 0), "f4"), ctx)
+        assert y.shape == (6, 4) and backward(y).shape == (6, 0)

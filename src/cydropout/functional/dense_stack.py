@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cydropout._arrays import dtype_code
 from cydropout._kernels import api
 from cydropout._kernels.blas import lend_products
 from cydropout._kernels.threads import check_num_threads
@@ -13,7 +14,6 @@ from cydropout.functional.bias_activation_dropout import ACTIVATIONS
 from cydropout.masks._sums import totals_for
 
 Array = np.ndarray[Any, Any]
-_CODES = {"float32": 2, "float64": 3}
 
 
 class DenseLayer(NamedTuple):
@@ -68,13 +68,13 @@ class DenseStack:
         if not self.available():
             raise ValueError("a DenseStack needs a NumPy that runs on OpenBLAS; use matmul")
         self.dtype = np.dtype(dtype)
-        code = _CODES[check_choice("dtype", self.dtype.name, _CODES)]
+        check_choice("dtype", self.dtype.name, ("float32", "float64"))
         sizes = [inputs, *(layer.units for layer in layers)]
         if not layers or min(rows, *sizes) < 2:
             raise ValueError(f"rows, inputs and units must be at least 2, not {rows}, {sizes}")
         described = [self._described(rows, inputs, layer)
                      for inputs, layer in zip(sizes, layers, strict=False)]
-        self._stack = api.DenseStack(rows, described, code)
+        self._stack = api.DenseStack(rows, described, dtype_code(self.dtype))
         self.fits = self._stack.fits
         self._y: Array = described[-1][5]
         self._dx: Array = described[0][7]

@@ -7,8 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cydropout._arrays import rows_of
 from cydropout.functional.dense_stack import DenseLayer, DenseStack
-from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, Pass, in_order
+from cydropout.layers._layer import (
+    NO_GRADIENT,
+    Array,
+    Backward,
+    Context,
+    Pass,
+    as_gradient,
+    in_order,
+)
 from cydropout.layers._parameter import Parameter
 from cydropout.layers.activations import Activation
 from cydropout.layers.dense import Dense
@@ -45,7 +54,7 @@ class Stack:
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up the gradients and returns ``dx``."""
-        rows = x.reshape(-1, x.shape[-1]) if x.ndim > 1 else x
+        rows = rows_of(x) if x.ndim > 1 else x
         stack = self._stack(rows, ctx)
         weights: list[Any] = [block.dense.parameter("weight") for block in self.blocks]
         biases: list[Any] = [block.dense.parameter("bias") for block in self.blocks]
@@ -57,9 +66,7 @@ class Stack:
         y = y.reshape(*x.shape[:-1], y.shape[-1])
 
         def backward(dy: Array) -> Array:
-            dy = np.ascontiguousarray(dy, y.dtype)
-            if dy.shape != y.shape:
-                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            dy = as_gradient(dy, y.shape, y.dtype)
             dw, db = ([one and one.unwritten() for one in own] for own in (weights, biases))
             later = [*_rest(weights, dw), *_rest(biases, db)]
             dx = stack.backward(
@@ -73,15 +80,14 @@ class Stack:
     def _stack(self, rows: Array, ctx: Context) -> DenseStack | None:
         if not ctx.training or ctx.workspace is None or ctx.masks is not None:
             return None
-        layers = [block.describe() for block in self.blocks]
-        if not DenseStack.available() or None in layers or rows.ndim != 2:
+        layers = [layer for block in self.blocks if (layer := block.describe())]
+        if len(layers) < len(self.blocks) or rows.ndim != 2 or not DenseStack.available():
             return None
-        known: list[Any] = layers
-        if min(*rows.shape, *(layer.units for layer in known)) < 2:
+        if min(*rows.shape, *(layer.units for layer in layers)) < 2:
             return None
         made: DenseStack = ctx.workspace.take(
-            (self, rows.shape, rows.dtype, *known),
-            lambda: DenseStack(rows.shape[0], rows.shape[1], known, rows.dtype))
+            (self, rows.shape, rows.dtype, *layers),
+            lambda: DenseStack(rows.shape[0], rows.shape[1], layers, rows.dtype))
         return made
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cydropout import functional
 from cydropout._validate import check_choice
-from cydropout.layers._layer import Array, Context
+from cydropout.layers._layer import Array, Context, as_gradient
 from cydropout.masks import BitMask
 
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softplus", "selu", "gelu")
@@ -51,9 +51,7 @@ def bias_activation_dropout(
     shift = np.zeros(bias.shape, bias.dtype) if from_output and bias is not None else bias
 
     def backward(dy: Array) -> tuple[Array, Array | None]:
-        dy = np.ascontiguousarray(dy, y.dtype)
-        if dy.shape != y.shape:
-            raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+        dy = as_gradient(dy, y.shape, y.dtype)
         dz, dbias = functional.bias_activation_dropout_backward(
             dy,
             dy if saved is None else saved,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from cydropout._arrays import contiguous
 from cydropout._validate import check_array
 from cydropout.layers._context import Context as Context
 from cydropout.layers._parameter import Parameter as Parameter
@@ -288,6 +289,14 @@ def as_float(x: Any, name: str) -> Array:
         return array
     native: Array = array.astype(array.dtype.newbyteorder("="))
     return native
+
+
+def as_gradient(dy: Any, shape: Shape, dtype: Any) -> Array:
+    """Return the gradient of an output of this shape and dtype as the kernels take it."""
+    array: Array = contiguous(np.asarray(dy), dtype)
+    if array.shape != shape:
+        raise ValueError(f"gradient has shape {array.shape}, the output {shape}")
+    return array
 
 
 def native_dtype(dtype: Any) -> np.dtype[Any]:

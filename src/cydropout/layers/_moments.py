@@ -10,7 +10,7 @@ import numpy as np
 
 from cydropout import functional
 from cydropout.layers._affine import Operands
-from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context
+from cydropout.layers._layer import NO_GRADIENT, Array, Backward, Context, as_gradient
 from cydropout.masks import GaussianMask
 from cydropout.random import MaskStream
 
@@ -67,9 +67,7 @@ def matched(
         y, back = _averaged(mean, spread, activation, nodes, ctx)
 
     def backward(dy: Array) -> Array:
-        dy = np.ascontiguousarray(dy, mean.dtype)
-        if dy.shape != shape:
-            raise ValueError(f"gradient has shape {dy.shape}, the output {shape}")
+        dy = as_gradient(dy, shape, mean.dtype)
         dmean, dspread = back(dy.reshape(mean.shape))
         # Twice the gradient for (x * x) (W * W); where it is 0, so are all products x W.
         twice = np.zeros_like(mean)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._arrays import rows_of
+from cydropout._arrays import contiguous, rows_of
 from cydropout.layers._layer import (
     Array,
     Backward,
@@ -87,8 +87,8 @@ class BatchNorm(Layer):
         if self._parameters:
             return
         kind = native_dtype(dtype or "float32")
-        self._of_one_row = math.prod(input_shape) == (0, *input_shape)[self.axis]
         channels = (0, *input_shape)[self.axis]
+        self._of_one_row = math.prod(input_shape) == channels
         for name, value in (("weight", 1), ("bias", 0), ("running_mean", 0), ("running_var", 1)):
             self._parameters[name] = Parameter(
                 np.full(channels, value, kind), name, trainable=not name.startswith("running")
@@ -136,8 +136,7 @@ class BatchNorm(Layer):
     def _rows(self, x: Array) -> tuple[Array, Shape]:
         """Return the array as rows of channels, and its shape with these last."""
         moved = np.moveaxis(x, self.axis, -1)
-        rows = np.require(moved, moved.dtype.newbyteorder("="), ["C", "A"])
-        return rows_of(rows), moved.shape
+        return rows_of(contiguous(moved)), moved.shape
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return ``input_shape``."""

@@ -16,6 +16,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    as_gradient,
     native_dtype,
     restoring_draws,
 )
@@ -146,9 +147,7 @@ class MultiHeadAttention(Layer):
         )
 
         def backward(dy: Array) -> Array:
-            dy = np.ascontiguousarray(dy, x.dtype)
-            if dy.shape != shape:
-                raise ValueError(f"gradient has shape {dy.shape}, the output {shape}")
+            dy = as_gradient(dy, shape, x.dtype)
             dmixed = to_heads(dy.reshape(n * time, features)).reshape(apart)
             dheads = (to_mixed(dmixed) if to_mixed else dmixed).swapaxes(1, 2)
             dqkv = np.empty_like(qkv)

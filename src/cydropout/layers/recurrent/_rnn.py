@@ -18,6 +18,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    as_gradient,
     native_dtype,
     restoring_draws,
 )
@@ -169,9 +170,7 @@ class Recurrent(Layer):
         y = done.h if self.return_sequences else last[0].copy()
 
         def backward(dy: Array) -> Array:
-            dy = np.ascontiguousarray(dy, z.dtype)
-            if dy.shape != y.shape:
-                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            dy = as_gradient(dy, y.shape, z.dtype)
             back = functional.recurrence_backward(dy, done, num_threads=ctx.num_threads)
             dz, ds = (d.reshape(-1, self.gates * self.units) for d in (back.dz, back.ds))
             before = back.before.reshape(-1, self.units)
