@@ -1,6 +1,7 @@
 """Fixtures that more than one test file uses."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,10 @@ from data_cases import NAMES, idx, write
 from training_cases import CLASSES, FEATURES, SAMPLES
 
 from cydropout._kernels import dispatch
+
+# Processes in the background of a shell may have Ctrl-C ignored, and so would those of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
