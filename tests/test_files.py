@@ -389,5 +389,11 @@ def test_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path, words in [(tmp_path, "is a directory"), (tmp_path / "pipe", "device or a pipe"),
                         (tmp_path / "no" / "x", "create it")]:
-        with pytest.raises(ValueError, match=words):
-            check_target(path)
+        for use in (check_target, lambda path: save_checkpoint(path, {"n": 1})):
+            with pytest.raises(ValueError, match=words):
+                use(path)
+    assert sorted(os.listdir(tmp_path)) == ["pipe"] and not (tmp_path / "pipe").is_file()
+    for wrong in (3, b"x", None, "x\0y"):
+        for use in (check_target, load_checkpoint, lambda path: save_checkpoint(path, {"n": 1})):
+            with pytest.raises((TypeError, ValueError), match="must be a path"):
+                use(wrong)

@@ -42,7 +42,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     Raises
     ------
     TypeError, ValueError
-        For anything else in ``state``, by its key; nothing is written then.
+        For anything else in ``state``, by its key, or where no file can be; nothing is written.
     OSError
         When writing fails; the old file is untouched.
 
@@ -59,7 +59,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     tensors: dict[str, Array] = {}
     tree = _pack(state, "", tensors)
     metadata = {"format": FORMAT, "state": json.dumps(tree)}
-    replace(expanded(path), safetensors.to_bytes(tensors, metadata))
+    replace(path, safetensors.to_bytes(tensors, metadata))
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

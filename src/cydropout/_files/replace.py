@@ -20,6 +20,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def expanded(path: str | os.PathLike[str], what: str = "path") -> Path:
     """Return a path with the home directory in the place of ``~``."""
     try:
+        if "\0" in os.fspath(path):
+            raise ValueError(f"{what} must be a path, which has no zero byte, not {path!r}")
         return Path(path).expanduser()
     except TypeError:
         raise ArgumentTypeError(f"{what} must be a path, not {shown(path)}") from None
@@ -56,13 +58,16 @@ def reserve(target: Path, nbytes: int) -> None:
                 raise OSError(error.errno, text, str(target)) from None
 
 
-def replace(target: Path, parts: Iterable[bytes]) -> None:
+def replace(
+    path: str | os.PathLike[str], parts: Iterable[bytes], what: str = "checkpoint"
+) -> None:
     """Write a file so that a crash at any moment leaves the old one there or the new one.
 
     What a killed process left of this file's temporary ones is deleted; those that a process
-    still writes are locked by it, and stay. A link stays one.
+    still writes are locked by it, and stay. A link stays one; a device or a directory, which a
+    rename would put a file in the place of, is refused.
     """
-    target = target.resolve()
+    target = check_target(path, what).resolve()
     _sweep(target)
     with _temporary(target) as file:
         for part in parts:

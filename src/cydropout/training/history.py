@@ -71,7 +71,7 @@ class History:
         writer = csv.DictWriter(text, list(self.to_dict()), restval="")
         writer.writeheader()
         writer.writerows(self.records)
-        replace(check_target(path, "history"), [text.getvalue().encode()])
+        replace(path, [text.getvalue().encode()], "history")
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
