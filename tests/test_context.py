@@ -45,7 +45,7 @@ def test_the_mask_of_a_forward_wins(name):
     layer, x, (y, masks), (_, others) = two_passes(name)
     if "mask" not in inspect.signature(layer.forward).parameters:
         pytest.skip("takes no mask of its own")
-    names = {noise: attribute for attribute, noise in layer.held_noise().items()}
+    names = {noise: attribute for attribute, noise in layer.children().items()}
     if layer in masks:
         mask, theirs = masks[layer], {layer: others[layer]}
     elif hasattr(layer, "return_sequences"):

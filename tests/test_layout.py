@@ -20,7 +20,7 @@ ROWS = [
     ["random"],
     ["functional"],
     ["layers"],
-    ["training._configuration", "training._passes", "training._settings"],
+    ["training._configuration", "training._passes", "training._settings", "training._states"],
     ["training._batches", "training.history", "training.losses", "training.optimizers",
      "training.schedules"],
     ["training._checks", "training._metrics", "training.data", "training.progress"],

@@ -38,7 +38,7 @@ def test_an_optimizer_of_one_class():
 
         kind, slots = "rmsprop", ("v",)
 
-        def rule(self):
+        def rule(self, step):
             return {"learning_rate": self.learning_rate, "beta2": 0.0, "epsilon": 1e-30}
 
     optimizer, parameter = Signed(0.5), Parameter(np.zeros(3), "w")
@@ -188,8 +188,9 @@ def test_wrong_state(change: Callable[[dict[str, Any]], object], words: str) -> 
 
 @pytest.mark.parametrize("value", [np.ones(4), np.ones(3, "float32")])
 def test_state_of_another_model(value: np.ndarray) -> None:
-    optimizer = Adam()
-    optimizer.step([Parameter(np.ones(3), "w")])
+    optimizer, first = Adam(), Parameter(np.ones(3), "w")
+    optimizer.step([first])
+    optimizer.load_state_dict(optimizer.state_dict())
     other = Parameter(value, "w")
     with pytest.raises(ValueError, match="'w'"):
         optimizer.step([Parameter(np.ones(2), "first"), other])

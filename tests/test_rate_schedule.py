@@ -266,7 +266,8 @@ def sequences():
 def test_noise_that_layers_run_by_themselves_is_scheduled(name):
     make, before = HOLDERS[name]
     model = Sequential([make(), Flatten(), Dense(CLASSES)])
-    layer, held = model.layers[0], model.layers[0].held_noise()
+    layer = model.layers[0]
+    held = {name: one for name, one in layer.children().items() if name in layer.noises}
     assert {attribute: one.rate for attribute, one in held.items()} == before
     used = Used()
     fit(model, sequences(), RateSchedule(lambda step: [0.6, 1.0][step]), used, epochs=1)

@@ -186,7 +186,7 @@ def test_names() -> None:
     [
         ([Dense(3, name="same"), Dense(2, name="same")], ValueError, "same"),
         ([Dense(3), "relu"], TypeError, "relu"),
-        ([ReLU()] * 2, ValueError, "twice"),
+        ([Dropout(0.5)] * 2, ValueError, "twice"),
     ],
 )
 def test_wrong_layers(layers: list, error: type[Exception], word: str) -> None:

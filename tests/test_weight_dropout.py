@@ -194,17 +194,18 @@ def test_gradients_add_up():
 
 
 class Closed(Layer):
-    """A layer whose parameter is in an object that `with_parameters` does not know."""
+    """A layer whose parameter is where `with_parameters` does not find it."""
 
     def __init__(self):
         super().__init__()
-        self.inner = Dense(3)
+        inner = Dense(3)
+        self.inner = lambda: inner
 
     def named_parameters(self):
-        yield from self.inner.named_parameters()
+        yield from self.inner().named_parameters()
 
     def build(self, input_shape, rng=None, dtype=None):
-        self.inner.build(input_shape, rng, dtype)
+        self.inner().build(input_shape, rng, dtype)
 
 
 def test_what_cannot_be_dropped_is_named():

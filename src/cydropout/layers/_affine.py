@@ -65,7 +65,7 @@ class Affine(Layer):
         """Return the parameter of that name within this layer, if there is one by now."""
         return self._parameters.get(name)
 
-    def penalty(self) -> float:
+    def own_penalty(self) -> float:
         """Return ``l1 sum |w| + l2 sum w**2`` of the parameters; add its gradient to theirs."""
         if not self.l1 and not self.l2:
             return 0.0

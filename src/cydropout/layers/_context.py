@@ -145,6 +145,10 @@ class Context:
         assert self._inside is not None
         return self._inside
 
+    def entering(self, layer: Any) -> Context:
+        """The context of the first layer inside a layer that runs in this one."""
+        return self if layer.skips_input_gradient else self.inside
+
     def supplying(self, masks: Mapping[Any, Any]) -> Context:
         """Return a context in which layers use these masks before all others."""
         return replace(self, masks=Masks(dict(masks), "override", self.masks))

@@ -51,22 +51,20 @@ def plan(layers: Sequence[Layer], fuse: bool = True) -> tuple[Pass, ...]:
 def forward_of(layer: Layer) -> Forward:
     """Return how a layer runs; one that is not of ours is held to what a layer returns."""
     forward: Forward = layer.forward
-    if is_ours(forward):
-        return forward
+    return forward if is_ours(forward) else partial(_checked, layer)
 
-    def checked(x: Array, ctx: Context) -> tuple[Array, Backward]:
-        found = forward(x, ctx)
-        if not isinstance(found, tuple) or len(found) != 2 or not callable(found[1]):
-            kinds = type(found).__name__
-            if isinstance(found, tuple):
-                kinds = f"({', '.join(type(one).__name__ for one in found)})"
-            raise TypeError(
-                f"forward of {type(layer).__name__}, at {layer.path!r}, must return (y, backward), "
-                f"with the function that takes dy to dx, not {kinds}"
-            )
-        return found
 
-    return checked
+def _checked(layer: Layer, x: Array, ctx: Context) -> tuple[Array, Backward]:
+    found: Any = layer.forward(x, ctx)
+    if not isinstance(found, tuple) or len(found) != 2 or not callable(found[1]):
+        kinds = type(found).__name__
+        if isinstance(found, tuple):
+            kinds = f"({', '.join(type(one).__name__ for one in found)})"
+        raise TypeError(
+            f"forward of {type(layer).__name__}, at {layer.path!r}, must return (y, backward), "
+            f"with the function that takes dy to dx, not {kinds}"
+        )
+    return found
 
 
 def stacked(passes: Sequence[Pass]) -> tuple[Pass, ...]:

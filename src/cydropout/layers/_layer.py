@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypeVar
@@ -12,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cydropout._arrays import contiguous
-from cydropout._validate import check_array
+from cydropout._validate import check_array, is_ours
 from cydropout.layers._context import Context as Context
+from cydropout.layers._owner import Owner
 from cydropout.layers._parameter import Parameter as Parameter
-from cydropout.layers._settings import Setting, bind, declare
+from cydropout.layers._settings import Setting, bind, declare, one_config
 from cydropout.layers._state import Entries, Entry, check_names, write_all
 
 if TYPE_CHECKING:
@@ -45,11 +45,14 @@ class Pass(NamedTuple):
     block: Any = None
 
 
-class Layer:
+class Layer(Owner):
     """Base of all layers: parameters and settings, never the data of a pass.
 
     A subclass states its settings, defines `forward`, and where they differ from the identity's
     `output_shape` and `build`. Shapes given to `build` and `output_shape` leave out the batch axis.
+    Attributes that are a `Parameter` or a layer, or a list, tuple or dict of them, belong to it:
+    they are trained, saved, counted and found by `walk`. An ``__init__`` of its own begins with
+    ``super().__init__()``.
 
     Examples
     --------
@@ -70,18 +73,24 @@ class Layer:
     least_samples: int = 1
     #: Along which axis of the output the units lie; None where it is that of the input.
     unit_axis: int | None = None
-    #: The attributes that hold the layers of its noise, or None.
-    noises: ClassVar[tuple[str, ...]] = ()
     #: The settings by their keys, and those that may be given by place.
     settings: ClassVar[dict[str, Setting]]
     positional: ClassVar[str] = ""
+    #: The attributes that hold the layers of noise that it runs by itself, or None.
+    noises: ClassVar[tuple[str, ...]]
     is_made: bool = False
+    #: Whether forward does well where `Context.input_gradient` is False, and all inside it too. A
+    #: subclass with a forward of its own says so itself; else it is asked for all gradients.
+    skips_input_gradient: ClassVar[bool] = False
     #: Whether the rate is a parameter, which schedules then leave alone.
     learns_rate: bool = False
-    _origin: Layer | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        if "forward" in vars(cls) and "skips_input_gradient" not in vars(cls):
+            cls.skips_input_gradient = is_ours(cls)
+        if "penalty" in vars(cls):
+            raise TypeError(f"{cls.__name__}: define own_penalty; penalty adds up those inside")
         declare(cls)
 
     def __init__(self, *args: Any, name: str | None = None, **settings: Any) -> None:
@@ -89,10 +98,18 @@ class Layer:
             raise ValueError(f"layer name {name!r}: use a non-empty name without a dot")
         self.named = name is not None
         self.name = name or self.kind()
-        # The name with the layer's place before it, once a Sequential gives it one.
+        # For messages: the name, with its place in the first Sequential that took the layer.
         self.path = self.name
         self._parameters: dict[str, Parameter] = {}
         bind(self, args, settings)
+
+    def __getattr__(self, name: str) -> Any:
+        if "_parameters" not in vars(self):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r} yet: its __init__ must call "
+                "super().__init__() first"
+            )
+        return object.__getattribute__(self, name)
 
     @classmethod
     def kind(cls) -> str:
@@ -102,7 +119,7 @@ class Layer:
     @property
     def origin(self) -> Layer:
         """Whose masks and states this layer's are: the layer's, of which it may be a copy."""
-        return self._origin or self
+        return self if self._origin is None else self._origin
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters for inputs of ``input_shape``; a second call changes nothing."""
@@ -128,59 +145,23 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, of which `from_config` makes the layer again."""
-        config = {key: setting.read(self) for key, setting in self.settings.items()}
+        with one_config():
+            config = {key: setting.read(self) for key, setting in self.settings.items()}
         return {**config, "name": self.name} if self.named else config
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Return the layer that `get_config` described, not built; also if it went by JSON."""
-        return cls(**config)
+        with one_config():
+            return cls(**config)
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Iterate over the parameters in order, each with its name within this layer."""
-        yield from self._parameters.items()
-
-    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
-        """Return a copy that runs with other parameters in the place of those named.
-
-        All else is shared with this layer. The names are those of `named_parameters`.
-
-        Raises
-        ------
-        ValueError
-            If a name is not that of a parameter of the layer, or of one that it can replace.
-        """
-        unknown = sorted(parameters.keys() - self._parameters.keys())
-        if unknown:
-            raise ValueError(
-                f"{self.path} cannot replace the parameters {unknown}; it can {[*self._parameters]}"
-            )
-        twin = copy.copy(self)
-        twin._origin = self.origin
-        twin._parameters = {**self._parameters, **parameters}
-        return twin
-
-    def held_noise(self) -> dict[str, Layer]:
-        """Return the layers of noise that this layer runs by itself, by their attributes."""
-        held = {name: getattr(self, name) for name in self.noises}
-        return {name: layer for name, layer in held.items() if layer is not None}
-
-    def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer, those of its noise, and those inside it."""
-        yield self
-        yield from self.held_noise().values()
-
-    def named_layers(self) -> Iterator[tuple[str, Layer]]:
-        """Iterate over the layers inside that have paths of their own, each with its path."""
-        yield from ()
-
-    def penalty(self) -> float:
+    def own_penalty(self) -> float:
         """Return the layer's own term of the loss, and add its gradient to the parameters'."""
         return 0.0
 
-    def parameters(self) -> list[Parameter]:
-        """Return the parameters in order."""
-        return [parameter for _, parameter in self.named_parameters()]
+    def penalty(self) -> float:
+        """Return the terms of this layer and of those inside; add up their gradients."""
+        return sum(layer.own_penalty() for layer in self.walk())
 
     def state_dict(self) -> dict[str, Array]:
         """Return a copy of every parameter's value, by name."""
@@ -236,6 +217,12 @@ class Layer:
 declare(Layer)
 
 
+def held_noise(model: Layer) -> set[Layer]:
+    """Return the layers of noise that layers of a model run by themselves."""
+    held = {getattr(owner, name) for owner in model.walk() for name in owner.noises}
+    return held - {None}
+
+
 @contextlib.contextmanager
 def restored_on_error(layer: Layer) -> Iterator[None]:
     """Give the parameters back the values that they had, if what is done with them fails."""
@@ -263,7 +250,7 @@ def in_order(layers: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Ar
     """Run layers one after the other; backward runs them in the other order."""
     backwards: list[Backward] = []
     for layer in layers:
-        x, back = layer.forward(x, ctx if not backwards else ctx.inside)
+        x, back = layer.forward(x, ctx.inside if backwards else ctx)
         backwards.append(back)
 
     def backward(dy: Array) -> Array:

@@ -44,7 +44,10 @@ class Parameter:
     np.float64(0.0)
     """
 
-    __slots__ = ("_grad", "_part", "_spread", "_stale", "max_norm", "name", "trainable", "value")
+    __slots__ = (
+        "__weakref__", "_grad", "_part", "_spread", "_stale", "max_norm", "name", "trainable",
+        "value",
+    )
 
     def __init__(
         self, value: Array, name: str, max_norm: float | None = None, *, trainable: bool = True

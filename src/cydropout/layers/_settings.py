@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from cydropout._validate import (
     check_number,
     check_one_rate,
     check_rate,
+    is_ours,
 )
 from cydropout._words import check_words
 
@@ -25,6 +28,8 @@ REQUIRED: Any = inspect.Parameter.empty
 #: The classes of layers, by what stands for them in a config.
 KINDS: dict[str, type] = {}
 _REGISTERED: dict[type, str] = {}
+#: The layers of the config that is written or read, each by its id or its number.
+_KNOWN: ContextVar[dict[Any, Any] | None] = ContextVar("known", default=None)
 
 
 class Setting:
@@ -224,6 +229,7 @@ def declare(kind: Any) -> None:
     )
     found = (inspect.getattr_static(kind, name) for name in names)
     kind.settings = {one.key: one for one in found if isinstance(one, Setting)}
+    kind.noises = tuple(one.name for one in kind.settings.values() if isinstance(one, Noise))
     first = [key for key in kind.positional.split() if key in kind.settings]
     rest = [key for key in kind.settings if key not in first]
     form = inspect.Parameter
@@ -260,8 +266,21 @@ def name_of(kind: type) -> str:
     """Return what stands for a class of layers in a config: of our own, its name in lower case."""
     if kind in _REGISTERED:
         return _REGISTERED[kind]
-    own = kind.__module__.split(".", 1)[0] == __name__.split(".", 1)[0]
-    return kind.__name__.lower() if own else f"{kind.__module__}.{kind.__qualname__}"
+    return kind.__name__.lower() if is_ours(kind) else f"{kind.__module__}.{kind.__qualname__}"
+
+
+@contextmanager
+def one_config() -> Iterator[Any]:
+    """Have a layer that stands at several places of a config described, and made, once.
+
+    Where it comes first, and where it comes again, "tie" is its number.
+    """
+    known = _KNOWN.get()
+    token = _KNOWN.set({} if known is None else known)
+    try:
+        yield _KNOWN.get()
+    finally:
+        _KNOWN.reset(token)
 
 
 def register(name: str) -> Callable[[type[T]], type[T]]:
@@ -306,16 +325,28 @@ def register(name: str) -> Callable[[type[T]], type[T]]:
 
 def to_config(layer: Any) -> dict[str, Any]:
     """Return a layer's kind and config, from which `from_config` makes it again."""
-    return {"kind": name_of(type(layer)), **layer.get_config()}
+    with one_config() as known:
+        _, config = known.setdefault(id(layer), (layer, {}))
+        if config:
+            tie = config.setdefault("tie", sum("tie" in one for _, one in known.values()))
+            return {"kind": config["kind"], "tie": tie}
+        config.update(kind=name_of(type(layer)))
+        config.update(layer.get_config())
+        whole: dict[str, Any] = config
+        return whole
 
 
 def from_config(config: Mapping[str, Any]) -> Any:
     """Return the layer of a config that names its kind."""
     settings = dict(config)
-    kind = settings.pop("kind", None)
+    kind, tie = settings.pop("kind", None), settings.pop("tie", None)
     if kind not in KINDS:
         raise ValueError(
             f"kind {kind!r} is no layer; import the module that defines it, give the class that "
             f"name with cydropout.layers.register, or use one of {', '.join(sorted(KINDS))}"
         )
-    return KINDS[kind].from_config(settings)  # type: ignore[attr-defined]
+    with one_config() as known:
+        if tie is None or tie not in known:
+            layer = KINDS[kind].from_config(settings)  # type: ignore[attr-defined]
+            return layer if tie is None else known.setdefault(tie, layer)
+        return known[tie]

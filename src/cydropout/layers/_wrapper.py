@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cydropout.layers._layer import Array, Backward, Context, Layer, Parameter, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
 from cydropout.layers._settings import Inner
 from cydropout.layers._state import Entries, Entry
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class Identity(Layer):
@@ -44,29 +40,12 @@ class Wrapper(Layer):
         """Return what the layer inside gives."""
         return self.layer.output_shape(input_shape)
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Iterate over the wrapper's own parameters, then over those of the layer inside."""
-        yield from self._parameters.items()
-        yield from self.layer.named_parameters()
-
-    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
-        """Return a copy that runs with other parameters in the place of those named."""
-        own = {name: p for name, p in parameters.items() if name in self._parameters}
-        twin = super().with_parameters(own)
-        inner = {name: p for name, p in parameters.items() if name not in own}
-        twin.layer = self.layer.with_parameters(inner) if inner else self.layer
-        return twin
+    def children(self) -> dict[str, Any]:
+        """Return the layer inside, which goes by the wrapper's own name, and all others held."""
+        found = super().children().items()
+        return {"" if one is self.layer else name: one for name, one in found}
 
     def torch_entries(self) -> Entries:
         """Return the entries of the layer inside; parameters of the wrapper's own come first."""
         own = {name: Entry(parameter) for name, parameter in self._parameters.items()}
         return {**own, **self.layer.torch_entries()}
-
-    def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer, those of its noise, and those inside it."""
-        yield from super().walk()
-        yield from self.layer.walk()
-
-    def penalty(self) -> float:
-        """Return the term of the layer inside."""
-        return self.layer.penalty()

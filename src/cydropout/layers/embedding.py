@@ -104,7 +104,6 @@ class Embedding(Layer):
     """
 
     takes_integers = True
-    noises = ("dropout",)
     positional = "vocabulary units"
     vocabulary = Count()
     units = Count()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from cydropout.layers._layer import (
     Shape,
     restoring_draws,
 )
-from cydropout.layers._settings import Noise, OneOf, from_config
+from cydropout.layers._settings import Noise, OneOf, from_config, one_config
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout.stochastic_depth import StochasticDepth
 from cydropout.layers.sequential import Sequential
@@ -65,7 +65,6 @@ class Residual(Wrapper):
     """
 
     layer: Sequential
-    noises = ("dropout",)
     per = OneOf(("sample", "batch"), "sample", fixed=True)
     dropout = Noise(lambda rate, layer: StochasticDepth(rate, per=layer.per), key="rate")
 
@@ -121,10 +120,6 @@ class Residual(Wrapper):
 
         return y, backward
 
-    def named_layers(self) -> Iterator[tuple[str, Layer]]:
-        """Iterate over the layers of the branch."""
-        yield from self.layer.named_layers()
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments; each layer by its kind and settings."""
         config = super().get_config()
@@ -134,4 +129,5 @@ class Residual(Wrapper):
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Return the block that `get_config` described."""
         settings = dict(config)
-        return cls(*map(from_config, settings.pop("layers")), **settings)
+        with one_config():
+            return cls(*map(from_config, settings.pop("layers")), **settings)

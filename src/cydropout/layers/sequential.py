@@ -24,7 +24,7 @@ from cydropout.layers._layer import (
     restoring_draws,
 )
 from cydropout.layers._saved import save_model
-from cydropout.layers._settings import Flag, Setting, from_config, to_config
+from cydropout.layers._settings import Flag, Setting, from_config, one_config, to_config
 from cydropout.layers._state import Entries, joined
 from cydropout.random import MaskStream
 
@@ -54,7 +54,9 @@ class Sequential(Layer):
     Parameters
     ----------
     layers : sequence of Layer
-        Each its own object. Its path is its place and its name, as in "0.dense".
+        Its path is its place and its name, as in "0.dense". A layer may stand in several models,
+        which then share its parameters, and at several places of one: gradients add up, and one
+        entry is saved. A layer that draws masks or carries states has one place in a model.
     dtype : {"float32", "float64"}
         Dtype of the parameters; inputs are converted to it.
     fuse : bool
@@ -88,16 +90,16 @@ class Sequential(Layer):
         for place, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 raise TypeError(f"entry {place} is no layer: {layer!r}")
-        names = [layer.name for layer in layers if layer.named]
+        names = [layer.name for layer in dict.fromkeys(layers) if layer.named]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"layer name {twice!r} is used twice; names must be unique")
-        if len({id(layer) for layer in layers}) < len(layers):
-            raise ValueError("one layer object is used twice; give each place its own")
         self.input_shape: Shape | None = None
         self.layers = tuple(layers)
-        for place, layer in enumerate(layers):
-            layer.path = f"{place}.{layer.name}"
+        _check_noise(self.children())
+        for path, layer in self.children().items():
+            if layer.path == layer.name:
+                layer.path = path
         self.steps = plan(self.layers, fuse)
         self._stacked = stacked(self.steps)
         self.takes_integers = bool(layers) and layers[0].takes_integers
@@ -119,7 +121,8 @@ class Sequential(Layer):
                 layer.build(shape, rng, self.dtype)
             self.input_shape = input_shape
         for name, parameter in self.named_parameters():
-            parameter.name = name
+            if f".{name}".endswith(f".{parameter.name}"):  # not of a model that it is in, too
+                parameter.name = name
         if any("forward" in vars(layer) for layer in self.layers):  # set since it was planned
             self.steps = plan(self.layers, self.fuse)
             self._stacked = stacked(self.steps)
@@ -134,11 +137,11 @@ class Sequential(Layer):
         """Run the layers in order; backward runs them in the other order."""
         x = self.convert(x)
         backwards: list[Backward] = []
-        # Without an input gradient backward ends at the first step that has parameters.
+        # Without an input gradient backward ends at the first step with something to train.
         leading = not ctx.input_gradient
         for step in self.steps if ctx.workspace is None else self._stacked:
-            x, back = step.forward(x, ctx if leading else ctx.inside)
-            if leading and not any(layer.parameters() for layer in step.layers):
+            x, back = step.forward(x, ctx.entering(step.layers[0]) if leading else ctx.inside)
+            if leading and not any(layer.trainable for layer in step.layers):
                 continue
             leading = False
             backwards.append(back)
@@ -187,25 +190,23 @@ class Sequential(Layer):
         """Return the output at inference."""
         return self.forward(x, Context())[0]
 
-    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        """Iterate over the parameters in order, each with its name, as in "0.dense.weight"."""
-        for layer in self.layers:
-            for name, parameter in layer.named_parameters():
-                yield f"{layer.path}.{name}", parameter
+    def children(self) -> dict[str, Any]:
+        """Return the layers by place and name, as in "0.dense", and all others held."""
+        others = super().children().items()
+        return dict(zip(self.paths, self.layers, strict=True)) | {
+            name: one for name, one in others if not name.startswith("layers.")
+        }
 
-    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
-        """Return a copy that runs with other parameters in the place of those named."""
-        left = dict(parameters)
-        layers = []
-        for layer in self.layers:
-            first = f"{layer.path}."
-            own = {name: left.pop(name) for name in parameters if name.startswith(first)}
-            inner = {name.removeprefix(first): p for name, p in own.items()}
-            layers.append(layer.with_parameters(inner) if inner else layer)
-        twin = super().with_parameters(left)
-        twin.layers = tuple(layers)
-        twin.steps = plan(twin.layers, twin.fuse)
-        twin._stacked = stacked(twin.steps)
+    @property
+    def paths(self) -> list[str]:
+        """The place and the name of each layer, as in "0.dense"."""
+        return [f"{place}.{layer.name}" for place, layer in enumerate(self.layers)]
+
+    def _replaced(self, new: Mapping[int, Parameter]) -> Self:
+        twin = super()._replaced(new)
+        if twin is not self:
+            twin.steps = plan(twin.layers, twin.fuse)
+            twin._stacked = stacked(twin.steps)
         return twin
 
     def torch_entries(self) -> Entries:
@@ -213,23 +214,6 @@ class Sequential(Layer):
         return joined(
             {str(place): layer.torch_entries() for place, layer in enumerate(self.layers)}
         )
-
-    def walk(self) -> Iterator[Layer]:
-        """Iterate over this layer, those of its noise, and those inside it."""
-        yield from super().walk()
-        for layer in self.layers:
-            yield from layer.walk()
-
-    def named_layers(self) -> Iterator[tuple[str, Layer]]:
-        """Iterate over the layers inside under their paths, as in "1.sequential.0.relu"."""
-        for layer in self.layers:
-            yield layer.path, layer
-            for path, inner in layer.named_layers():
-                yield f"{layer.path}.{path}", inner
-
-    def penalty(self) -> float:
-        """Return the sum of the layers' own terms of the loss; add their gradients."""
-        return sum(layer.penalty() for layer in self.layers)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape that the last layer gives."""
@@ -247,11 +231,11 @@ class Sequential(Layer):
             model = copy.deepcopy(self)
             model.build(input_shape, rng=0)
         shape = tuple(input_shape or model.input_shape or ())
-        counts = [sum(p.value.size for p in layer.parameters()) for layer in model.layers]
         rows = [("layer", "output shape", "parameters"), ("input", _sample(shape), "")]
-        for layer, out, count in zip(model.layers, model._shapes(shape), counts, strict=True):
-            rows.append((layer.path, _sample(out), f"{count:,}"))
-        total = ("total", "", f"{sum(counts):,}")
+        shapes = model._shapes(shape)
+        for path, layer, out in zip(model.paths, model.layers, shapes, strict=True):
+            rows.append((path, _sample(out), _count(layer)))
+        total = ("total", "", _count(model))
         widths = [max(len(row[column]) for row in [*rows, total]) for column in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
         rule = "-" * len(lines[0])
@@ -262,19 +246,38 @@ class Sequential(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, each layer by its kind and settings."""
-        return {"layers": [to_config(layer) for layer in self.layers], **super().get_config()}
+        with one_config():
+            return {"layers": [to_config(layer) for layer in self.layers], **super().get_config()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Return the model that `get_config` described, not built; also if it went by JSON."""
-        settings = dict(config)
-        if "layers" in settings:
-            settings["layers"] = [from_config(layer) for layer in settings["layers"]]
-        return cls(**settings)
+        with one_config():
+            settings = dict(config)
+            if "layers" in settings:
+                settings["layers"] = [from_config(layer) for layer in settings["layers"]]
+            return cls(**settings)
 
     def __repr__(self) -> str:
         lines = [f"    {layer!r},\n".replace("\n    ", "\n        ") for layer in self.layers]
         return f"Sequential([\n{''.join(lines)}], dtype={self.dtype.name!r})"
+
+
+def _check_noise(children: Mapping[str, Layer]) -> None:
+    """Raise if a layer that draws masks has two places, whose masks nobody could tell apart."""
+    found: dict[Layer, str] = {}
+    for path, child in children.items():
+        for layer in child.walk():
+            if hasattr(type(layer), "fitted") and layer in found:
+                raise ValueError(
+                    f"{layer.name!r} draws masks, and is used twice, in {found[layer]!r} and in "
+                    f"{path!r}: give each place its own"
+                )
+        found |= dict.fromkeys(child.walk(), path)
+
+
+def _count(layer: Layer) -> str:
+    return f"{sum(parameter.value.size for parameter in layer.parameters()):,}"
 
 
 def _sample(shape: Shape) -> str:

@@ -77,8 +77,8 @@ def outputs(
         return y
     draw = ctx.stream.next_draw if ctx.stream else 0
     y = inside.convert(x)
-    for inner in inside.layers:
-        place = f"{path}.{inner.path}" if path else inner.path
+    for name, inner in zip(inside.paths, inside.layers, strict=True):
+        place = f"{path}.{name}" if path else name
         y = yield from outputs(inner, y, ctx, place)
     if type(layer).forward is not Sequential.forward:
         # More happens than in the layers inside: it is run as it is, with the draws they had.

@@ -25,6 +25,7 @@ from cydropout._words import Foreign, our_name
 from cydropout.functional import Gradient
 from cydropout.layers._layer import Parameter
 from cydropout.training._settings import Configured, setting
+from cydropout.training._states import State, States
 
 Array = npt.NDArray[Any]
 
@@ -61,28 +62,35 @@ class Optimizer(Configured):
 
     def __post_init__(self) -> None:
         self.steps = 0
-        self._state: dict[str, list[Array]] = {}
-        self._group: functional.StepGroup | None = None
+        self._states = States()
+        self._groups: list[functional.StepGroup] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_group": None}
+        return {**vars(self), "_groups": []}
 
     @property
     def slots(self) -> tuple[str, ...]:
         """The names of the arrays of state that each parameter has."""
         return ()
 
-    def rule(self) -> dict[str, Any]:
-        """Return the settings of the kernels' step that comes now, which is number `steps`."""
+    def rule(self, step: int) -> dict[str, Any]:
+        """Return the settings of the kernels' step for parameters whose step number this is."""
         raise NotImplementedError(f"{type(self).__name__} has no rule")
 
-    def step(self, parameters: Sequence[Parameter], *, num_threads: int | None = 1) -> None:
+    def step(
+        self,
+        parameters: Mapping[str, Parameter] | Sequence[Parameter],
+        *,
+        num_threads: int | None = 1,
+    ) -> None:
         """Update the value of every trainable parameter from its gradient, in place.
 
-        A parameter's ``max_norm`` then bounds its columns. State is kept by the parameters' names.
-        One thread by default: see `layers.Context`. Where a gradient is that of a submatrix alone
-        (`BatchwiseDropout`), the rest takes the same step with a gradient of 0, or with ``lazy``
-        none: its value and state stay as they are.
+        A parameter's ``max_norm`` then bounds its columns. State belongs to the parameter itself:
+        another one of the same name begins anew. `state_dict` writes it under the names given
+        here, those of a mapping such as ``dict(model.named_parameters())`` or else the parameters'
+        own. One thread by default: see `layers.Context`. Where a gradient is that of a submatrix
+        alone (`BatchwiseDropout`), the rest takes the same step with a gradient of 0, or with
+        ``lazy`` none: its value and state stay as they are.
 
         Raises
         ------
@@ -90,46 +98,39 @@ class Optimizer(Configured):
             If names repeat, state loaded for a name has another shape or dtype, or a ``max_norm``
             is not positive and finite or its parameter has no columns.
         """
-        parameters = [parameter for parameter in parameters if parameter.trainable]
-        states = self._states(parameters)
-        for parameter in parameters:
+        named = parameters.items() if isinstance(parameters, Mapping) else [
+            (parameter.name, parameter) for parameter in parameters
+        ]
+        stepped = [(name, parameter) for name, parameter in named if parameter.trainable]
+        states = self._states.of(stepped, len(self.slots))
+        for _, parameter in stepped:
             if parameter.max_norm is not None:
                 check_max_norm(parameter.max_norm, parameter.value.shape)
         self.steps += 1
-        rule, together, grads = self.rule(), [], []
-        for parameter, state in zip(parameters, states, strict=True):
+        rules: dict[int, Any] = {}
+        together: dict[int, tuple[list[Any], list[Gradient]]] = {}
+        for (name, parameter), state in zip(stepped, states, strict=True):
+            state.name, state.steps, state.last = name, state.steps + 1, self.steps
+            if state.steps not in rules:
+                rules[state.steps] = self.rule(state.steps)
             grad = Gradient(parameter.grad) if parameter.part is None else Gradient(*parameter.part)
             grad = grad._replace(lazy=grad.submatrix is not None and (grad.lazy or self._rests))
             if parameter.max_norm is None:
-                together.append((parameter.value, *state))
+                arrays, grads = together.setdefault(state.steps, ([], []))
+                arrays.append((parameter.value, *state.arrays))
                 grads.append(grad)
             else:
-                functional.optimizer_step(self.kind, parameter.value, grad, *state, **rule,
-                                          max_norm=parameter.max_norm, num_threads=num_threads)
-        if together:
-            if self._group is None or not self._group.holds(together):
-                self._group = functional.StepGroup(together)
-            self._group.step(self.kind, grads, **rule, num_threads=num_threads)
-
-    def _states(self, parameters: Sequence[Parameter]) -> list[list[Array]]:
-        if len({parameter.name for parameter in parameters}) < len(parameters):
-            names = [parameter.name for parameter in parameters]
-            raise ValueError(f"parameter names must be unique to keep state by them, got {names}")
-        states = []
-        for parameter in parameters:
-            value, state = parameter.value, self._state.get(parameter.name)
-            if state is None:
-                state = [np.zeros_like(value) for _ in self.slots]
-            for array in state:
-                if array.shape != value.shape or array.dtype != value.dtype:
-                    raise ValueError(
-                        f"the state of {parameter.name!r} is {array.dtype} {array.shape}, "
-                        f"the parameter {value.dtype} {value.shape}"
-                    )
-            states.append(state)
-        for parameter, state in zip(parameters, states, strict=True):
-            self._state[parameter.name] = state
-        return states
+                functional.optimizer_step(
+                    self.kind, parameter.value, grad, *state.arrays, **rules[state.steps],
+                    max_norm=parameter.max_norm, num_threads=num_threads,
+                )
+        del self._groups[len(together) :]
+        for place, (steps, (arrays, grads)) in enumerate(together.items()):
+            if place == len(self._groups):
+                self._groups.append(functional.StepGroup(arrays))
+            elif not self._groups[place].holds(arrays):
+                self._groups[place] = functional.StepGroup(arrays)
+            self._groups[place].step(self.kind, grads, **rules[steps], num_threads=num_threads)
 
     @property
     def _rests(self) -> bool:
@@ -140,15 +141,20 @@ class Optimizer(Configured):
         """Return the steps, the learning rate and a copy of every array of state.
 
         Arrays are keyed by the parameter's name and the slot's, as in "0.dense.weight.velocity".
+        A parameter that has taken another number of steps has them under "steps" in its place.
         """
         state: dict[str, Any] = {"steps": self.steps, "learning_rate": self.learning_rate}
-        for name, arrays in self._state.items():
-            for slot, array in zip(self.slots, arrays, strict=True):
-                state[f"{name}.{slot}"] = array.copy()
+        for one in self._states:
+            for slot, array in zip(self.slots, one.arrays, strict=False):
+                state[f"{one.name}.{slot}"] = array.copy()
+            if one.arrays and one.steps != self.steps:
+                state[f"{one.name}.steps"] = one.steps
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` gave, all of it or nothing.
+
+        The next step gives each parameter what stands under its name.
 
         Raises
         ------
@@ -162,18 +168,25 @@ class Optimizer(Configured):
             raise ValueError(f"the optimizer's state lacks {error}") from None
         slots = self.slots
         found: dict[str, dict[str, Array]] = {}
+        taken: dict[str, int] = {}
         for key, array in arrays.items():
             name, _, slot = key.rpartition(".")
+            if name and slot == "steps":
+                taken[name] = int(array)
+                continue
             if not name or slot not in slots:
                 raise ValueError(f"{self!r} keeps no state {key!r}; its slots are {list(slots)}")
             found.setdefault(name, {})[slot] = np.array(array)
-        for name, slotted in found.items():
-            if len(slotted) < len(slots):
-                missing = [slot for slot in slots if slot not in slotted]
+        for name in {**found, **taken}:
+            missing = [slot for slot in slots if slot not in found.get(name, {})]
+            if missing:
                 raise ValueError(f"the state of {name!r} lacks {missing}")
         self.learning_rate = learning_rate
         self.steps = steps
-        self._state = {n: [slotted[slot] for slot in slots] for n, slotted in found.items()}
+        self._states = States([
+            State([slotted[slot] for slot in slots], name, taken.get(name, steps))
+            for name, slotted in found.items()
+        ])
 
     def get_config(self) -> dict[str, Any]:
         """Return the settings by their names, which a resumed run compares."""
@@ -233,7 +246,7 @@ class SGD(Optimizer):
     def _rests(self) -> bool:
         return not self.slots and self.weight_decay == 0
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, step: int) -> dict[str, Any]:
         """Return the settings of the kernels' step."""
         return {"learning_rate": self.learning_rate, "beta1": self.momentum,
                 "nesterov": self.nesterov, "decay": self.weight_decay}
@@ -274,11 +287,11 @@ class Adam(Optimizer):
     beta2: float = setting(check_number, "[0, 1)", default=0.999)
     epsilon: float = setting(check_number, "(0, inf)", default=1e-8)
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, step: int) -> dict[str, Any]:
         """Return the settings of the kernels' step."""
         return functional.adam_rule(
             lr=self.learning_rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
-            step=self.steps,
+            step=step,
         )
 
 
@@ -306,9 +319,9 @@ class AdamW(Adam):
     _: KW_ONLY
     weight_decay: float = setting(check_number, "[0, inf)", default=0.01)
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, step: int) -> dict[str, Any]:
         """Return those of `Adam`, and the decay."""
-        return super().rule() | {"decay": self.learning_rate * self.weight_decay}
+        return super().rule(step) | {"decay": self.learning_rate * self.weight_decay}
 
 
 @dataclass(eq=False, repr=False)
@@ -340,7 +353,7 @@ class RMSprop(Optimizer):
     rho: float = setting(check_number, "[0, 1)", default=0.9)
     epsilon: float = setting(check_number, "(0, inf)", default=1e-8)
 
-    def rule(self) -> dict[str, Any]:
+    def rule(self, step: int) -> dict[str, Any]:
         """Return the settings of the kernels' step."""
         return {"learning_rate": self.learning_rate, "beta2": self.rho, "epsilon": self.epsilon}
 

@@ -322,9 +322,9 @@ class Trainer:
         bar.begin(epoch)
         run.tell("on_epoch_begin", self, epoch)
         workspace = Workspace()
-        ctx = Context(
-            True, self.stream, self._threads, input_gradient=False, workspace=workspace)
-        parameters = self.model.parameters()
+        ctx = Context(True, self.stream, self._threads, False, workspace=workspace)
+        ctx = ctx.entering(self.model)
+        layers, parameters = [*self.model.walk()], dict(self.model.named_parameters())
         last: tuple[Array, int] | None = None
         for x, y in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
             batch = self._cast(x)
@@ -332,7 +332,7 @@ class Trainer:
             run.tell("on_batch_begin", self, epoch, run.steps)
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
-            record = self._step(parameters, batch, y, epoch, run.step + 1, ctx, watched)
+            record = self._step(layers, parameters, batch, y, epoch, run.step + 1, ctx, watched)
             run.tell("on_batch_end", self, epoch, run.steps, record)
             run.add(len(y), record)
             run.seconds = time.perf_counter() - started
@@ -355,8 +355,8 @@ class Trainer:
             save_checkpoint(target, run.state(self))
 
     def _step(
-        self, parameters: list[Parameter], batch: Array, target: Array, epoch: int, step: int,
-        ctx: Context, watched: bool,
+        self, layers: list[Layer], parameters: dict[str, Parameter], batch: Array, target: Array,
+        epoch: int, step: int, ctx: Context, watched: bool,
     ) -> Record:
         draw = self.stream.next_draw
         prediction, backward = self._forward(batch, ctx, watched)
@@ -364,11 +364,11 @@ class Trainer:
         if not math.isfinite(value):
             layer = first_nonfinite(self.model, batch, ctx, draw, self.loss.passes)
             raise NonFiniteLossError(value, epoch, step, layer)
-        for parameter in parameters:
+        for parameter in parameters.values():
             parameter.zero_grad()
         backward(gradient)
-        value += self.model.penalty()
-        clip_gradients(parameters, norm=self.clip_norm, value=self.clip_value)
+        value += sum(layer.own_penalty() for layer in layers)
+        clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
         self.optimizer.step(parameters, num_threads=self._threads)
         record: Record = {"loss": value}
         return record if accuracy is None else record | {"accuracy": accuracy}

@@ -79,7 +79,6 @@ class MultiHeadAttention(Layer):
     (1, 5, 8)
     """
 
-    noises = ("dropout", "drop_head")
     positional = "heads"
     heads = Count()
     causal = Flag(False, fixed=True)

@@ -125,7 +125,7 @@ class ConcreteDropout(LearnedNoise, Wrapper):
         y, layer_back = self.layer.forward(noisy, ctx.inside)
         return y, lambda dy: back(layer_back(dy))
 
-    def penalty(self) -> float:
+    def own_penalty(self) -> float:
         """Return both terms and the layer's own; add their gradients to the logit and to W."""
         parameter = self.parameter
         eta = parameter.value.astype(np.float64)
@@ -145,4 +145,4 @@ class ConcreteDropout(LearnedNoise, Wrapper):
             scale = scale.reshape(-1, *(1,) * (weight.value.ndim - 1))
             weight.accumulate(weight.value * scale.astype(weight.value.dtype))
         parameter.accumulate(np.asarray(derivative).astype(parameter.value.dtype))
-        return float(np.sum(total)) + self.layer.penalty()
+        return float(np.sum(total))

@@ -90,9 +90,9 @@ class LayerDrop(MaskedLayer, Wrapper):
         x = as_float(x, self.path)
         self.output_shape(x.shape[1:])
         if not ctx.training and mask is None:
-            return self.layer.forward(x, ctx)
+            return self.layer.forward(x, ctx.entering(self.layer))
         if ctx.mask_for(self, (1,), mask).keep[0]:
-            return self.layer.forward(x, ctx)
+            return self.layer.forward(x, ctx.entering(self.layer))
 
         def backward(dy: Array) -> Array:
             dy = np.asarray(dy)

@@ -109,7 +109,7 @@ class VariationalGaussianDropout(LearnedNoise):
         """Return the gradient of log alpha: ``sqrt(alpha) / 2`` times that of sqrt(alpha)."""
         return np.asarray(gradient * np.asarray(used.sigma) / 2)
 
-    def penalty(self) -> float:
+    def own_penalty(self) -> float:
         """Return the divergence, and add its gradient to that of log alpha."""
         value, derivative = DIVERGENCES[self.kl](self._log_alpha)
         weight = self.kl_weight * (1 if self.per_unit else self.units)

@@ -83,7 +83,7 @@ class WeightDropout(WeightNoise, Wrapper):
             Used instead of one that is drawn; a dict by the parameter's name.
         """
         if not ctx.training:
-            return self.layer.forward(x, ctx)
+            return self.layer.forward(x, ctx.entering(self.layer))
         real = self._dropped_parameters()
         thinned = {name: Parameter(p.value, p.name) for name, p in real.items()}
         # What the layer refuses, it refuses before a draw is taken.
@@ -93,7 +93,7 @@ class WeightDropout(WeightNoise, Wrapper):
         threads = ctx.num_threads
         for name, parameter in thinned.items():
             parameter.value = used[name].apply(parameter.value, num_threads=threads)
-        y, back = twin.forward(x, ctx)
+        y, back = twin.forward(x, ctx.entering(twin))
 
         def backward(dy: Array) -> Array:
             for parameter in thinned.values():

@@ -48,7 +48,6 @@ class Recurrent(Layer):
 
     gates: ClassVar[int]
     cell: str
-    noises: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout", "zoneout")
 
     positional = "units"
     units = Count()

@@ -74,7 +74,6 @@ class LSTM(Gated):
 
     cell = "lstm"
     gates = 4
-    noises = (*Gated.noises, "zoneout_cell")
     zoneout_cell = Noise(lambda rate, _: Zoneout(rate))
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cydropout._validate import check_all, check_function
-from cydropout.layers._layer import Layer
+from cydropout.layers._layer import Layer, held_noise
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
 
@@ -96,8 +96,6 @@ def rate_layers(model: Layer, layers: Sequence[Layer | str] | None) -> list[Any]
 def _named(model: Layer, layer: Layer | str) -> list[Any]:
     if isinstance(layer, str):
         paths = dict(model.named_layers())
-        for path, owner in [*paths.items()]:
-            paths |= {f"{path}.{name}": held for name, held in owner.held_noise().items()}
         if layer not in paths:
             raise ValueError(f"no layer has the path {layer!r}; there are {', '.join(paths)}")
         layer = paths[layer]
@@ -111,8 +109,8 @@ def _named(model: Layer, layer: Layer | str) -> list[Any]:
 
 def _in_use(layer: Layer) -> list[Any]:
     """Return the layers with a rate, but none that another holds for its noise and has at 0."""
-    held = {one for owner in layer.walk() for one in owner.held_noise().values()}
-    found: list[Any] = [one for one in dict.fromkeys(layer.walk()) if _can_set(one)]
+    held = held_noise(layer)
+    found: list[Any] = [one for one in layer.walk() if _can_set(one)]
     return [one for one in found if one not in held or np.any(np.asarray(one.rate) > 0)]
 
 

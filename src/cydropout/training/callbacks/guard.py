@@ -8,7 +8,7 @@ from typing import Any
 
 from cydropout._files.replace import check_target
 from cydropout._validate import check_count, check_number
-from cydropout.layers._layer import Layer
+from cydropout.layers._layer import Layer, held_noise
 from cydropout.masks import BaseMask
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.checkpoint import save_checkpoint
@@ -130,7 +130,7 @@ class Guard(Callback):
                 for share in dropped_shares(mask):
                     self.shares[path] = max(share, self.shares.get(path, 0.0))
         for path, share in self.shares.items():
-            limit = self.limit.get(path, 1.0) if isinstance(self.limit, Mapping) else self.limit
+            limit = _limit(self.limit, path)
             if share > limit:
                 raise DroppedShareError(path, share, limit, epoch, step)
         self._good, self._tried = self._tried, None
@@ -140,6 +140,15 @@ class Guard(Callback):
         guarded = isinstance(error, (DroppedShareError, NonFiniteLossError))
         if guarded and self.checkpoint is not None and self._good is not None:
             save_checkpoint(self.checkpoint, self._good)
+
+
+def _limit(limits: float | Mapping[str, float], path: str) -> float:
+    """Return the limit of a layer, or of the innermost one around it that has one."""
+    if not isinstance(limits, Mapping):
+        return limits
+    while path and path not in limits:
+        path = path.rpartition(".")[0]
+    return limits.get(path, 1.0)
 
 
 def dropped_shares(mask: Any) -> Iterator[float]:
@@ -152,8 +161,10 @@ def dropped_shares(mask: Any) -> Iterator[float]:
 
 
 def _paths(model: Layer) -> dict[Layer, str]:
-    """Return the path of every layer, and of the dropouts that others hold."""
+    """Return the path of every layer; noise that a layer runs by itself has that layer's."""
     names: dict[Layer, str] = {}
+    held = held_noise(model)
     for path, layer in [(model.path, model), *model.named_layers()]:
-        names |= dict.fromkeys(layer.walk(), path)
+        if layer not in held:
+            names |= dict.fromkeys(layer.walk(), path)
     return names

@@ -1,0 +1,151 @@
+"""Owner: what holds parameters and layers, and walks over them; the attributes say what is held."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cydropout.layers._parameter import Parameter
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from cydropout.layers._layer import Layer
+
+T = TypeVar("T")
+
+
+class Owner:
+    """Base of the layers: every `Parameter` and layer among the attributes belongs to it.
+
+    So do those in a list, a tuple or a dict that is an attribute. What is set again or deleted is
+    found as it is then; nothing is registered, and nothing is written to what is held. So one layer
+    can stand in several others, each of which has its own names for it.
+    """
+
+    _parameters: dict[str, Parameter]
+    _origin: Any = None
+
+    def _held(self, kind: type[T]) -> Iterator[tuple[str, T]]:
+        """Iterate over the attributes of a kind, each with its name, and over those inside them."""
+        own = self._parameters
+        for name, value in vars(self).items():
+            if isinstance(value, kind) and name != "_origin":
+                yield name, value
+            first = "" if value is own else f"{name}."
+            for key, one in _items(value):
+                if isinstance(one, kind):
+                    yield f"{first}{key}", one
+
+    def children(self) -> dict[str, Any]:
+        """Return the layers that this one holds itself, by their names here.
+
+        The name "" is that of a layer whose parameters go by this layer's own name.
+        """
+        return dict(self._held(Owner))
+
+    def _walk(self, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
+        """Iterate over this layer and all inside, each once, with the first of its paths."""
+        seen = set() if seen is None else seen
+        if id(self) in seen:
+            return
+        seen.add(id(self))
+        yield path, self  # type: ignore[misc]
+        for name, child in self.children().items():
+            yield from child._walk(_joined(path, name), seen)
+
+    def walk(self) -> Iterator[Layer]:
+        """Iterate over this layer and all inside it, the layers of noise too, each once."""
+        return (layer for _, layer in self._walk())
+
+    def named_layers(self) -> Iterator[tuple[str, Layer]]:
+        """Iterate over the layers inside, each with its path, as in "1.sequential.0.relu"."""
+        paths: set[str] = {""}
+        for path, layer in self._walk():
+            if path not in paths:
+                paths.add(path)
+                yield path, layer
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Iterate over the parameters in order, each once, as in "0.dense.weight"."""
+        names: set[str] = set()
+        seen: set[int] = set()
+        for path, layer in self._walk():
+            for own, parameter in layer._held(Parameter):
+                if id(parameter) in seen:
+                    continue
+                name = _joined(path, own)
+                while name in names:  # of a layer that goes by the name of the one around it
+                    name = f"layer.{name}"
+                seen.add(id(parameter))
+                names.add(name)
+                yield name, parameter
+
+    def parameters(self) -> list[Parameter]:
+        """Return the parameters in order."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether there is a parameter that is trained."""
+        return any(one.trainable for layer in self.walk() for _, one in layer._held(Parameter))
+
+    def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
+        """Return a copy that runs with other parameters in the place of those named.
+
+        All else is shared with this layer. The names are those of `named_parameters`.
+
+        Raises
+        ------
+        ValueError
+            If a name is not that of a parameter of the layer.
+        """
+        own = dict(self.named_parameters())
+        unknown = sorted(parameters.keys() - own.keys())
+        if unknown:
+            raise ValueError(f"{self!r} has no parameters {unknown}; it has {[*own]}")
+        twin = self._replaced({id(own[name]): new for name, new in parameters.items()})
+        there = {id(one) for one in twin.parameters()}
+        missing = [name for name, new in parameters.items() if id(new) not in there]
+        if missing:
+            raise ValueError(f"cannot replace {missing}, which no attribute of {self!r} holds")
+        return twin
+
+    def _replaced(self, new: Mapping[int, Parameter]) -> Self:
+        """Return a copy with other parameters for those of some ids; itself if it holds none."""
+        found = {n: _replaced(v, new) for n, v in vars(self).items() if n != "_origin"}
+        if all(one is vars(self)[name] for name, one in found.items()):
+            return self
+        twin = copy.copy(self)
+        origin = self if self._origin is None else self._origin
+        vars(twin).update(found, _origin=origin)
+        return twin
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, (list, tuple)):
+        return enumerate(value)
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path and name else path or name
+
+
+def _replaced(value: Any, new: Mapping[int, Parameter]) -> Any:
+    """Return an attribute with other parameters; itself if it holds none of those."""
+    if isinstance(value, Owner):
+        return value._replaced(new)
+    if isinstance(value, Parameter):
+        return new.get(id(value), value)
+    items = {
+        key: one if isinstance(one, (list, tuple, dict)) else _replaced(one, new)
+        for key, one in _items(value)
+    }
+    if all(items[key] is one for key, one in _items(value)):
+        return value
+    if isinstance(value, dict):
+        return items
+    make = getattr(value, "_make", type(value))
+    return make(items.values())
