@@ -27,6 +27,7 @@ from cydropout.layers import (
     TransformerBlock,
     WeightDropout,
 )
+from cydropout.layers._workspace import Workspace
 from cydropout.training.callbacks import Guard, RateSchedule
 from cydropout.training.optimizers import SGD, Adam
 
@@ -178,6 +179,18 @@ def test_gradients_of_tied_layers_add_up_and_one_entry_is_saved(where):
             parameter.value[place] += eps
             numeric[place] = (ends[0] - ends[1]) / (2 * eps)
         np.testing.assert_allclose(slope, numeric, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("where", TIED)
+def test_training_steps_of_tied_layers_are_those_of_any_others(where):
+    found = []
+    for workspace in (None, Workspace()):
+        model = built(tied(where)[1])
+        y, backward = model.forward(inputs(), training(workspace=workspace))
+        backward(np.ones_like(y))
+        found.append([y.copy(), *(parameter.grad for parameter in model.parameters())])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("where", TIED)
@@ -373,12 +386,12 @@ def test_a_new_parameter_of_the_same_name_begins_anew():
     assert stepped(optimizer, weight(), -1.0).value == pytest.approx(0.1)
 
 
-CASES = optimizer_reference.CASES
+MAKERS = optimizer_reference.OPTIMIZERS
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", MAKERS)
 def test_parameters_of_one_name_do_not_touch_each_other(name):
-    make = CASES[name][0]
+    make = MAKERS[name]
     apart = [stepped(make(), weight(), g, 5) for g in (1.0, -0.5)]
     shared, one, two = make(), weight(), weight()
     for _ in range(5):
@@ -396,9 +409,9 @@ COPIES = [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
 
 
 @pytest.mark.parametrize("copied", COPIES)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", MAKERS)
 def test_a_copy_goes_on_where_the_original_does(name, copied):
-    optimizer, one, two = CASES[name][0](), weight(), weight()
+    optimizer, one, two = MAKERS[name](), weight(), weight()
     for _ in range(3):
         stepped(optimizer, one, 1.0)
         stepped(optimizer, two, -0.5)
@@ -412,7 +425,7 @@ def test_a_copy_goes_on_where_the_original_does(name, copied):
     assert first.value == one.value and second.value == two.value == last.value
     # While what was copied with it lives, a copied state is that parameter's alone.
     together = copied((optimizer, one, two))
-    fresh = stepped(CASES[name][0](), weight(), 3.0)
+    fresh = stepped(MAKERS[name](), weight(), 3.0)
     assert stepped(together[0], weight(), 3.0).value == fresh.value
 
 

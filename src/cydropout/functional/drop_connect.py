@@ -78,8 +78,9 @@ def dropconnect_backward(
     mask: BitMask,
     *,
     input_gradient: bool = True,
+    weight_gradient: bool = True,
     num_threads: int | None = None,
-) -> tuple[np.ndarray | None, np.ndarray]:
+) -> tuple[np.ndarray | None, np.ndarray | None]:
     """dx[n] = dy[n] mask[n](W).T and dW = the sum over n of mask[n](x[n].T dy[n]).
 
     Parameters are those of `dropconnect`, with ``dy`` the gradient of its result.
@@ -87,7 +88,7 @@ def dropconnect_backward(
     Returns
     -------
     dx : array of the shape of x, or None without ``input_gradient``
-    dweight : array of the shape of weight
+    dweight : array of the shape of weight, or None without ``weight_gradient``
         With a mask for each row, the same to the bit for any number of threads.
 
     Examples
@@ -104,6 +105,7 @@ def dropconnect_backward(
     """
     x, weight, code, scale, plan = _checked(x, weight, mask)
     check_flag("input_gradient", input_gradient)
+    check_flag("weight_gradient", weight_gradient)
     dy = _native(_arrays.as_float_array(dy, "dy")[0])
     if dy.shape != (x.shape[0], weight.shape[1]) or dy.dtype != x.dtype:
         raise ValueError(
@@ -112,8 +114,10 @@ def dropconnect_backward(
         )
     count = check_num_threads(num_threads)
     if plan is None:
-        product: np.ndarray = np.matmul(x.T, dy)
-        dweight = mask.backward(product, out=product, num_threads=num_threads)
+        dweight = None
+        if weight_gradient:
+            product: np.ndarray = np.matmul(x.T, dy)
+            dweight = mask.backward(product, out=product, num_threads=num_threads)
         if not input_gradient:
             return None, dweight
         if not np.any(scale):
@@ -121,14 +125,14 @@ def dropconnect_backward(
         return np.matmul(dy, mask.apply(weight, num_threads=num_threads).T), dweight
     units = weight.shape[1]
     wide = _padded(weight)
-    dweight = np.zeros(wide.shape, x.dtype)
+    summed = np.zeros(wide.shape, x.dtype)
     dx = np.zeros(x.shape, x.dtype) if input_gradient else None
     if x.size and units:
         api.connect_backward(
-            plan, _padded(_times(dy, scale)), _arrays.contiguous(x), wide, dx, dweight, code,
+            plan, _padded(_times(dy, scale)), _arrays.contiguous(x), wide, dx, summed, code,
             units, count,
         )
-    return dx, np.ascontiguousarray(dweight[:, :units])
+    return dx, np.ascontiguousarray(summed[:, :units]) if weight_gradient else None
 
 
 def _checked(

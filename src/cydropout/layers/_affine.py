@@ -107,7 +107,7 @@ def product(
 
     def backward(dy: Array) -> Array:
         weight.accumulate_product(rows.T, dy)
-        if bias is not None:
+        if bias is not None and bias.trainable:
             bias.accumulate(dy.sum(axis=0))
         return np.matmul(dy, weight.value.T) if input_gradient else NO_GRADIENT
 

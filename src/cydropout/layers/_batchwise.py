@@ -70,9 +70,12 @@ class Link(NamedTuple):
         return tuple(layer for layer in self if layer is not None)
 
     def forward(
-        self, h: Array, kept: Units, ctx: Context, first: bool
+        self, h: Array, kept: Units, ctx: Context, leading: bool
     ) -> tuple[Array, Units, Backward]:
-        """Return the units that are kept, which these are, and the backward to ``h``."""
+        """Return the units that are kept, which these are, and the backward to ``h``.
+
+        ``leading`` says that nobody needs the gradient of ``h``.
+        """
         weight, bias = (self.dense.parameter(name) for name in ("weight", "bias"))
         assert weight is not None
         shape, out = (len(h), self.dense.units), Units()
@@ -104,7 +107,7 @@ class Link(NamedTuple):
             weight.accumulate_product(h.T, dz, submatrix, lazy=lazy)
             if bias is not None and dbias is not None:
                 bias.accumulate(dbias, ends, lazy=out.lazy)
-            if first and not ctx.input_gradient:
+            if leading:
                 return NO_GRADIENT
             dh: Array = np.matmul(dz, w.T, out=ctx.room(h.shape, kind))
             return dh
@@ -138,10 +141,12 @@ class Chain:
             kept = Units.drawn(self.entry, x.shape, ctx)
             enter = Submatrix(h.shape, columns=kept.units)
             h = functional.gather_submatrix(h, enter, kept.scale, num_threads=ctx.num_threads)
-        scale = kept.scale
-        for place, link in enumerate(self.links):
-            h, kept, back = link.forward(h, kept, ctx, place == 0)
-            backwards.append(back)
+        scale, leading = kept.scale, not ctx.input_gradient
+        for link in self.links:
+            h, kept, back = link.forward(h, kept, ctx, leading)
+            if not leading or link.dense.needs_gradient:
+                leading = False
+                backwards.append(back)
         y, leave = h, None
         if kept.units is not None:
             leave = Submatrix((len(h), self.links[-1].dense.units), columns=kept.units)

@@ -246,17 +246,27 @@ def restoring_draws(forward: _Forward) -> _Forward:
     return restored  # type: ignore[return-value]
 
 
-def in_order(layers: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Array, Backward]:
-    """Run layers one after the other; backward runs them in the other order."""
+def in_order(steps: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Array, Backward]:
+    """Run layers one after the other; backward runs them in the other order.
+
+    Without an input gradient it ends at the first step with something to train.
+    """
     backwards: list[Backward] = []
-    for layer in layers:
-        x, back = layer.forward(x, ctx.inside if backwards else ctx)
+    leading = not ctx.input_gradient
+    for step in steps:
+        layers = step.layers if isinstance(step, Pass) else (step,)
+        x, back = step.forward(x, ctx.entering(layers[0]) if leading else ctx.inside)
+        if leading and not any(layer.needs_gradient for layer in layers):
+            continue
+        leading = False
         backwards.append(back)
 
     def backward(dy: Array) -> Array:
+        if not steps and np.shape(dy) != x.shape:
+            raise ValueError(f"gradient has shape {np.shape(dy)}, the output {x.shape}")
         for back in reversed(backwards):
             dy = back(dy)
-        return dy
+        return dy if ctx.input_gradient else NO_GRADIENT
 
     return x, backward
 

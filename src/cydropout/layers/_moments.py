@@ -72,8 +72,9 @@ def matched(
         # Twice the gradient for (x * x) (W * W); where it is 0, so are all products x W.
         twice = np.zeros_like(mean)
         np.divide(ratio * dspread, spread, out=twice, where=spread > 0)
-        weight.accumulate(np.matmul(rows.T, dmean) + np.matmul(squares.T, twice) * weight.value)
-        if bias is not None:
+        if weight.trainable:
+            weight.accumulate(np.matmul(rows.T, dmean) + np.matmul(squares.T, twice) * weight.value)
+        if bias is not None and bias.trainable:
             dbias = dmean.sum(axis=0)
             bias.accumulate(dbias + twice.sum(axis=0) * bias.value if drop_bias else dbias)
         if not ctx.input_gradient:

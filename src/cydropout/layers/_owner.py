@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from cydropout._validate import check_flag
 from cydropout.layers._parameter import Parameter
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ class Owner:
 
     _parameters: dict[str, Parameter]
     _origin: Any = None
+    _frozen: bool = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "build" in vars(cls):
+            cls.build = _keeping_frozen(cls.build)  # type: ignore[attr-defined]
 
     def _held(self, kind: type[T]) -> Iterator[tuple[str, T]]:
         """Iterate over the attributes of a kind, each with its name, and over those inside them."""
@@ -86,9 +94,39 @@ class Owner:
         """Return the parameters in order."""
         return [parameter for _, parameter in self.named_parameters()]
 
+    def freeze(self) -> None:
+        """Train no parameter of this layer and of those inside, in any model they stand in.
+
+        No gradient is computed for it where none is needed, none counts for clipping, and no
+        penalty, weight decay or ``max_norm`` touches it. A `BatchNorm` without anything to train
+        takes the running averages, as at inference, and leaves them. Noise is still drawn. Before
+        `build` it holds for the parameters to come.
+        """
+        self._set_frozen(True)
+
+    def unfreeze(self) -> None:
+        """Train the parameters again; those that are made not to be trained stay so."""
+        self._set_frozen(False)
+
+    def _set_frozen(self, frozen: bool) -> None:
+        for layer in self.walk():
+            layer._frozen = frozen
+            for _, parameter in layer._held(Parameter):
+                parameter.trainable = parameter.was_made_to_train and not frozen
+
     @property
     def trainable(self) -> bool:
-        """Whether there is a parameter that is trained."""
+        """Whether something here is trained; set it to `freeze` or `unfreeze`."""
+        held = [one for one in self.parameters() if one.was_made_to_train]
+        return any(one.trainable for one in held) if held else not self._frozen
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        self._set_frozen(not check_flag("trainable", trainable))
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether there is a parameter that is trained by now."""
         return any(one.trainable for layer in self.walk() for _, one in layer._held(Parameter))
 
     def with_parameters(self, parameters: Mapping[str, Parameter]) -> Self:
@@ -121,6 +159,25 @@ class Owner:
         origin = self if self._origin is None else self._origin
         vars(twin).update(found, _origin=origin)
         return twin
+
+
+def _keeping_frozen(build: Callable[..., None]) -> Callable[..., None]:
+    """Return a build whose new parameters are frozen where the layer is."""
+
+    @wraps(build)
+    def run(self: Any, *args: Any, **options: Any) -> None:
+        if not self._frozen:
+            return build(self, *args, **options)
+        layers = {*map(id, self.walk())}
+        parameters = {*map(id, self.parameters())}
+        build(self, *args, **options)
+        for layer in self.walk():
+            layer._frozen |= id(layer) not in layers
+            for _, parameter in layer._held(Parameter):
+                if layer._frozen and id(parameter) not in parameters:
+                    parameter.trainable = False
+
+    return run
 
 
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:

@@ -25,8 +25,9 @@ class Parameter:
     """An array that belongs to a layer's state, and the sum of its gradients.
 
     Optimizers scale columns longer than ``max_norm`` back to it after each step. One that is not
-    ``trainable``, such as a running average, is saved and restored like all others, and left alone
-    by optimizers.
+    ``trainable`` is saved and restored like all others; nothing is added to its gradient, and
+    penalties, clipping and optimizers leave it alone. `Layer.freeze` sets that, and
+    `Layer.unfreeze` takes it back; one that is made so, such as a running average, stays so.
 
     After `zero_grad` the gradient counts as zeros without being written: the first accumulation
     overwrites it, the later ones add. If only a `Submatrix` has a gradient, that block alone is
@@ -46,7 +47,7 @@ class Parameter:
 
     __slots__ = (
         "__weakref__", "_grad", "_part", "_spread", "_stale", "max_norm", "name", "trainable",
-        "value",
+        "value", "was_made_to_train",
     )
 
     def __init__(
@@ -55,7 +56,7 @@ class Parameter:
         self.value = value
         self.name = name
         self.max_norm = max_norm
-        self.trainable = trainable
+        self.trainable = self.was_made_to_train = trainable
         self._grad: Array | None = None
         # The block lies at the beginning of the gradient's memory, until it is spread over it.
         self._part: Part | None = None
@@ -64,7 +65,7 @@ class Parameter:
 
     def __getstate__(self) -> tuple[Any, dict[str, Any]]:
         """Leave the gradient out of copies and pickles."""
-        kept = {name: getattr(self, name) for name in Parameter.__slots__}
+        kept = {name: getattr(self, name) for name in Parameter.__slots__ if name[:2] != "__"}
         none = {"_grad": None, "_part": None, "_spread": False, "_stale": True}
         return getattr(self, "__dict__", None), kept | none
 
@@ -121,6 +122,8 @@ class Parameter:
         ``lazy`` has an optimizer step the submatrix alone, as long as nothing is added.
         """
         self._check(array.shape, submatrix)
+        if not self.trainable:
+            return
         if self._stale:
             np.copyto(self._first(submatrix, lazy), array)
         else:
@@ -131,6 +134,8 @@ class Parameter:
     ) -> None:
         """Add the matrix product ``a @ b`` to the gradient, or to that of a submatrix."""
         self._check((a.shape[0], b.shape[1]), submatrix)
+        if not self.trainable:
+            return
         if self._stale:
             np.matmul(a, b, out=self._first(submatrix, lazy))
         else:

@@ -37,10 +37,13 @@ class Penalty(Setting):
 def penalty(parameters: Mapping[str, Parameter], l1: Strength, l2: Strength) -> float:
     """Return the sum of ``l1 sum |w| + l2 sum w**2``; add ``l1 sign(w) + 2 l2 w`` to the gradients.
 
-    The sums are of float64. The derivative of ``|w|`` at 0 is 0.
+    Parameters that are not trained have none. The sums are of float64. The derivative of ``|w|`` at
+    0 is 0.
     """
     total = 0.0
     for name, parameter in parameters.items():
+        if not parameter.trainable:
+            continue
         a, b = strength_of(l1, name), strength_of(l2, name)
         w = parameter.value
         if a:

@@ -32,6 +32,9 @@ class BatchNorm(Layer):
     Monte Carlo estimate makes them, leaves the layer as it is. They are parameters that are not
     trainable, and are saved with the others.
 
+    Where neither weight nor bias is trained, as after `freeze`, the averages are used in training
+    too, and stay as they are. With one of them frozen alone only that one stays.
+
     Parameters
     ----------
     momentum : float
@@ -78,8 +81,8 @@ class BatchNorm(Layer):
 
     @property
     def least_samples(self) -> int:  # type: ignore[override]
-        """Two where a sample has one row, which has no variance."""
-        return 2 if self._of_one_row else 1
+        """Two where a sample has one row, which has no variance, and the batch's is used."""
+        return 2 if self._of_one_row and self.needs_gradient else 1
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters: weight and running variance 1, bias and running mean 0."""
@@ -106,7 +109,8 @@ class BatchNorm(Layer):
         x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
         self.output_shape(x.shape[1:])
         rows, shape = self._rows(x)
-        threads, of_batch = ctx.num_threads, ctx.training and ctx.batch_statistics and len(rows) > 0
+        threads, trained = ctx.num_threads, weight.trainable or bias.trainable
+        of_batch = ctx.training and ctx.batch_statistics and trained and len(rows) > 0
         if of_batch and len(rows) == 1:
             raise ValueError(f"{self.path} has no variance of one row, of shape {x.shape}")
         mean, variance = running_mean.value, running_var.value

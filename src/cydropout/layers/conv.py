@@ -155,13 +155,15 @@ class Conv2D(Sliding):
                 bias.accumulate(dbias)
             dweight = np.zeros_like(matrix)
             dx = np.empty_like(maps) if ctx.input_gradient else NO_GRADIENT
-            for rows, own, columns, unfolded in self._blocks(maps, windows, ctx):
+            needed = weight.trainable or ctx.input_gradient
+            for rows, own, columns, unfolded in self._blocks(maps, windows, ctx) if needed else ():
                 drows = dz[rows].reshape(-1, self.filters)[:, columns]
                 table = unfolded.reshape(len(drows), len(matrix))
-                functional.unfold(
-                    maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
-                )
-                dweight[:, columns] += np.matmul(table.T, drows)
+                if weight.trainable:
+                    functional.unfold(
+                        maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
+                    )
+                    dweight[:, columns] += np.matmul(table.T, drows)
                 if ctx.input_gradient:
                     np.matmul(drows, matrix[:, columns].T, out=table)
                     functional.fold(

@@ -151,7 +151,8 @@ class Embedding(Layer):
             dy = np.asarray(dy, weight.value.dtype)
             if dy.shape != y.shape:
                 raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
-            functional.scatter_add(dy, tokens, weight.grad, used, num_threads=threads)
+            if weight.trainable:
+                functional.scatter_add(dy, tokens, weight.grad, used, num_threads=threads)
             return NO_GRADIENT
 
         return y, backward

@@ -12,7 +12,6 @@ import numpy as np
 from cydropout._text import show
 from cydropout.layers._fusion import plan, stacked
 from cydropout.layers._layer import (
-    NO_GRADIENT,
     Array,
     Backward,
     Context,
@@ -20,6 +19,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    in_order,
     native_dtype,
     restoring_draws,
 )
@@ -135,25 +135,8 @@ class Sequential(Layer):
     @restoring_draws
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Run the layers in order; backward runs them in the other order."""
-        x = self.convert(x)
-        backwards: list[Backward] = []
-        # Without an input gradient backward ends at the first step with something to train.
-        leading = not ctx.input_gradient
-        for step in self.steps if ctx.workspace is None else self._stacked:
-            x, back = step.forward(x, ctx.entering(step.layers[0]) if leading else ctx.inside)
-            if leading and not any(layer.trainable for layer in step.layers):
-                continue
-            leading = False
-            backwards.append(back)
-
-        def backward(dy: Array) -> Array:
-            if not self.steps and np.shape(dy) != x.shape:
-                raise ValueError(f"gradient has shape {np.shape(dy)}, the output {x.shape}")
-            for back in reversed(backwards):
-                dy = back(dy)
-            return dy if ctx.input_gradient else NO_GRADIENT
-
-        return x, backward
+        steps = self.steps if ctx.workspace is None else self._stacked
+        return in_order(steps, self.convert(x), ctx)
 
     def parts(self) -> Sequence[Layer]:
         """Return the layers, each in its own parts; a model of another dtype is one part."""

@@ -12,8 +12,11 @@ from cydropout.layers._layer import Parameter
 
 
 def gradient_norm(parameters: Sequence[Parameter]) -> float:
-    """Return ``sqrt(sum g**2)`` over all gradients, the same to the bit for any thread count."""
-    squares = (np.square(p.grad, dtype=np.float64).sum() for p in parameters)
+    """Return ``sqrt(sum g**2)`` over all gradients of what is trained.
+
+    It is the same to the bit for any thread count.
+    """
+    squares = (np.square(p.grad, dtype=np.float64).sum() for p in parameters if p.trainable)
     return math.sqrt(sum(map(float, squares)))
 
 
@@ -27,7 +30,7 @@ def clip_gradients(
     Parameters
     ----------
     parameters : sequence of Parameter
-        Those whose gradients are clipped, in place.
+        Those whose gradients are clipped, in place; what is not trained neither is nor counts.
     norm, value : float, optional
         Largest norm of all gradients together, and largest magnitude of an element; positive.
 
@@ -49,6 +52,7 @@ def clip_gradients(
         return
     norm = optional(check_number, "norm", norm, "(0, inf)")
     value = optional(check_number, "value", value, "(0, inf)")
+    parameters = [parameter for parameter in parameters if parameter.trainable]
     if value is not None:
         for parameter in parameters:
             np.clip(parameter.grad, -value, value, out=parameter.grad)

@@ -90,7 +90,7 @@ class PositionalEmbedding(Layer):
             dy = np.asarray(dy, y.dtype)
             if dy.shape != y.shape:
                 raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
-            if weight is not None:
+            if weight is not None and weight.trainable:
                 weight.grad[:time] += dy.sum(axis=0)
             return dy
 

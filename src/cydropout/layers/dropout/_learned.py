@@ -120,7 +120,7 @@ class LearnedNoise(NoisyLayer):
         y = used.apply(x, num_threads=ctx.num_threads)
 
         def backward(dy: Array) -> Array:
-            if not isinstance(used, self.noise):
+            if not isinstance(used, self.noise) or not parameter.trainable:
                 untouched: Array = used.backward(dy, num_threads=ctx.num_threads)
                 return untouched
             dy = as_float(dy, self.path).astype(x.dtype, copy=False)

@@ -121,21 +121,24 @@ class ConcreteDropout(LearnedNoise, Wrapper):
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
         """Return the layer's output of noisy ``x``, and its backward; see `LearnedNoise`."""
         noisy, back = LearnedNoise.forward(self, x, ctx, mask)
-        # The logit's gradient needs that of the layer's input.
-        y, layer_back = self.layer.forward(noisy, ctx.inside)
-        return y, lambda dy: back(layer_back(dy))
+        if ctx.input_gradient or self.parameter.trainable:
+            y, layer_back = self.layer.forward(noisy, ctx.inside)
+            return y, lambda dy: back(layer_back(dy))
+        return self.layer.forward(noisy, ctx.entering(self.layer))
 
     def own_penalty(self) -> float:
-        """Return both terms and the layer's own; add their gradients to the logit and to W."""
+        """Return those terms that something depends on that is trained; add their gradients."""
         parameter = self.parameter
         eta = parameter.value.astype(np.float64)
         log_p, log_q = -np.logaddexp(0, -eta), -np.logaddexp(0, eta)
         p, q = np.exp(log_p), np.exp(log_q)
         share = self.dropout_regularizer * (1 if self.per_unit else self.units)
+        share *= parameter.trainable
         total = share * (p * log_p + q * log_q)
         derivative = share * p * q * eta
-        if self.weight_regularizer and not isinstance(self.layer, Identity):
-            weight = self._weight()
+        alone = not self.weight_regularizer or isinstance(self.layer, Identity)
+        weight = None if alone else self._weight()
+        if weight is not None and (weight.trainable or parameter.trainable):
             others = tuple(range(1, weight.value.ndim))
             rows = np.square(weight.value, dtype=np.float64).sum(axis=others)
             squares = self.weight_regularizer * (rows if self.per_unit else rows.sum())

@@ -129,10 +129,12 @@ class DropConnect(WeightNoise, Affine):
                 weight.value,
                 used["weight"],
                 input_gradient=ctx.input_gradient,
+                weight_gradient=weight.trainable,
                 num_threads=threads,
             )
-            weight.accumulate(dweight)
-            if noise is not None:
+            if dweight is not None:
+                weight.accumulate(dweight)
+            if noise is not None and bias is not None and bias.trainable:
                 each = dz if noise.shape == dz.shape else dz.sum(axis=0)
                 dbias = np.atleast_2d(noise.backward(each, num_threads=threads)).sum(axis=0)
             if bias is not None and dbias is not None:

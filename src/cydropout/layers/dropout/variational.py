@@ -110,7 +110,9 @@ class VariationalGaussianDropout(LearnedNoise):
         return np.asarray(gradient * np.asarray(used.sigma) / 2)
 
     def own_penalty(self) -> float:
-        """Return the divergence, and add its gradient to that of log alpha."""
+        """Return the divergence, if alpha is learned; add its gradient to that of log alpha."""
+        if not self.parameter.trainable:
+            return 0.0
         value, derivative = DIVERGENCES[self.kl](self._log_alpha)
         weight = self.kl_weight * (1 if self.per_unit else self.units)
         gradient = np.asarray(weight * derivative)

@@ -85,7 +85,9 @@ class WeightDropout(WeightNoise, Wrapper):
         if not ctx.training:
             return self.layer.forward(x, ctx.entering(self.layer))
         real = self._dropped_parameters()
-        thinned = {name: Parameter(p.value, p.name) for name, p in real.items()}
+        thinned = {
+            name: Parameter(p.value, p.name, trainable=p.trainable) for name, p in real.items()
+        }
         # What the layer refuses, it refuses before a draw is taken.
         twin = self.layer.with_parameters(thinned)
         self.layer.output_shape(np.shape(x)[1:])
@@ -100,8 +102,9 @@ class WeightDropout(WeightNoise, Wrapper):
                 parameter.zero_grad()
             dx = back(dy)
             for name, parameter in thinned.items():
-                grad = parameter.grad
-                real[name].accumulate(used[name].backward(grad, out=grad, num_threads=threads))
+                if parameter.trainable:
+                    grad = parameter.grad
+                    real[name].accumulate(used[name].backward(grad, out=grad, num_threads=threads))
             return dx
 
         return y, backward

@@ -175,10 +175,9 @@ class Recurrent(Layer):
             before = back.before.reshape(-1, self.units)
             self._parameters["weight"].accumulate_product(rows.T, dz)
             self._parameters["recurrent_weight"].accumulate_product(before.T, ds)
-            if self.bias:
-                self._parameters["bias"].accumulate(dz.sum(axis=0))
-            if "inner_bias" in values:
-                self._parameters["inner_bias"].accumulate(ds[:, -self.units :].sum(axis=0))
+            for name, ends in (("bias", dz), ("inner_bias", ds[:, -self.units :])):
+                if name in values and self._parameters[name].trainable:
+                    self._parameters[name].accumulate(ends.sum(axis=0))
             if not ctx.input_gradient:
                 return NO_GRADIENT
             dx: Array = np.matmul(dz, values["weight"].T).reshape(x.shape)
