@@ -92,7 +92,7 @@ def unfold(
         float32 or float64, in C order.
     windows : Windows
         For strides ``s`` and ``b`` elements before the map.
-    out : array of shape (n, *counts, *size, taken)
+    out : array of shape ``(n, *counts, *size, taken)``
         Of the dtype of x, in C order.
     channels : slice
         Those that are taken, side by side.

@@ -44,7 +44,7 @@ def gather(
 
     Returns
     -------
-    array of shape (*index.shape, columns)
+    array of shape ``(*index.shape, columns)``
 
     Raises
     ------
@@ -82,7 +82,7 @@ def scatter_add(
 
     Parameters
     ----------
-    dy : array of shape (*index.shape, columns)
+    dy : array of shape ``(*index.shape, columns)``
         The gradient of what `gather` gave, of the dtype of ``out``.
     index, mask, num_threads
         As for `gather`.

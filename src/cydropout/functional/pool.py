@@ -33,7 +33,7 @@ def max_pool(
 
     Returns
     -------
-    y : array of shape (n, *counts, channels)
+    y : array of shape ``(n, *counts, channels)``
     at : array of uint8
         The place of the first largest one in its window, counted in C order.
 

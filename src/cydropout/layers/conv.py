@@ -35,8 +35,8 @@ class Conv2D(Sliding):
     """``y[n, f, i, j] = act(b[f] + sum_ckl W[k, l, c, f] x[n, c, i s - p + k, j s - p + l])``.
 
     ``x`` is (n, channels, height, width) or (n, height, width, channels), 0 outside; ``s`` and
-    ``p`` are strides and padding; ``W`` is (*kernel_size, channels / groups, filters). The dtype
-    is that of the parameters. The windows of a block of samples are laid out as the rows of a
+    ``p`` are strides and padding; ``W`` is ``(*kernel_size, channels / groups, filters)``. The
+    dtype is that of the parameters. The windows of a block of samples are laid out as the rows of a
     matrix, multiplied, and laid out once more in backward: memory does not grow with them.
 
     Parameters

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Residual(Wrapper):
-    """``y = x + drop(f_k(... f_1(x)))``, with the `StochasticDepth` of the branch.
+    """``y = x + drop(f_k(...f_1(x)))``, with the `StochasticDepth` of the branch.
 
     The branch keeps the shape of ``x``; input and output have the dtype of its parameters. A block
     of a transformer is one around `LayerNorm`, `MultiHeadAttention` and `Dropout`, and one around

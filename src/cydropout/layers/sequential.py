@@ -45,7 +45,7 @@ class Dtype(Setting):
 
 
 class Sequential(Layer):
-    """``y = f_k(... f_2(f_1(x)))``.
+    """``y = f_k(...f_2(f_1(x)))``.
 
     Layers that can share one pass over memory (`Dense`, an activation, `Dropout`) do; the numbers
     are the same to the bit, or next to a `BatchwiseDropout` to rounding. An input is converted to

@@ -46,7 +46,7 @@ class FeatureDropoutTransformer(
 
     Attributes
     ----------
-    support_ : array of bool, of shape (n_features_in_,)
+    support_ : array of bool, of shape (columns,)
         Which columns stay.
     n_features_in_ : int
         How many columns there were.
