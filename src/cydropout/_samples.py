@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._validate import ArgumentTypeError, check_array
+from cydropout._validate import ArgumentTypeError, check_array, shown
 
 Array = np.ndarray[Any, Any]
 
@@ -97,3 +97,47 @@ def check_samples(x: Any) -> Any:
     if rows.ndim == 0 or len(rows) == 0:
         raise ValueError(f"x must hold at least one sample, got shape {rows.shape}")
     return rows
+
+
+def check_each(targets: Array, right: Array, wanted: str, first: int = 0) -> None:
+    """Raise, naming the first one and its place, if a target is not right."""
+    if not right.all():
+        place = int(np.argmin(right))
+        value = targets.reshape(-1)[place]
+        raise ValueError(f"{wanted}, got {value} at {place_of(place, targets.shape, first)}")
+
+
+def check_weights(name: str, weight: Any, count: int | None = None) -> Array:
+    """Return weights as float64, of ``count`` samples; raise, naming the first that is none.
+
+    Examples
+    --------
+    >>> check_weights("sample_weight", [1, 2], 2)
+    array([1., 2.])
+    """
+    array = check_array(name, weight)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise ArgumentTypeError(f"{name} must be real numbers, not of dtype {array.dtype}")
+    if array.ndim == 0:
+        raise ValueError(f"{name} needs a number for each sample, not {shown(weight)} alone")
+    if count is not None and len(array) != count:
+        raise ValueError(f"{name} must have one for each of {count} samples, not {len(array)}")
+    wide = array.astype(np.float64)
+    check_each(array, (wide >= 0) & (wide < np.inf), f"{name} must be finite and at least 0")
+    return wide
+
+
+def spread(weight: Array, shape: tuple[int, ...], name: str = "weight") -> Array:
+    """Return a weight for each position; one of a sample holds for all positions in it."""
+    if weight.shape != shape[: weight.ndim]:
+        raise ValueError(
+            f"{name} of shape {weight.shape} does not fit; there can be one for each sample, "
+            f"{shape[:1]}, or for each position, {shape}"
+        )
+    return np.broadcast_to(weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim)), shape)
+
+
+def place_of(place: int, shape: tuple[int, ...], first: int) -> str:
+    """Return where a target lies: its number, or its numbers along several axes."""
+    row, *rest = (int(index) for index in np.unravel_index(place, shape))
+    return f"position {(row + first, *rest) if rest else row + first}"

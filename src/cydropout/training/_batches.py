@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._samples import check_pair
+from cydropout._samples import check_pair, check_weights
 from cydropout._validate import ArgumentTypeError, Array, check_count
 
-Batch = tuple[Array, Array]
+#: Samples and targets, and their weights where there are some.
+Batch = tuple[Array, ...]
 #: Makes the generator of an epoch, from 1: the order of the batches depends on nothing else.
 Generators = Callable[[int], np.random.Generator]
 
@@ -38,16 +39,22 @@ def batches(count: int, size: int, order: Array | None = None, skip: int = 0) ->
 
 
 class ArrayBatches:
-    """Rows of two arrays, read a batch at a time: a `numpy.memmap` is never loaded whole.
+    """Rows of arrays, read a batch at a time: a `numpy.memmap` is never loaded whole.
 
     A shuffled batch holds until the next is taken, which lies in the same place. With ``drop_last``
     the samples that are left over when the batches are cut are not used in that epoch.
     """
 
     def __init__(
-        self, x: Any, y: Array, size: int, shuffle: bool, drop_last: bool = False
+        self, x: Any, y: Array, size: int, shuffle: bool, drop_last: bool = False,
+        weight: Any = None, name: str = "sample_weight",
     ) -> None:
-        self.x, self.y, self.size, self.shuffle = x, y, size, shuffle
+        self.x, self.size, self.shuffle = x, size, shuffle
+        self.own = [y]
+        if weight is not None:
+            self.own.append(check_weights(name, weight, len(x)))
+            if not self.own[1].any():
+                raise ValueError(f"{name} must not be 0 for all samples")
         self.samples: int | None = len(x) - (len(x) % size if drop_last else 0)
         if not self.samples:
             raise ValueError(
@@ -55,6 +62,7 @@ class ArrayBatches:
             )
         self.run = {"samples": len(x), "sample_shape": list(x.shape[1:]),
                     "target_shape": list(y.shape[1:]), "batch_size": int(size),
+                    "sample_weight": [list(one.shape[1:]) for one in self.own[1:]],
                     "shuffle": bool(shuffle), "drop_last": bool(drop_last)}
 
     @property
@@ -64,25 +72,25 @@ class ArrayBatches:
 
     def first(self, number: int, generators: Generators) -> Batch:
         """Return some samples, for their shape."""
-        return self.x[:1], self.y[:1]
+        return self.x[:1], *(part[:1] for part in self.own)
 
-    def targets(self) -> Iterator[tuple[int, Array]]:
-        """Yield the targets in parts, each with the place of its first."""
-        for rows in batches(len(self.y), 4096):
-            yield rows.start, self.y[rows]
+    def targets(self) -> Iterator[tuple[int, Batch]]:
+        """Yield targets and weights in parts, each with the place of its first."""
+        for rows in batches(len(self.x), 4096):
+            yield rows.start, tuple(part[rows] for part in self.own)
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
         if not self.shuffle:
             for rows in batches(self.samples or 0, self.size, None, skip):
-                yield self.x[rows], self.y[rows]
+                yield self.x[rows], *[part[rows] for part in self.own]
             return
         room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
         order = generators(number).permutation(len(self.x))
         for rows in batches(self.samples or 0, self.size, order, skip):
             # Without the check of the numbers, which would need a second buffer.
             x = self.x.take(rows, axis=0, out=room[: len(rows)], mode="clip")
-            yield x, self.y[rows]
+            yield x, *[part[rows] for part in self.own]
 
 
 class OwnBatches:
@@ -91,7 +99,7 @@ class OwnBatches:
     samples: int | None = None
     smallest: int | None = None
 
-    def targets(self) -> Iterator[tuple[int, Array]]:
+    def targets(self) -> Iterator[tuple[int, Batch]]:
         """Yield nothing: those of a batch are checked when it is taken."""
         yield from ()
 
@@ -157,17 +165,20 @@ Batches = ArrayBatches | SequenceBatches | StreamBatches
 
 
 def as_batches(
-    x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str, drop_last: bool = False
+    x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str, drop_last: bool = False,
+    weight: Any = None,
 ) -> Batches:
     """Return where the batches come from: arrays, or with ``y=None`` what yields batches."""
     if y is not None:
-        return ArrayBatches(*check_pair(x, y, what), size, shuffle, drop_last)
+        return ArrayBatches(*check_pair(x, y, what), size, shuffle, drop_last, weight)
+    if weight is not None:
+        raise ValueError("sample_weight belongs to x and y; your own batches are then (x, y, w)")
     if drop_last:
         raise ValueError("drop_last cuts batches from x and y; of your own, leave the last one out")
     whole = isinstance(x, (np.ndarray, str, Mapping)) or hasattr(x, "tocsr") or hasattr(x, "dtypes")
     if whole or not (callable(x) or isinstance(x, Iterable)):
         raise ArgumentTypeError(
-            f"{what}: give the targets too, or batches (x, y); got only "
+            f"{what}: give the targets too, or batches (x, y) or (x, y, w); got only "
             f"the {type(x).__name__}"
         )
     if hasattr(x, "__len__") and hasattr(x, "__getitem__") and not callable(x):
@@ -176,11 +187,13 @@ def as_batches(
 
 
 def held_out(data: Any, size: int, epochs: int) -> Batches:
-    """Return the batches to measure: of a pair of arrays, or those that ``data`` yields."""
-    pair = isinstance(data, (tuple, list)) and len(data) == 2
-    if pair and (isinstance(data, tuple) or not isinstance(data[0], (tuple, list))):
-        x, y = data
-        return ArrayBatches(*check_pair(x, y, "validation_data"), size, False)
+    """Return the batches to measure: of two or three arrays, or those that ``data`` yields."""
+    listed = isinstance(data, (tuple, list)) and len(data) in (2, 3)
+    pair = isinstance(data, tuple) and len(data) == 2
+    if pair or (listed and not isinstance(data[0], (tuple, list))):
+        x, y = check_pair(data[0], data[1], "validation_data")
+        return ArrayBatches(x, y, size, False, weight=data[2] if len(data) == 3 else None,
+                            name="validation_data: sample_weight")
     return as_batches(data, None, size, False, epochs, "validation_data")
 
 
@@ -224,10 +237,12 @@ def _shuffled(
 
 
 def _checked(batch: Any) -> Batch:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
         found = f"of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
         raise ArgumentTypeError(
-            f"a batch must be a pair (x, y), not a {type(batch).__name__} {found}".rstrip()
+            f"a batch must be a pair (x, y), or (x, y, w) with weights, not a "
+            f"{type(batch).__name__} {found}".rstrip()
         )
-    x, y = batch
-    return check_pair(x, y, "x and y of a batch")
+    x, y, *weight = batch
+    pair = check_pair(x, y, "x and y of a batch")
+    return *pair, *(check_weights("w of a batch", one, len(pair[0])) for one in weight)

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any
 
+from cydropout._samples import spread
 from cydropout._validate import ArgumentTypeError, is_ours, shown
 from cydropout.layers._layer import Context, Layer
 from cydropout.training._batches import Batch, Batches
@@ -22,27 +23,36 @@ def check_model(model: Any) -> Layer:
     return model
 
 
-def check_data(model: Layer, loss: Loss, data: Batches, batch: Batch, what: str = "") -> None:
-    """Raise if inputs or targets do not fit, of arrays any and else those of one batch."""
+def check_data(
+    model: Layer, loss: Loss, data: Batches, batch: Batch, what: str = "", weighted: bool = False
+) -> tuple[int, ...]:
+    """Raise if inputs, targets or weights do not fit, of arrays any and else those of one batch.
+
+    Return the shape of a prediction.
+    """
     with _named(what):
-        x, y = batch[0][:1], batch[1]
+        x, own = batch[0][:1], batch[1:]
         model.convert(x)
         loss.check_output(_last_activation(model))
-        if not all(is_ours(getattr(type(loss), n)) for n in ("__call__", "value_and_gradient")):
-            return  # Only its author knows which targets it takes.
+        if weighted or len(own) > 1:
+            loss.check_weighable()
         shape = model.output_shape(x.shape[1:])
+        names = ("__call__", "value_and_gradient", "losses_and_gradient")
+        if not all(is_ours(getattr(type(loss), name)) for name in names):
+            return shape  # Only its author knows which targets it takes.
         try:
-            _check_targets(loss, data, y, shape)
+            _check_targets(loss, data, own, shape)
         except (TypeError, ValueError):
             # A layer without an output_shape of its own may give another shape than it says.
-            found = shape
+            said = shape
             with suppress(Exception):
                 twin = copy.deepcopy(model)
                 twin.build(x.shape[1:], 0)
-                found = twin.forward(x, Context())[0].shape[1:]
-            if found == shape:
+                shape = twin.forward(x, Context())[0].shape[1:]
+            if shape == said:
                 raise
-            _check_targets(loss, data, y, found)
+            _check_targets(loss, data, own, shape)
+        return shape
 
 
 def check_smallest(model: Layer, data: Batches) -> None:
@@ -66,9 +76,12 @@ def check_batch(model: Layer, x: Any) -> Any:
     return x
 
 
-def _check_targets(loss: Loss, data: Batches, y: Any, shape: tuple[int, ...]) -> None:
-    for first, target in chain([(0, y)], data.targets()):
+def _check_targets(loss: Loss, data: Batches, own: Batch, shape: tuple[int, ...]) -> None:
+    positions = loss.positions(shape)
+    for first, (target, *weights) in chain([(0, own)], data.targets()):
         loss.check_targets(target, shape, first)
+        for weight in weights:
+            spread(weight, (len(target), *positions), "sample_weight")
 
 
 def _last_activation(model: Layer) -> str | None:

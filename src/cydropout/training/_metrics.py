@@ -40,12 +40,12 @@ def measure(
 ) -> Record:
     """Return the means of the loss and its accuracy, and each metric of all predictions."""
     mean, kept = Mean(), []
-    for x, target in batches:
+    for x, *own in batches:
         prediction = infer(x)
-        value, _, accuracy = loss.measured(prediction, target)
-        mean.add(len(target), value, accuracy)
+        value, _, accuracy, weight = loss.measured(prediction, *own)
+        mean.add(len(x), value, accuracy, weight)
         if metrics:
-            kept.append((prediction, target))
+            kept.append((prediction, own[0]))
     found = mean.result()
     if metrics:
         prediction, target = (np.concatenate(parts) for parts in zip(*kept, strict=True))

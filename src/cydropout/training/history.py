@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -71,7 +72,7 @@ class History:
         writer = csv.DictWriter(text, list(self.to_dict()), restval="")
         writer.writeheader()
         writer.writerows(self.records)
-        replace(path, [text.getvalue().encode()], "history")
+        replace(check_target(path, "history"), [text.getvalue().encode()])
 
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
@@ -95,25 +96,30 @@ class History:
 
 
 class Mean:
-    """Running means of loss and accuracy over the samples of an epoch."""
+    """Running means of loss and accuracy over the samples of an epoch, or their weights."""
 
     def __init__(self) -> None:
-        self.count, self.loss, self.hits = 0, 0.0, 0.0
+        self.count, self.weight, self.loss, self.hits = 0, 0.0, 0.0, 0.0
         self.has_accuracy = True
 
-    def add(self, samples: int, loss: float, accuracy: float | None) -> None:
-        """Count a batch of ``samples`` with these means."""
+    def add(
+        self, samples: int, loss: float, accuracy: float | None, weight: float | None = None
+    ) -> None:
+        """Count a batch of ``samples`` with these means, which may weigh another number."""
+        weight = samples if weight is None else weight
         self.count += samples
-        self.loss += samples * float(loss)
+        self.weight += weight
+        self.loss += weight * float(loss)
         if accuracy is None:
             self.has_accuracy = False
         else:
-            self.hits += samples * float(accuracy)
+            self.hits += weight * float(accuracy)
 
     def result(self) -> Record:
         """Return them as a record."""
-        record = {"loss": self.loss / self.count}
-        return record | {"accuracy": self.hits / self.count} if self.has_accuracy else record
+        total = self.weight or math.nan
+        record = {"loss": self.loss / total}
+        return record | {"accuracy": self.hits / total} if self.has_accuracy else record
 
 
 def plot_histories(

@@ -101,10 +101,10 @@ class Run:
         for callback in self.callbacks:
             getattr(callback, event)(*args)
 
-    def add(self, samples: int, record: Record) -> None:
-        """Count a batch."""
+    def add(self, samples: int, record: Record, weight: float | None = None) -> None:
+        """Count a batch, with its weight where that is not the number of its samples."""
         self.step, self.steps = self.step + 1, self.steps + 1
-        self.mean.add(samples, record["loss"], record.get("accuracy"))
+        self.mean.add(samples, record["loss"], record.get("accuracy"), weight)
 
     def end_epoch(self, measured: Record) -> None:
         """Count an epoch."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,20 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from cydropout import functional
 from cydropout._files.replace import check_target
-from cydropout._samples import check_samples
 from cydropout._validate import check_count, check_flag, check_made, check_number, optional
 from cydropout.layers._context import Masks
-from cydropout.layers._fusion import forward_of
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
-from cydropout.training._batches import Batches, as_batches, batches, held_out, order_of, weights_of
-from cydropout.training._checks import check_batch, check_data, check_model, check_smallest
+from cydropout.training._batches import Batches, as_batches, held_out, order_of
+from cydropout.training._checks import check_data, check_model, check_smallest
+from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
-from cydropout.training._metrics import as_metrics, measure
+from cydropout.training._evaluation import Evaluation
+from cydropout.training._metrics import as_metrics
 from cydropout.training._passes import all_passes
 from cydropout.training.callbacks.base import Callback, as_callbacks
 from cydropout.training.checkpoint import check_state, save_checkpoint
@@ -42,7 +41,7 @@ __all__ = ["NonFiniteLossError", "Trainer"]
 Array = np.ndarray[Any, Any]
 
 
-class Trainer:
+class Trainer(Evaluation):
     """Fit a model by minibatch gradient descent.
 
     Every random number comes from one stream: the masks are its draws, the weights and the
@@ -131,6 +130,8 @@ class Trainer:
         override: Iterable[str] = (),
         shuffle: bool = True,
         drop_last: bool = False,
+        sample_weight: Any = None,
+        class_weight: Any = None,
     ) -> History:
         """Train for ``epochs`` epochs and return what was measured.
 
@@ -142,8 +143,8 @@ class Trainer:
         x, y : array-like
             Samples and targets along the first axis. A `numpy.memmap` is read a batch at a time,
             and SciPy's sparse matrices are made dense a batch at a time; a table (pandas, polars)
-            holds numbers alone. Without ``y``, ``x`` brings the batches,
-            pairs ``(x, y)``: as a list or whatever else has a length and places, whose order is
+            holds numbers alone. Without ``y``, ``x`` brings the batches, ``(x, y)`` or with weights
+            ``(x, y, w)``: as a list or whatever else has a length and places, whose order is
             shuffled; as an iterable, which is read once an epoch, in its own order; or as a
             function that takes the NumPy generator of the epoch and returns an iterable. Such a
             function can shuffle as it likes, as with `cydropout.training.data.shuffled`, and do it
@@ -152,7 +153,7 @@ class Trainer:
             Epochs of this call: one resumed after its epoch 3 with ``epochs=5`` does two more.
         batch_size : int
             Samples in a batch, where ``x`` and ``y`` are arrays.
-        validation_data : (x, y) or iterable of batches, optional
+        validation_data : (x, y), (x, y, w) or iterable of batches, optional
             Measured at the end of every epoch, without dropout.
         callbacks : Callback, or iterable of Callback
             Run in this order. A function stands for a callback that calls it after every epoch,
@@ -180,6 +181,13 @@ class Trainer:
             depends on the key of ``rng`` and on the epoch alone.
         drop_last : bool
             Leave out the samples of an epoch that make no whole batch.
+        sample_weight : array-like, optional
+            A number of at least 0 for each sample, or for each position of a sequence, ``(n, t)``.
+            The loss of a batch is the weighted mean, which the sum of its weights divides, and so
+            are loss and accuracy of an epoch; `metrics` get no weights.
+        class_weight : mapping of int to float or "balanced", optional
+            What a position of each label weighs in training, times its ``sample_weight``; labels
+            left out weigh 1. Balanced is ``n / (classes n_c)``, of ``n_c`` positions of a class.
 
         Raises
         ------
@@ -204,20 +212,23 @@ class Trainer:
         if checkpoint is None and (resume or checkpoint_every):
             name = "resume=True" if resume else "checkpoint_every"
             raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
-        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", drop_last)
+        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", drop_last, sample_weight)
         held = None if validation_data is None else held_out(validation_data, 1024, epochs)
         target = None if checkpoint is None else check_target(checkpoint)
         saved = SavedRun(target) if target and resume and target.exists() else None
         metrics = ["loss", "accuracy"]
         metrics += [f"val_{name}" for name in (*metrics, *self.metrics)] if held else []
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer,
-                 "trainer": self, "data": data.run, "validation_data": held and held.run}
+                 "trainer": self, "data": data.run | {"class_weight": class_weight},
+                 "validation_data": held and held.run}
         run = Run(parts, callbacks, epoch=self.epoch, first=self.epoch)
         if saved:
             run.compare(saved, override, self._run)
         orders = partial(order_of, saved.key if saved else self.stream.key)
         batch = data.first((saved.epoch if saved else self.epoch) + 1, orders)
-        check_data(self.model, self.loss, data, batch)
+        weighted = class_weight is not None
+        shape = check_data(self.model, self.loss, data, batch, weighted=weighted)
+        train = ClassWeighted(data, self.loss, class_weight, shape) if weighted else data
         self._build(batch[0])
         changed = run.built(batch[0], saved, override)
         check_smallest(self.model, data)
@@ -239,7 +250,7 @@ class Trainer:
         try:
             with bar, self._one_pool():
                 while run.epoch < last and not self.stop_training:
-                    self._epoch(run, data, held, bar, target, checkpoint_every)
+                    self._epoch(run, train, held, bar, target, checkpoint_every)
         except BaseException as error:
             run.tell("on_error", self, error)
             raise
@@ -270,52 +281,9 @@ class Trainer:
             raise RuntimeError("there is no run yet: call fit first")
         return self._run.state(self)
 
-    def evaluate(self, x: Any, y: Any = None, *, batch_size: int = 1024) -> dict[str, float]:
-        """Return the mean ``loss``, and ``accuracy`` where it has one, without dropout.
-
-        Without ``y``, ``x`` brings the batches, as in `fit`.
-        """
-        check_made(self)
-        check_count("batch_size", batch_size)
-        data = as_batches(x, y, batch_size, False, 1, "x and y")
-        batch = data.first(1, partial(order_of, self.stream.key))
-        check_data(self.model, self.loss.one_pass, data, batch)
-        self._build(batch[0])
-        return self._measure(data)
-
-    def _measure(self, data: Batches) -> dict[str, float]:
-        with self._one_pool():
-            batches = data.epoch(1, partial(order_of, self.stream.key))
-            return measure(batches, self._infer, self.loss.one_pass, self.metrics)
-
-    def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
-        """Return the model's output for every sample, without dropout."""
-        x = check_batch(check_made(self).model, check_samples(x))
-        check_count("batch_size", batch_size)
-        self._build(x)
-        with self._one_pool():
-            parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]
-        return np.concatenate(parts)
-
-    @contextmanager
-    def _one_pool(self) -> Iterator[None]:
-        """Have BLAS and the kernels run on one pool of threads, or the kernels on one thread."""
-        with functional.shared_threads() as shared:
-            before = self._threads
-            self._threads = self.num_threads or (None if shared else 1)
-            try:
-                yield
-            finally:
-                self._threads = before
-
-    def _infer(self, x: Array) -> Array:
-        ctx = Context(training=False, num_threads=self._threads)
-        y: Array = forward_of(self.model)(self._cast(x), ctx)[0]
-        return y
-
     def _epoch(
-        self, run: Run, data: Batches, held: Batches | None, bar: Progress, target: Path | None,
-        checkpoint_every: int | None,
+        self, run: Run, data: Batches | ClassWeighted, held: Batches | None, bar: Progress,
+        target: Path | None, checkpoint_every: int | None,
     ) -> None:
         """Do one epoch, or what is left of it."""
         epoch, started = run.epoch + 1, time.perf_counter() - run.seconds
@@ -326,17 +294,18 @@ class Trainer:
         ctx = ctx.entering(self.model)
         layers, parameters = [*self.model.walk()], dict(self.model.named_parameters())
         last: tuple[Array, int] | None = None
-        for x, y in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
+        for x, *own in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
             batch = self._cast(x)
             last = batch, self.stream.next_draw
             run.tell("on_batch_begin", self, epoch, run.steps)
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
-            record = self._step(layers, parameters, batch, y, epoch, run.step + 1, ctx, watched)
+            record, weight = self._step(
+                layers, parameters, batch, own, epoch, run.step + 1, ctx, watched)
             run.tell("on_batch_end", self, epoch, run.steps, record)
-            run.add(len(y), record)
+            run.add(len(x), record, weight)
             run.seconds = time.perf_counter() - started
-            bar.step(len(y), run.mean)
+            bar.step(len(x), run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 self._check_parameters(epoch, run.step, ctx, last)
                 save_checkpoint(target, run.state(self))
@@ -355,12 +324,12 @@ class Trainer:
             save_checkpoint(target, run.state(self))
 
     def _step(
-        self, layers: list[Layer], parameters: dict[str, Parameter], batch: Array, target: Array,
+        self, layers: list[Layer], parameters: dict[str, Parameter], batch: Array, own: list[Array],
         epoch: int, step: int, ctx: Context, watched: bool,
-    ) -> Record:
+    ) -> tuple[Record, float | None]:
         draw = self.stream.next_draw
         prediction, backward = self._forward(batch, ctx, watched)
-        value, gradient, accuracy = self.loss.measured(prediction, target)
+        value, gradient, accuracy, weight = self.loss.measured(prediction, *own)
         if not math.isfinite(value):
             layer = first_nonfinite(self.model, batch, ctx, draw, self.loss.passes)
             raise NonFiniteLossError(value, epoch, step, layer)
@@ -371,7 +340,7 @@ class Trainer:
         clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
         self.optimizer.step(parameters, num_threads=self._threads)
         record: Record = {"loss": value}
-        return record if accuracy is None else record | {"accuracy": accuracy}
+        return record if accuracy is None else record | {"accuracy": accuracy}, weight
 
     def _check_parameters(
         self, epoch: int, step: int, ctx: Context, last: tuple[Array, int] | None
@@ -388,11 +357,3 @@ class Trainer:
         self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
         recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
         return all_passes(self.model, batch, recorded or [ctx] * self.loss.passes)
-
-    def _build(self, x: Array) -> None:
-        self.model.build(x.shape[1:], weights_of(self.stream.key))
-
-    def _cast(self, x: Array) -> Array:
-        """Bring floats to the model's dtype: a value too large for it is then the input's fault."""
-        dtype = getattr(self.model, "dtype", np.float32)
-        return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout._validate import check_function
+from cydropout._samples import check_weights, spread
+from cydropout._validate import ArgumentTypeError, check_function
 from cydropout.training._settings import Configured
 from cydropout.training.losses.targets import Array, as_arrays
 
@@ -15,11 +16,16 @@ _WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
 
 
 class Loss(Configured):
-    """Base of the losses: a new one defines `value_and_gradient`, and `accuracy` if it has one.
+    """Base of the losses: a new one defines `losses_and_gradient`, and may define `hits`.
 
     Calling one returns ``(value, gradient)``: the mean over the batch as a float, and its
-    derivative with the shape and dtype of the prediction. Every loss raises `TypeError` for a
-    dtype it cannot read and `ValueError` for shapes or targets that do not fit.
+    derivative with the shape and dtype of the prediction. With weights ``w`` it is the weighted
+    mean ``sum_i w_i l_i / sum_i w_i`` of the losses ``l_i`` of all positions, which the sum of the
+    weights divides, as in PyTorch and scikit-learn. A weight of 0 takes a position out, also where
+    its loss is not finite; where all weights are 0, value and gradient are 0. Every loss raises
+    `TypeError` for a dtype it cannot read and `ValueError` for shapes, targets or weights that do
+    not fit. A loss that is no mean of separate losses defines `value_and_gradient` instead, and
+    takes no weights.
 
     Attributes
     ----------
@@ -31,11 +37,13 @@ class Loss(Configured):
     --------
     >>> import numpy as np
     >>> class MeanAbsoluteError(Loss):
-    ...     def value_and_gradient(self, prediction, target):
+    ...     def losses_and_gradient(self, prediction, target):
     ...         difference = prediction - target
-    ...         return abs(difference).mean(), np.sign(difference) / difference.size
+    ...         return abs(difference), np.sign(difference)
     >>> MeanAbsoluteError()(np.array([1.0, -3.0]), np.zeros(2))
     (2.0, array([ 0.5, -0.5]))
+    >>> MeanAbsoluteError()(np.array([1.0, -3.0]), np.zeros(2), np.array([3, 1]))
+    (1.5, array([ 0.75, -0.25]))
     """
 
     passes: ClassVar[int] = 1
@@ -45,31 +53,110 @@ class Loss(Configured):
         """The loss of a single pass, which is reported where nothing is dropped."""
         return self
 
-    def __call__(self, prediction: Any, target: Any) -> tuple[float, Array]:
-        """Return the mean loss and its gradient with respect to ``prediction``."""
+    def __call__(
+        self, prediction: Any, target: Any, weight: Any = None
+    ) -> tuple[float, Array]:
+        """Return the mean loss and its gradient with respect to ``prediction``.
+
+        ``weight`` holds a number of at least 0 for each sample, or for each position; its shape is
+        that of the positions, or the first axes of it.
+        """
         given, target = as_arrays(prediction, target)
         if given.dtype not in _WIDE and given.dtype.name not in ("float16", "bfloat16"):
             raise TypeError(f"predictions must be floats, got dtype {given.dtype}")
         if given.size == 0:
             raise ValueError(f"the batch is empty: predictions have shape {given.shape}")
         wide = given.astype(np.float64 if given.dtype == np.float64 else np.float32, copy=False)
+        target, weight = self.counted(target, given.shape, weight)
         # NaN and Inf go through to the value, for the caller to act on.
         with np.errstate(invalid="ignore", over="ignore"):
-            value, gradient = self.value_and_gradient(wide, target)
+            if weight is None:
+                value, gradient = self.value_and_gradient(wide, target)
+            else:
+                value, gradient = self._weighted(wide, target, weight)
         return float(value), gradient.astype(given.dtype, copy=False)
+
+    def losses_and_gradient(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return the loss of each position, and its gradient there, of float32 or float64."""
+        raise NotImplementedError(f"{type(self).__name__} defines no losses_and_gradient")
 
     def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
         """Return the mean loss and its gradient, of predictions of float32 or float64."""
-        raise NotImplementedError(f"{type(self).__name__} defines no value_and_gradient")
+        losses, gradient = self.losses_and_gradient(prediction, target)
+        gradient *= gradient.dtype.type(1 / losses.size)
+        return np.add.reduce(losses, axis=None, dtype=np.float64) / losses.size, gradient
 
-    def measured(self, prediction: Any, target: Any) -> tuple[float, Array, float | None]:
-        """Return value, gradient and `accuracy`, which some losses find in the same pass."""
-        value, gradient = self(prediction, target)
-        return value, gradient, self.accuracy(prediction, target)
+    def _weighted(self, prediction: Array, target: Array, weight: Array) -> tuple[Any, Array]:
+        """Return the weighted mean and its gradient."""
+        self.check_weighable()
+        losses, gradient = self.losses_and_gradient(prediction, target)
+        shares = spread(weight, losses.shape)
+        shares = shares / (shares.sum() or 1.0)
+        value = np.where(shares > 0, shares * losses, 0).sum()
+        each = np.concatenate([shares] * self.passes).astype(gradient.dtype)
+        each = each.reshape(each.shape + (1,) * (gradient.ndim - each.ndim))
+        return value, np.where(each > 0, each * gradient, gradient.dtype.type(0))
 
-    def accuracy(self, prediction: Any, target: Any) -> float | None:
-        """Return the share of right predictions, or None where that means nothing."""
+    def counted(
+        self, target: Array, shape: tuple[int, ...], weight: Any = None
+    ) -> tuple[Array, Array | None]:
+        """Return targets that can all be read, and the weights in float64; None if all count 1.
+
+        ``shape`` is that of the predictions.
+        """
+        return target, None if weight is None else check_weights("weight", weight)
+
+    def positions(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of what can have a weight, of predictions of this shape."""
+        return shape
+
+    def measured(
+        self, prediction: Any, target: Any, weight: Any = None
+    ) -> tuple[float, Array, float | None, float | None]:
+        """Return value, gradient and `accuracy`, which some losses find in the same pass.
+
+        The last is for how many samples the batch counts in a mean over several, where it is not
+        their number.
+        """
+        prediction, target = as_arrays(prediction, target)
+        weights = self.counted(target, prediction.shape, weight)[1]
+        total = None if weights is None else float(weights.mean() * len(target))
+        if weight is None:
+            return (*self(prediction, target), self.accuracy(prediction, target), total)
+        value, gradient = self(prediction, target, weight)
+        return value, gradient, self.accuracy(prediction, target, weight), total
+
+    def accuracy(self, prediction: Any, target: Any, weight: Any = None) -> float | None:
+        """Return the share of right predictions, weighted too, or None where that means nothing."""
+        prediction, target = as_arrays(prediction, target)
+        target, weight = self.counted(target, prediction.shape, weight)
+        hits = self.hits(prediction, target)
+        if hits is None or weight is None:
+            return None if hits is None else float(hits.mean())
+        rows = (len(hits) // self.passes, *hits.shape[1:])
+        shares = np.concatenate([spread(weight, rows)] * self.passes)
+        return float((shares * hits).sum() / (shares.sum() or 1.0))
+
+    def hits(self, prediction: Array, target: Array) -> Array | None:
+        """Return for each position whether it is right, or None where that means nothing."""
         return None
+
+    def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
+        """Return the class of each position, as integers, and how many classes there are.
+
+        ``shape`` is that of a prediction, without the axis of samples.
+        """
+        raise ArgumentTypeError(f"class_weight needs a loss of classes, which {self!r} is not")
+
+    def check_weighable(self) -> None:
+        """Raise if the loss is not known position by position."""
+        names = {"__call__", "value_and_gradient", "losses_and_gradient"}
+        owner = next(kind for kind in type(self).__mro__ if names & vars(kind).keys())
+        if owner is Loss or "losses_and_gradient" not in vars(owner):
+            raise ArgumentTypeError(
+                f"{self!r} takes no weights: it is one number for a batch; define "
+                "losses_and_gradient, the loss of each position"
+            )
 
     def check_output(self, activation: str | None) -> None:
         """Raise if a model must not end with this activation."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from cydropout._samples import check_each
 from cydropout._validate import check_flag, check_number
 from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
 from cydropout.training.losses.targets import (
     Array,
-    as_arrays,
-    check_each,
     check_probabilities,
     predictions_like,
     same_shape,
@@ -36,7 +34,7 @@ class BinaryCrossEntropy(Loss):
     Notes
     -----
     Targets lie between 0 and 1 and have the predictions' shape; ``(n,)`` also fits ``(n, 1)``.
-    The mean runs over all elements.
+    The mean runs over all elements, each of which can have a weight.
 
     Examples
     --------
@@ -62,30 +60,33 @@ class BinaryCrossEntropy(Loss):
         t = same_shape(predictions_like(target, shape), target)
         check_each(target, (t >= 0) & (t <= 1), _BETWEEN, first)
 
-    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
-        """Return the mean loss and its gradient."""
+    def losses_and_gradient(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return the loss of each element and its gradient."""
         t = same_shape(prediction, target)
         check_each(t, (t >= 0) & (t <= 1), _BETWEEN)
         if self.from_logits:
             z = prediction
             small = np.exp(-np.abs(z))
             losses = np.maximum(z, 0) - z * t + np.log1p(small)
-            gradient = np.where(z >= 0, 1, small) / (1 + small) - t
-        else:
-            p = np.clip(check_probabilities(prediction), self.epsilon, 1 - self.epsilon)
-            losses = -t * np.log(p) - (1 - t) * np.log1p(-p)
-            gradient = (p - t) / (p * (1 - p))
-        return losses.mean(dtype="float64"), gradient / t.size
+            return losses, np.where(z >= 0, 1, small) / (1 + small) - t
+        p = np.clip(check_probabilities(prediction), self.epsilon, 1 - self.epsilon)
+        return -t * np.log(p) - (1 - t) * np.log1p(-p), (p - t) / (p * (1 - p))
 
-    def accuracy(self, prediction: Any, target: Any) -> float:
-        """Return the share of elements on the right side of even odds."""
-        prediction, target = as_arrays(prediction, target)
+    def hits(self, prediction: Array, target: Array) -> Array:
+        """Return which elements are on the right side of even odds."""
         t = same_shape(prediction, target)
-        return float(((prediction > (0 if self.from_logits else 0.5)) == (t > 0.5)).mean())
+        found: Array = (prediction > (0 if self.from_logits else 0.5)) == (t > 0.5)
+        return found
+
+    def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
+        """Return the targets, which must be 0 or 1."""
+        t = same_shape(predictions_like(target, shape), target)
+        check_each(target, (t == 0) | (t == 1), "class_weight needs targets of 0 and 1")
+        return t.astype(np.int64), 2
 
 
 class MeanSquaredError(Loss):
-    """``(prediction - target)^2``, averaged over all elements.
+    """``(prediction - target)^2``, averaged over all elements, each of which can have a weight.
 
     Targets have the predictions' shape; ``(n,)`` also fits ``(n, 1)``.
 
@@ -101,9 +102,9 @@ class MeanSquaredError(Loss):
         t = same_shape(predictions_like(target, shape), target)
         check_each(target, np.isfinite(t), "targets must be finite", first)
 
-    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
-        """Return the mean loss and its gradient."""
+    def losses_and_gradient(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return the loss of each element and its gradient."""
         difference = prediction - same_shape(prediction, target)
-        value = np.square(difference).mean(dtype="float64")
-        difference *= 2 / difference.size
-        return value, difference
+        losses = np.square(difference)
+        difference += difference
+        return losses, difference

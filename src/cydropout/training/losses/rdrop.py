@@ -10,8 +10,13 @@ import numpy as np
 from cydropout._validate import check_number
 from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
-from cydropout.training.losses.classes import ClassLoss, SoftmaxCrossEntropy, log_softmax
-from cydropout.training.losses.targets import Array, as_arrays
+from cydropout.training.losses.classes import (
+    ClassLoss,
+    SoftmaxCrossEntropy,
+    ignored,
+    log_softmax,
+)
+from cydropout.training.losses.targets import Array
 
 
 @dataclass(eq=False, repr=False)
@@ -27,8 +32,8 @@ class RDropLoss(ClassLoss):
     ----------
     alpha : float
         Weight of the divergence, at least 0; the paper uses 0.1 to 5.
-    label_smoothing : float
-        That of the cross entropy.
+    label_smoothing, ignore_index : float, int
+        Those of the cross entropy.
 
     Notes
     -----
@@ -53,29 +58,45 @@ class RDropLoss(ClassLoss):
 
     alpha: float = setting(check_number, "[0, inf)", default=1.0)
     label_smoothing: float = setting(check_number, "[0, 1)", default=0.0)
+    ignore_index: int | None = ignored()
 
     @property
     def one_pass(self) -> Loss:
         """The cross entropy alone."""
-        return SoftmaxCrossEntropy(self.label_smoothing)
+        return SoftmaxCrossEntropy(self.label_smoothing, self.ignore_index)
 
-    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
-        """Return the mean loss and its gradient."""
-        entropy, gradient = self.one_pass(prediction, _for_both(prediction, target))
+    def counted(
+        self, target: Array, shape: tuple[int, ...], weight: Any = None
+    ) -> tuple[Array, Array | None]:
+        """Return labels of which none is to be ignored, with weights of 0 where one was."""
+        return super().counted(target, (shape[0] // 2, *shape[1:]), weight)
+
+    def check_targets(self, target: Array, shape: tuple[int, ...], first: int = 0) -> None:
+        """Raise if the labels do not fit predictions of ``shape``."""
+        self.one_pass.check_targets(target, shape, first)
+
+    def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
+        """Return the labels; of one-hot rows the place of the 1."""
+        return self.one_pass.labels(target, shape)
+
+    def losses_and_gradient(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return the loss of each position, and the gradients of both passes."""
+        entropy, gradient = SoftmaxCrossEntropy(self.label_smoothing).losses_and_gradient(
+            prediction, _for_both(prediction, target))
         rows = prediction.reshape(2, -1, prediction.shape[-1])
         log_a, log_b = log_softmax(rows)
         a, b = np.exp(log_a), np.exp(log_b)
         # Equal also where both are minus infinity, as at a class that the model rules out.
         ratio = np.where(log_a == log_b, 0, log_a - log_b)
-        divergence = _times(a - b, ratio).sum(axis=1).mean(dtype="float64")
-        weight = self.alpha / (2 * rows.shape[1])
+        divergence = _times(a - b, ratio).sum(axis=1).reshape(target.shape[: prediction.ndim - 1])
         both = np.stack([_divergence_gradient(a, b, ratio), _divergence_gradient(b, a, -ratio)])
-        gradient = 2 * gradient + weight * both.reshape(prediction.shape)
-        return 2 * entropy + self.alpha / 2 * divergence, gradient.astype(prediction.dtype)
+        gradient += self.alpha / 2 * both.reshape(prediction.shape)
+        losses = entropy.reshape(2, *divergence.shape).sum(axis=0) + self.alpha / 2 * divergence
+        return losses, gradient
 
-    def accuracy(self, prediction: Any, target: Any) -> float:
-        """Return the share of positions, of both passes, that are right."""
-        return super().accuracy(prediction, _for_both(*as_arrays(prediction, target)))
+    def hits(self, prediction: Array, target: Array) -> Array:
+        """Return which positions of both passes are right."""
+        return super().hits(prediction, _for_both(prediction, target))
 
 
 def _for_both(prediction: Array, target: Array) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cydropout._samples import place_of
 from cydropout._validate import check_array
 
 Array = npt.NDArray[Any]
@@ -24,20 +25,6 @@ def predictions_like(target: Array, shape: tuple[int, ...]) -> Array:
     if target.ndim == 0:
         raise ValueError("targets need a first axis of samples")
     return np.broadcast_to(np.float32(0), (len(target), *shape))
-
-
-def check_each(targets: Array, right: Array, wanted: str, first: int = 0) -> None:
-    """Raise, naming the first one and its place, if a target is not right."""
-    if not right.all():
-        place = int(np.argmin(right))
-        value = targets.reshape(-1)[place]
-        raise ValueError(f"{wanted}, got {value} at {_place(place, targets.shape, first)}")
-
-
-def _place(place: int, shape: tuple[int, ...], first: int) -> str:
-    """Return where a target lies: its number, or its numbers along several axes."""
-    row, *rest = (int(index) for index in np.unravel_index(place, shape))
-    return f"position {(row + first, *rest) if rest else row + first}"
 
 
 def class_targets(
@@ -60,7 +47,7 @@ def class_targets(
         wrong = ~((soft >= 0).all(axis=1) & (np.abs(sums - 1) < 1e-3))
         if wrong.any():
             place = int(np.argmax(wrong))
-            row = _place(place, target.shape[:-1], first).removeprefix("position ")
+            row = place_of(place, target.shape[:-1], first).removeprefix("position ")
             raise ValueError(
                 f"one-hot or soft labels must be non-negative and sum to 1; row {row} "
                 f"sums to {sums[place]:g} and its smallest entry is {soft[place].min():g}"
@@ -85,7 +72,7 @@ def class_targets(
     if wrong.any():
         place = int(np.argmax(wrong))
         raise ValueError(
-            f"label {labels[place]} at {_place(place, target.shape, first)} is out of range for "
+            f"label {labels[place]} at {place_of(place, target.shape, first)} is out of range for "
             f"{classes} classes (0 to {classes - 1})"
         )
     return rows, labels, None

@@ -1,0 +1,87 @@
+"""What a trainer does without dropout: predictions, and measures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from cydropout import functional
+from cydropout._samples import check_samples
+from cydropout._validate import check_count, check_made
+from cydropout.layers._fusion import forward_of
+from cydropout.layers._layer import Context
+from cydropout.random import MaskStream
+from cydropout.training._batches import Batches, as_batches, batches, order_of, weights_of
+from cydropout.training._checks import check_batch, check_data
+from cydropout.training._metrics import Metrics, measure
+from cydropout.training.losses import Loss
+
+Array = np.ndarray[Any, Any]
+
+
+class Evaluation:
+    """The part of `Trainer` that changes no parameters."""
+
+    model: Any
+    loss: Loss
+    metrics: Metrics
+    num_threads: int | None
+    stream: MaskStream
+    _threads: int | None
+
+    def evaluate(
+        self, x: Any, y: Any = None, *, batch_size: int = 1024, sample_weight: Any = None
+    ) -> dict[str, float]:
+        """Return the mean ``loss``, and ``accuracy`` where it has one, without dropout.
+
+        Without ``y``, ``x`` brings the batches, as in `fit`; so do weights.
+        """
+        check_made(self)
+        check_count("batch_size", batch_size)
+        data = as_batches(x, y, batch_size, False, 1, "x and y", weight=sample_weight)
+        batch = data.first(1, partial(order_of, self.stream.key))
+        check_data(self.model, self.loss.one_pass, data, batch)
+        self._build(batch[0])
+        return self._measure(data)
+
+    def _measure(self, data: Batches) -> dict[str, float]:
+        with self._one_pool():
+            batches = data.epoch(1, partial(order_of, self.stream.key))
+            return measure(batches, self._infer, self.loss.one_pass, self.metrics)
+
+    def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
+        """Return the model's output for every sample, without dropout."""
+        x = check_batch(check_made(self).model, check_samples(x))
+        check_count("batch_size", batch_size)
+        self._build(x)
+        with self._one_pool():
+            parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]
+        return np.concatenate(parts)
+
+    @contextmanager
+    def _one_pool(self) -> Iterator[None]:
+        """Have BLAS and the kernels run on one pool of threads, or the kernels on one thread."""
+        with functional.shared_threads() as shared:
+            before = self._threads
+            self._threads = self.num_threads or (None if shared else 1)
+            try:
+                yield
+            finally:
+                self._threads = before
+
+    def _infer(self, x: Array) -> Array:
+        ctx = Context(training=False, num_threads=self._threads)
+        y: Array = forward_of(self.model)(self._cast(x), ctx)[0]
+        return y
+
+    def _build(self, x: Array) -> None:
+        self.model.build(x.shape[1:], weights_of(self.stream.key))
+
+    def _cast(self, x: Array) -> Array:
+        """Bring floats to the model's dtype: a value too large for it is then the input's fault."""
+        dtype = getattr(self.model, "dtype", np.float32)
+        return x.astype(dtype, copy=False) if x.dtype.kind == "f" else x
