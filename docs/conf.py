@@ -10,6 +10,8 @@ import cydropout
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
 
+import references  # noqa: E402
+
 project = "cydropout"
 author = "cydropout contributors"
 copyright = "cydropout contributors, MIT licence"
@@ -29,11 +31,14 @@ exclude_patterns = ["_ext", "_examples", "_variants_elsewhere.md", "**/*.py", "*
                     "**/sg_execution_times.rst"]
 templates_path = ["_templates"]
 default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", r"(.*\.)?_\w+")]  # what is private has no page
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]
 
 autosummary_generate = True
+autosummary_context = {"ends": references.ends}
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

@@ -40,8 +40,10 @@ def public():
     """Return the functions and classes by face and name, each at the first face that has it."""
     seen, found = set(), {}
     for face in FACES:
-        for name in names(face):
-            value = getattr(module(face), name)
+        members = {name: getattr(module(face), name) for name in names(face)}
+        # An alias has no page of its own.
+        for name, value in sorted(members.items(), key=lambda pair: pair[0] != getattr(
+                pair[1], "__name__", "")):
             if (inspect.isroutine(value) or inspect.isclass(value)) and value not in seen:
                 seen.add(value)
                 found.setdefault(face, {})[name] = value

@@ -32,7 +32,8 @@ def api(source):
         title = full
         names = sorted(found.get(face, {}), key=str.lower)
         other = [name for name in faces.names(face) if name not in names and name != "__version__"]
-        text = f"{title}\n{'=' * len(title)}\n\n{meaning}.\n\n.. currentmodule:: {full}\n\n"
+        text = (f"{title}\n{'=' * len(title)}\n\n.. py:module:: {full}\n"
+                f".. currentmodule:: {full}\n\n{meaning}.\n\n")
         text += ".. autosummary::\n   :toctree: .\n\n" + "".join(f"   {name}\n" for name in names)
         if other:
             text += "\nAlso here: " + ", ".join(f"``{name}``" for name in other) + ".\n"

@@ -103,7 +103,8 @@ def page(name, row, formula, cells, machine, pictured):
     peers = dict(names.PEERS.get(name, {}))
     torch = importlib.import_module("cydropout.torch")
     if name in torch._MODULES:
-        lines += [f"For PyTorch models here: {{py:obj}}`cydropout.torch.{name}`.", ""]
+        lines += ["For PyTorch models here: "
+                  f"{{py:obj}}`cydropout.torch.{getattr(torch, name).__name__}`.", ""]
     for library, other in peers.items():
         lines.append(f"- {library}: `{other}`")
     if not peers:
@@ -134,7 +135,7 @@ def write_all(source, root):
              "dtypes and reproducible masks. " + f"In the formulas {SYMBOLS}", ""]
     for kind in dict.fromkeys(row.kind for row in VARIANTS.values()):
         parts += [f"## {kind.capitalize()}", "", KINDS[kind], "",
-                  "::::{grid} 1 2 3 4" if kind != "training" else "::::{grid} 1 2 2 3",
+                  "::::{grid} 1 2 3 3",
                   ":gutter: 3", ""]
         for name, row in VARIANTS.items():
             if row.kind != kind:

@@ -107,8 +107,8 @@ class Sequential(Layer):
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create all parameters for samples of ``input_shape``.
 
-        ``rng`` is None (fresh entropy), an int, a `SeedSequence`, a `numpy.random.Generator` or a
-        `MaskStream`, of which it takes one draw. ``dtype`` replaces the one of the constructor.
+        ``rng`` is None (fresh entropy), an int, a `numpy.random.SeedSequence` or ``Generator``, or
+        a `MaskStream`, of which it takes one draw. ``dtype`` replaces the one of the constructor.
         """
         input_shape = tuple(int(size) for size in input_shape)
         shapes = list(self._shapes(input_shape))

@@ -273,7 +273,7 @@ class Trainer(Evaluation):
                 "clip_value": self.clip_value}
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint of the run would hold now, for callbacks: `save_checkpoint` it.
+        """Return what a checkpoint of the run would hold now, for callbacks to save.
 
         Before a batch or after an epoch it is whole; during a batch its counts are those before.
         """

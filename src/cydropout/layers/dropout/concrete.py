@@ -119,7 +119,7 @@ class ConcreteDropout(LearnedNoise, Wrapper):
 
     @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:
-        """Return the layer's output of noisy ``x``, and its backward; see `LearnedNoise`."""
+        """Return the layer's output of noisy ``x``, and its backward."""
         noisy, back = LearnedNoise.forward(self, x, ctx, mask)
         if ctx.input_gradient or self.parameter.trainable:
             y, layer_back = self.layer.forward(noisy, ctx.inside)

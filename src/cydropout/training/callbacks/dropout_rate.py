@@ -24,7 +24,7 @@ class RateSchedule(Callback):
     ----------
     schedule : callable
         Takes the step (the batches of all epochs, from 0) and returns the rate: one of
-        `cydropout.schedules`, or a function such as ``lambda step: min(0.5, step / 1000)``.
+        `cydropout.training.schedules`, or a function, as ``lambda step: min(0.5, step / 1000)``.
     layers : sequence of Layer or str, optional
         The layers, or their paths, as in ``["2.dropout"]``; of one that holds others, all inside.
         By default every layer of the model whose rate can be set, is one number, and is not
@@ -37,8 +37,8 @@ class RateSchedule(Callback):
     TypeError
         If ``schedule`` cannot be called or ``layers`` holds anything else.
     ValueError
-        If one of `cydropout.schedules` goes above 1; before a batch, if a function gives no rate;
-        when training begins, if a layer is not in the model or has no rate that can be set.
+        If one of `cydropout.training.schedules` goes above 1; before a batch, if a function gives
+        no rate; when training begins, if a layer is not in the model or its rate cannot be set.
 
     Examples
     --------

@@ -20,8 +20,9 @@ class LearningRateSchedule(Callback):
     ----------
     schedule : callable
         Returns the learning rate. A function takes the epoch (from 1), as in
-        ``lambda epoch: 0.001 * 0.5 ** (epoch - 1)``; one of `cydropout.schedules` counts the epochs
-        from 0. With ``per="step"`` both take the step: the batches of all epochs, from 0.
+        ``lambda epoch: 0.001 * 0.5 ** (epoch - 1)``; one of `cydropout.training.schedules`
+        counts the epochs from 0. With ``per="step"`` both take the step: the batches of all
+        epochs, from 0.
     per : {"epoch", "step"}
         How often the rate is set.
 
