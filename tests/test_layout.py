@@ -33,7 +33,7 @@ ROWS = [
     ["training.trainer"],
     ["training"],
     ["tuning"],
-    ["sklearn", "torch"],
+    ["_bench", "sklearn", "torch"],
     ["cli"],
     ["__main__", ""],
 ]

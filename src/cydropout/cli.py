@@ -15,6 +15,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from cydropout import functional, layers
+from cydropout._bench import race
+from cydropout._bench.contender import CONTENDERS
+from cydropout._bench.machine import cpu_name
 from cydropout._optional import blas_threads
 from cydropout._text import show
 from cydropout._validate import check_integer, check_number
@@ -23,7 +26,7 @@ from cydropout.training.data import Dataset, load_digits, load_mnist
 from cydropout.training.history import History, figure_of, plot_histories
 from cydropout.training.trainer import Trainer
 
-PICTURE = "cydropout-train.png"
+PICTURE, BENCH_PICTURE = "cydropout-train.png", "cydropout-bench.png"
 T = TypeVar("T")
 
 
@@ -94,7 +97,7 @@ _positive = _checked(check_number, float, "(0, inf)", "a positive number")
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="cydropout", description="Dropout that costs next to nothing on a CPU.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,info}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{train,info,bench}")
 
     train = commands.add_parser(
         "train", help="train one network without and with dropout, and draw both learning curves"
@@ -129,11 +132,45 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", help="show the build, the instruction sets, the threads")
     info.set_defaults(run=_info)
+
+    bench = commands.add_parser(
+        "bench", help="time dropout here, beside the libraries that are installed: 20 seconds"
+    )
+    bench.set_defaults(run=_bench)
+    bench.add_argument("--rate", type=_rate, default=0.5, metavar="P",
+                       help="of dropout (default: 0.5)")
+    bench.add_argument("--threads", type=_count(os.cpu_count() or 1), metavar="N",
+                       help="of each library (default: as many as cydropout takes)")
+    bench.add_argument("--output", type=Path, default=Path("."), metavar="DIR",
+                       help=f"where {BENCH_PICTURE} goes (default: .)")
     return parser
 
 
 def _info(options: argparse.Namespace) -> None:
     functional.show_config()
+
+
+def _bench(options: argparse.Namespace) -> None:
+    if options.rate in (0, 1):
+        raise UsageError("argument --rate: at 0 and 1 nothing is drawn; give one between")
+    picture = _writable(options.output / BENCH_PICTURE)
+    threads = options.threads or functional.get_num_threads()
+    config = functional.show_config("dicts") or {}
+    with race.started(threads) as (processes, versions):
+        found = ", ".join(f"{name} {number}" for name, number in versions.items())
+        missing = ", ".join(name for name in CONTENDERS if name not in versions)
+        title = f"{cpu_name()}, build {config['build']}, threads: {threads}"
+        show(f"{title}\n{found}{missing and f'; not installed: {missing}'}\n")
+        show(f"dropout of float32, rate {options.rate:g}, drawn and applied; in brackets over the "
+             "fastest scale copy\n")
+        times = race.race(processes, options.rate)
+    show(race.table(times))
+    try:
+        race.draw(times, picture, title)
+    except ImportError as error:
+        show(f"\nno picture: {error}")
+    else:
+        show(f"\npicture: {picture}")
 
 
 def _train(options: argparse.Namespace) -> None:

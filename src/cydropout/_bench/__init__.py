@@ -1,0 +1,1 @@
+"""``cydropout bench``: a short look at this machine, without a checkout that has the benches."""
