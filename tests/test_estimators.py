@@ -90,6 +90,7 @@ def test_other_seeds_draw_other_columns():
     assert len(found) == 20
 
 
+@pytest.mark.filterwarnings("ignore:scipy.optimize")  # of scikit-learn 1.6 with a newer SciPy
 def test_a_pipeline_on_some_of_the_features():
     x, y = load_iris(return_X_y=True)
     for drop, columns in (("remove", 3), ("zero", 4)):

@@ -1,5 +1,7 @@
-"""Steps for scikit-learn's pipelines; needs ``cydropout[sklearn]``."""
+"""Estimators and steps for scikit-learn's pipelines; needs ``cydropout[sklearn]``."""
 
+from cydropout.sklearn.classifier import DropoutMLPClassifier
 from cydropout.sklearn.feature_dropout import FeatureDropoutTransformer
+from cydropout.sklearn.regressor import DropoutMLPRegressor
 
-__all__ = ["FeatureDropoutTransformer"]
+__all__ = ["DropoutMLPClassifier", "DropoutMLPRegressor", "FeatureDropoutTransformer"]
