@@ -77,7 +77,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "_examples",
     "gallery_dirs": "gallery",
     # The others need MNIST or a text, and time.
-    "filename_pattern": r"/(\d\d_|regularisers|gallery)",
+    "filename_pattern": r"/(\d\d_|regularisers|gallery|uncertainty_band)",
     "ignore_pattern": r"_common",
     "image_scrapers": ("references.saved_pictures",),
     "reset_modules": (),

@@ -130,15 +130,18 @@ def test_the_page_of_variants_has_a_row_for_each(load):
     assert "| 2.00 | 7.0 x PyTorch (at least 8) | **no** |" in page
 
 
-def test_an_epoch_that_learns_nothing_is_refused(load):
+@pytest.mark.parametrize("operation, nothing", [
+    ("epoch", 2.3), ("classifier", 2.3), ("regressor", 41.0)])
+@pytest.mark.parametrize("library", ["cydropout", "sklearn"])
+def test_an_epoch_that_learns_nothing_is_refused(load, library, operation, nothing):
     check, case = load("suite.check"), load("suite.case").Case
-    case = case("epoch", (256, 20), unit="s/epoch", hidden=(8,), batch=8, limit=False)
+    case = case(operation, (256, 20), unit="s/epoch", hidden=(8,), batch=8, limit=False)
     x, labels = check.inputs(case)
-    run = load("contenders.cydropout").Contender("", 1).epoch(case, x, labels)
+    run = getattr(load(f"contenders.{library}").Contender("", 1), operation)(case, x, labels)
     for _ in range(30):
         loss = run()
     check.check(case, (x, labels), loss)
-    for wrong in (np.nan, 2.3):
+    for wrong in (np.nan, nothing):
         with pytest.raises(check.WrongResult):
             check.check(case, (x, labels), wrong)
 

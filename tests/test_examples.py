@@ -72,6 +72,21 @@ def test_the_networks_of_convolutions(script, folder, lines, data_directory, tmp
     assert f"]({script}.py)" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
 
 
+def test_a_network_is_less_sure_beside_its_data(tmp_path):
+    pytest.importorskip("sklearn")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / "uncertainty_band.py"), "--epochs", "60"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    stds = [float(line.split(" | ")[1].rstrip(" |")) for line in done.stdout.splitlines()[2:]]
+    assert len(stds) == 3 and stds == sorted(stds) and stds[2] > 2 * stds[0]
+    assert (tmp_path / "uncertainty_band.png").stat().st_size > 10_000
+    assert "](uncertainty_band.py)" in (EXAMPLES / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_table_names_every_example():
     scripts = [*SCRIPTS, EXAMPLES / "shakespeare_transformer.py"]
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")

@@ -95,6 +95,8 @@ class Base:
     monte_carlo = _cannot
     # the mean loss of one training epoch, of x and labels
     epoch = _cannot
+    # the loss of one epoch of a classifier or regressor with scikit-learn's interface, of x and y
+    classifier = regressor = _cannot
     # the matrix products and the optimizer's pass of that epoch alone
     products = _cannot
     # the mean loss of one training epoch of the network that the case names

@@ -103,6 +103,18 @@ class Contender(Base):
 
         return training.epoch(case, x, labels, self.net)
 
+    def classifier(self, case, x, labels):
+        return self._estimator("DropoutMLPClassifier", case, x, labels)
+
+    def regressor(self, case, x, y):
+        return self._estimator("DropoutMLPRegressor", case, x, y)
+
+    def _estimator(self, name, case, x, y):
+        import cydropout.sklearn as estimators
+        from contenders.sklearn import epoch_of
+
+        return epoch_of(getattr(estimators, name), case, x, y, dropout=case.rate)
+
     def network(self, case, x, labels):
         from contenders.networks import cydropout as networks
         from contenders.networks import parts

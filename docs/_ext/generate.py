@@ -51,7 +51,7 @@ def gallery(source):
     to.mkdir()
     write(to / "GALLERY_HEADER.rst",
           "Examples\n========\n\nShort scripts of ``examples/``. Those with a number, the "
-          "regularisers and the masks ran on the digits when these pages were built; the others "
+          "regularisers, the masks and the band ran when these pages were built; the others "
           "need MNIST or a text, and show what they printed before.\n")
     for path in sorted((ROOT / "examples").glob("*.py")):
         text = path.read_text(encoding="utf-8")
@@ -76,6 +76,7 @@ TITLES = {
     "regularisers": "L1, L2 and dropout side by side",
     "shakespeare_rnn": "A character LSTM",
     "shakespeare_transformer": "A character transformer",
+    "uncertainty_band": "How sure a network is beside its data",
 }
 
 
