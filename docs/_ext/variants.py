@@ -30,9 +30,9 @@ def formulas():
     """Return the formula of each variant; "the same" is that of the row above it."""
     found, last = {}, ""
     for name, row in VARIANTS.items():
-        same, text = row.formula.startswith("the same"), row.formula
-        if same:
-            text = last + row.formula.removeprefix("the same").replace(", m for", "; m for", 1)
+        text, (same, here, rest) = row.formula, row.formula.partition("the same")
+        if here and not same:
+            text = (last.partition(", m for ")[0] if ", m for " in rest else last) + rest
         else:
             last = text
         found[name] = text
@@ -78,28 +78,36 @@ def short(name):
     return path.rpartition(".")[2] + bracket + rest
 
 
-def example(value):
+def example(name, full, value):
     """Return the examples of a docstring, and what its first paragraph says."""
     doc = inspect.getdoc(value)
     found = re.search(r"^Examples\n-+\n((.|\n)*?)(?=\n\n\w[\w ]*\n---|\Z)", doc, re.MULTILINE)
-    return found.group(1).strip(), doc.partition("\n\n")[0]
+    code, module = found.group(1).strip(), full.rpartition(".")[0]
+    if not re.search(rf"import.*\b{name}\b|\.{name}\(", code):  # its own module has the name
+        code = f">>> from {module} import {name}\n{code}"
+    return code, doc.partition("\n\n")[0]
 
 
 def page(name, row, formula, cells, machine, pictured):
     """Return the page of one variant."""
     full, value = faces.home(name.split()[0])
-    code, summary = example(value)
+    code, summary = example(name.split()[0], full, value)
     summary = re.sub(r"(?<!`)`([\w.]+)`(?!`)", r"{py:obj}`\1`", summary.replace("``", "\0"))
     lines = [f"# {name}", "", summary.replace("\0", "`").replace("\n", " "), "",
-             f"**Kind:** {row.kind}. {KINDS[row.kind]}", "", "```text", formula, "```", "",
-             f"Here {SYMBOLS}", ""]
+             f"**Kind:** {row.kind}. {KINDS[row.kind]}", "", "```text", formula, "```", ""]
+    if "=" in formula:
+        lines += [f"Here {SYMBOLS}", ""]
+    if " " in name:
+        per = row.contract[""].options["per"]
+        lines += [f'It is made as `{name.split()[0]}(..., per="{per}")`.', ""]
     if pictured:
         lines += [f"```{{image}} {slug(name)}.png", f":alt: the mask of {name}", ":width: 240px",
                   ":class: mask", "```", "",
                   "What one pass leaves of an input: the darker, the less.", ""]
     lines += [f"**Paper:** {'none; it is ours' if row.paper == 'ours' else row.paper}.", "",
               "## Example", "", "```pycon", code, "```", "", f"Reference: {{py:obj}}`{full}`.", ""]
-    lines += ["## Measured", "", _ratio(cells, machine), "", "## Elsewhere", ""]
+    lines += ["## Measured", "", _ratio(row, cells, machine), "",
+              "## Elsewhere", ""]
     peers = dict(names.PEERS.get(name, {}))
     torch = importlib.import_module("cydropout.torch")
     if name in torch._MODULES:
@@ -112,13 +120,15 @@ def page(name, row, formula, cells, machine, pictured):
     return "\n".join(lines) + "\n"
 
 
-def _ratio(cells, machine):
+def _ratio(row, cells, machine):
     if not cells or not cells["ns/element"]:
-        return "It has no time of its own: it is a setting of training."
-    text = (f"Forward and backward of {cells['shape']} elements of float32 take "
-            f"{cells['ns/element']} ns an element")
+        return "It has no time of its own."
+    what = "One call" if row.kind == "training" else "Forward and backward together"
+    text = (f"{what}, of {cells['shape']} elements of float32: {cells['ns/element']} ns an element")
     if cells["copies"]:
-        text += f", {cells['copies'].split()[0]} times two scale copies"
+        copies = float(cells["copies"].split()[0])
+        shown = f"{copies:.0f}" if copies >= 100 else f"{copies:.3g}"
+        text += f", {shown} times two scale copies"
     faster = re.match(r"([\d.]+) x (.*?)(?: \(|$)", cells["faster"])
     if faster:
         text += f". The fastest peer, {faster[2]}, takes {faster[1]} times as long"
