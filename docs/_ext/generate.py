@@ -57,13 +57,14 @@ def gallery(source):
         text = path.read_text(encoding="utf-8")
         if not path.name.startswith("_"):
             doc = ast.get_docstring(ast.parse(text), clean=False)
-            title = TITLES[path.stem]
+            title = TITLES.get(path.stem, doc.strip().splitlines()[0].rstrip("."))
             head = f'"""{title}\n{"=" * len(title)}\n\n{doc.strip()}{printed(path)}\n"""'
             text = head + text[text.index('"""', 3) + 3 :]
             text = text.replace("parse(__doc__", f'parse("{title}"')
         write(to / path.name, text)
 
 
+#: Titles that are shorter than the first lines of the docstrings.
 TITLES = {
     "01_one_hot_labels": "A network with one-hot labels",
     "02_train_and_test_functions": "The training loop by hand",
