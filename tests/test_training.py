@@ -290,8 +290,15 @@ def test_the_bar_shows_what_it_can(data, monkeypatch):
     trainer().fit(*data, epochs=1, progress="caf\u00e9")
     shown.seek(0)
     assert r"caf\xe9, epoch 1/1" in shown.read()
-    monkeypatch.setattr(sys, "stderr", None)
-    assert len(trainer().fit(*data, epochs=1)) == 1
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    closed = io.StringIO()
+    closed.close()
+    for nothing in (None, closed, Full()):
+        monkeypatch.setattr(sys, "stderr", nothing)
+        assert len(trainer().fit(*data, epochs=1)) == 1
 
 
 def test_a_missing_package_names_the_extra(data, monkeypatch):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cydropout._optional import require
-from cydropout._text import fitting
+from cydropout._text import Screen
 from cydropout._validate import check_flag
 from cydropout.training.history import Mean
 
@@ -17,10 +17,10 @@ _SECONDS_BETWEEN_UPDATES = 0.1
 
 def bar(total: int | None, done: int = 0, *, label: str = "", **options: Any) -> Any:
     """Return tqdm's bar of ``total`` things, of which ``done`` are there already."""
-    unseen = sys.stderr is None  # as where Python runs without a terminal
     return require("tqdm", "train").tqdm(
-        total=total, initial=done, dynamic_ncols=True, disable=unseen,
-        desc=fitting(label, sys.stderr), **options,
+        total=total, initial=done, dynamic_ncols=True, desc=label, file=Screen(sys.stderr),
+        disable=sys.stderr is None,  # as where Python runs without a terminal
+        **options,
     )
 
 
@@ -59,7 +59,7 @@ class Progress:
         """Show the number of the epoch that begins (from 1)."""
         if self._bar is not None:
             text = f"{self._label}epoch {epoch}/{self._epochs}"
-            self._bar.set_description_str(fitting(text, sys.stderr), refresh=False)
+            self._bar.set_description_str(text, refresh=False)
 
     def step(self, samples: int, mean: Mean) -> None:
         """Count a batch. Text is made a few times a second only: a small step is faster than it."""
