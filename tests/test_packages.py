@@ -1,0 +1,73 @@
+"""What a stranger gets: a README that is right wherever it is shown, and packages that are whole."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(not (ROOT / "src").is_dir(),
+                                reason="the sources are not beside the tests")
+#: The entrances, and the package that each of them needs.
+ENTRANCES = {"NumPy": "numpy", "PyTorch": "torch", "scikit-learn": "sklearn"}
+
+
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(title):
+    return read("README.md").split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("title, package", ENTRANCES.items(), ids=str)
+def test_an_entrance_is_five_lines_that_run(title, package):
+    pytest.importorskip(package)
+    (code,) = re.findall(r"^```python\n(.*?)^```", section(title), re.MULTILINE | re.DOTALL)
+    assert code.count("\n") == 5
+    exec(compile(code, title, "exec"), {})
+
+
+@pytest.mark.parametrize("title", ENTRANCES)
+def test_the_figures_of_an_entrance_are_in_the_results(title):
+    figures = re.findall(r"\d+\.\d{2,}", section(title).split("\nMeasured: ")[1])
+    results = read("benches/RESULTS.md")
+    assert figures and all(re.search(rf"(?<![\d.]){re.escape(one)}(?!\d)", results)
+                           for one in figures), figures
+
+
+def test_the_readme_has_two_commands_and_ci_runs_the_second():
+    train, tests = re.findall(r"^```sh\n(.*?)\n```", read("README.md"), re.MULTILINE | re.DOTALL)
+    start = "python3 -m venv .venv && .venv/bin/pip install "
+    assert train == start + "'.[train]' && .venv/bin/cydropout train"
+    assert tests == start + "'.[test]' && .venv/bin/pytest"
+    assert tests.removeprefix("python3 ") in read(".ci/run")
+
+
+def links(text):
+    """Return what a page of Markdown links to or shows, but for its code."""
+    return re.findall(r"\]\(([^)]+)\)|^\[[^\]]+\]: *(\S+)|(?:src|href)=\"([^\"]+)\"",
+                      re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL),
+                      re.MULTILINE)
+
+
+def test_the_readme_links_to_nothing_that_a_package_page_lacks():
+    assert links("[a](b.md) <img src=\"c.png\">") == [("b.md", "", ""), ("", "", "c.png")]
+    assert all("://" in "".join(link) for link in links(read("README.md")))
+
+
+def test_what_the_readme_names_is_in_the_source_package(monkeypatch):
+    egg_info = pytest.importorskip("setuptools.command.egg_info")
+    monkeypatch.chdir(ROOT)
+    found = egg_info.FileList()
+    found.findall()
+    for line in read("MANIFEST.in").splitlines():
+        found.process_template_line(line)
+    packed = set(found.files)
+    named = set(re.findall(r"`([\w./]+(?:/|\.md))`", read("README.md")))
+    assert named >= {"docs/", "benches/RESULTS.md", "examples/README.md", "CONTRIBUTING.md"}
+    for name in named | {"tests/", "docs/build", ".ci/run"}:
+        assert (ROOT / name).exists()
+        assert name in packed or any(path.startswith(name) for path in packed
+                                     if name.endswith("/")), name
+    assert not [path for path in packed if path.startswith("docs/_build/") or path.endswith((".so", ".c"))]
