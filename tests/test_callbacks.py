@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from training_cases import SAMPLES, Crash, Stop, assert_same_bits, state, trainer
 
+from cydropout.training import NonFiniteLossError
 from cydropout.training.callbacks import Callback, EarlyStopping, LearningRateSchedule
 from cydropout.training.checkpoint import load_checkpoint
 from cydropout.training.schedules import Constant, OneCycle, Step, WarmUp
@@ -58,6 +59,31 @@ def test_early_stopping_may_keep_the_last_parameters(data):
         progress=False,
     )
     assert all((value == 2).all() for value in t.model.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, NonFiniteLossError, Stop])
+def test_a_run_that_ends_early_leaves_its_history_and_the_best_parameters(data, kind):
+    class Ends(Callback):
+        def on_batch_begin(self, trainer, epoch, step):
+            if (epoch, step % 7) == (4, 3):
+                if kind is not NonFiniteLossError:
+                    raise kind
+                trainer.model.parameters()[0].value[...] = np.nan
+
+    t, stopping = trainer(), EarlyStopping()
+    assert len(t.history) == 0
+    with pytest.raises(kind):
+        t.fit(*data, epochs=6, validation_data=data, progress=False,
+              callbacks=[Script([3, 1, 2, 0, 0, 0]), stopping, Ends()])
+    assert t.history["val_loss"] == [3, 1, 2] and t.epoch == 3
+    assert all((value == 2).all() for value in t.model.state_dict().values())
+
+
+def test_the_history_of_a_run_is_what_fit_returns(data, tmp_path):
+    t = trainer()
+    for _ in range(2):
+        history = t.fit(*data, epochs=2, progress=False, checkpoint=tmp_path / "run", resume=True)
+        assert history is t.history and len(history) == 2
 
 
 def test_a_stopped_run_stays_stopped_when_resumed(data, tmp_path):

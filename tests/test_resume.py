@@ -22,6 +22,7 @@ from cydropout.training.callbacks import (
     EarlyStopping,
     LearningRateSchedule,
     RateSchedule,
+    ReduceLROnPlateau,
 )
 from cydropout.training.checkpoint import load_checkpoint
 from cydropout.training.optimizers import SGD
@@ -175,6 +176,8 @@ CALLBACKS = {
     "LearningRateSchedule.schedule": (LearningRateSchedule(two), LearningRateSchedule(abs)),
     "RateSchedule.schedule": (RateSchedule(two), RateSchedule(lambda step: 0.3)),
     "layers": (RateSchedule(two), RateSchedule(two, ["1.dropout"])),
+    **{name: (ReduceLROnPlateau("loss"), ReduceLROnPlateau("loss", **{name: other}))
+       for name, other in {"factor": 0.5, "cooldown": 1, "min_learning_rate": 0.1}.items()},
 }
 
 

@@ -77,6 +77,8 @@ class Trainer(Evaluation):
         The stream in use.
     epoch : int
         Whole epochs done, of all calls of `fit`.
+    history : History
+        What the last call of `fit` measured, also where Ctrl-C or an error ended it.
     stop_training : bool
         A callback sets it to end the run after the current epoch.
     masks : list of dict
@@ -259,6 +261,11 @@ class Trainer(Evaluation):
             run.end()
         run.tell("on_train_end", self)
         return run.history
+
+    @property
+    def history(self) -> History:
+        """What the last call of `fit` measured, of whole epochs."""
+        return self._run.history if self._run else History()
 
     def reset(self) -> None:
         """Count the epochs from 0 again, and with them the orders of the samples.

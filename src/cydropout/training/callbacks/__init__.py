@@ -6,6 +6,7 @@ from cydropout.training.callbacks.dropout_rate import RateSchedule
 from cydropout.training.callbacks.early_stopping import EarlyStopping
 from cydropout.training.callbacks.guard import DroppedShareError, Guard
 from cydropout.training.callbacks.learning_rate import LearningRateSchedule
+from cydropout.training.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from cydropout.training.callbacks.tensorboard import TensorBoard
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Guard",
     "LearningRateSchedule",
     "RateSchedule",
+    "ReduceLROnPlateau",
     "TensorBoard",
     "dead_units",
 ]
