@@ -249,5 +249,18 @@ def test_wrong_dtype(row: Row, dtype: str) -> None:
 
 def test_wrong_gradient_shape(row: Row) -> None:
     y, backward = built(row).forward(draw(row.shape, 1), training())
-    with pytest.raises(ValueError):
-        backward(np.ones((*y.shape, 2)))
+    for shape in ((*y.shape, 2), (*y.shape, 1), (1, *y.shape), y.shape[1:]):
+        with pytest.raises(ValueError):
+            backward(np.ones(shape))
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_wrong_gradient(row: Row, train: bool) -> None:
+    layer = built(row)
+    y, backward = layer.forward(draw(row.shape, 1), training() if train else Context())
+    wrong = [np.ones(y.shape).astype(kind) for kind in ("i8", "?", "c16", "O", "U1")]
+    for dy in (*wrong, np.ma.masked_array(y, y > 0)):
+        masked = isinstance(dy, np.ma.MaskedArray)
+        with pytest.raises(TypeError, match="masked array" if masked else dy.dtype.name):
+            backward(dy)
+    assert not any(parameter.grad.any() for parameter in layer.parameters())

@@ -20,6 +20,7 @@ from cydropout.layers._layer import (
     Layer,
     Pass,
     Shape,
+    as_gradient,
     in_order,
 )
 from cydropout.layers.activations import Activation
@@ -153,7 +154,7 @@ class Chain:
             y = _spread(h, leave, 1.0, ctx)
 
         def backward(dy: Array) -> Array:
-            dy = contiguous(dy, y.dtype)
+            dy = as_gradient(dy, y.shape, y.dtype)
             if leave is not None:
                 dy = functional.gather_submatrix(dy, leave, num_threads=ctx.num_threads)
             for back in reversed(backwards):

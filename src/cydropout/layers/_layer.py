@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cydropout._arrays import contiguous
+from cydropout._arrays import as_float_array, contiguous
 from cydropout._validate import check_array, is_ours
 from cydropout.layers._context import Context as Context
 from cydropout.layers._owner import Owner
@@ -288,12 +288,18 @@ def as_float(x: Any, name: str) -> Array:
     return native
 
 
-def as_gradient(dy: Any, shape: Shape, dtype: Any) -> Array:
-    """Return the gradient of an output of this shape and dtype as the kernels take it."""
-    array: Array = contiguous(np.asarray(dy), dtype)
+def as_gradient(dy: Any, shape: Shape, dtype: Any = None) -> Array:
+    """Return the gradient of an output of this shape as the kernels take it, in a dtype if given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is masked, not of floats, or of another shape.
+    """
+    array, _ = as_float_array(dy, "dy")
     if array.shape != shape:
         raise ValueError(f"gradient has shape {array.shape}, the output {shape}")
-    return array
+    return contiguous(array, dtype)
 
 
 def native_dtype(dtype: Any) -> np.dtype[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float, as_gradient
 from cydropout.layers._settings import Inner
 from cydropout.layers._state import Entries, Entry
 
@@ -14,7 +14,8 @@ class Identity(Layer):
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``x``, and what returns ``dy``."""
-        return as_float(x, self.path), lambda dy: dy
+        y = as_float(x, self.path)
+        return y, lambda dy: as_gradient(dy, y.shape)
 
 
 class Wrapper(Layer):

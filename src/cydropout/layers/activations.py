@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cydropout.layers._fused import bias_activation_dropout
-from cydropout.layers._layer import Array, Backward, Context, Layer, as_float
+from cydropout.layers._layer import Array, Backward, Context, Layer, as_float, as_gradient
 from cydropout.layers._settings import Number
 
 
@@ -35,10 +35,8 @@ class Activation(Layer):
         y, back = bias_activation_dropout(z, None, self.function, None, ctx, a=self.a)
 
         def backward(dy: Array) -> Array:
-            dy = np.asarray(dy)
-            if dy.shape != shape:
-                raise ValueError(f"{self.path} got a gradient of shape {dy.shape}, not {shape}")
-            return back(np.ascontiguousarray(dy, wide))[0].astype(dtype, copy=False).reshape(shape)
+            dx, _ = back(as_gradient(dy, shape, wide).reshape(z.shape))
+            return dx.astype(dtype, copy=False).reshape(shape)
 
         return y.astype(dtype, copy=False).reshape(shape), backward
 

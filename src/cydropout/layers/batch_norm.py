@@ -17,6 +17,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    as_gradient,
     native_dtype,
 )
 from cydropout.layers._settings import Integer, Number
@@ -122,10 +123,7 @@ class BatchNorm(Layer):
         )
 
         def backward(dy: Array) -> Array:
-            dy = np.asarray(dy)
-            if dy.shape != x.shape:
-                raise ValueError(f"gradient has shape {dy.shape}, the output {x.shape}")
-            rows, _ = self._rows(dy.astype(x.dtype, copy=False))
+            rows, _ = self._rows(as_gradient(dy, x.shape, x.dtype))
             dx, dweight, dbias = functional.normalise_backward(rows, done, num_threads=threads)
             weight.accumulate(dweight)
             bias.accumulate(dbias)

@@ -20,6 +20,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    as_gradient,
     in_order,
     native_dtype,
 )
@@ -148,9 +149,10 @@ class Conv2D(Sliding):
             np.matmul(table, matrix[:, columns], out=products)
         shift = None if bias is None else bias.value
         y, back = finish(z, shift, self.activation, unit, dropout, ctx)
+        out = self.as_given(y)
 
         def backward(dy: Array) -> Array:
-            dz, dbias = back(self.channels_last(np.asarray(dy)))
+            dz, dbias = back(self.channels_last(as_gradient(dy, out.shape)))
             if bias is not None and dbias is not None:
                 bias.accumulate(dbias)
             dweight = np.zeros_like(matrix)
@@ -172,7 +174,7 @@ class Conv2D(Sliding):
             weight.accumulate(dweight.reshape(weight.value.shape))
             return self.as_given(dx) if ctx.input_gradient else dx
 
-        return self.as_given(y), backward
+        return out, backward
 
     def _blocks(
         self, maps: Array, windows: functional.Windows, ctx: Context

@@ -17,6 +17,7 @@ from cydropout.layers._layer import (
     Layer,
     Parameter,
     Shape,
+    as_gradient,
     native_dtype,
     restoring_draws,
 )
@@ -148,9 +149,7 @@ class Embedding(Layer):
         y = functional.gather(weight.value, tokens, used, num_threads=threads)
 
         def backward(dy: Array) -> Array:
-            dy = np.asarray(dy, weight.value.dtype)
-            if dy.shape != y.shape:
-                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            dy = as_gradient(dy, y.shape, weight.value.dtype)
             if weight.trainable:
                 functional.scatter_add(dy, tokens, weight.grad, used, num_threads=threads)
             return NO_GRADIENT

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cydropout._validate import check_integer
-from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Layer, Shape, as_float, as_gradient
 from cydropout.layers._settings import Checked
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Flatten(Layer):
         if x.ndim < 1:
             raise ValueError(f"{self.path} needs a batch axis, got a 0-d array")
         shape = x.shape
-        return x.reshape(shape[0], *self.output_shape(shape[1:])), lambda dy: dy.reshape(shape)
+        y = x.reshape(shape[0], *self.output_shape(shape[1:]))
+        return y, lambda dy: as_gradient(dy, y.shape).reshape(shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the number of elements of one sample."""

@@ -15,6 +15,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    as_gradient,
     native_dtype,
 )
 from cydropout.layers._settings import Number
@@ -82,8 +83,9 @@ class LayerNorm(Layer):
         )
 
         def backward(dy: Array) -> Array:
+            dy = as_gradient(dy, x.shape, x.dtype)
             dx, dweight, dbias = functional.layer_norm_backward(
-                np.asarray(dy, x.dtype), x, statistics, weight.value, num_threads=ctx.num_threads
+                dy, x, statistics, weight.value, num_threads=ctx.num_threads
             )
             weight.accumulate(dweight)
             bias.accumulate(dbias)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout.layers._layer import Array, Backward, Context, Shape, as_float
+from cydropout.layers._layer import Array, Backward, Context, Shape, as_float, as_gradient
 from cydropout.layers._maps import check_maps
 from cydropout.layers._settings import Lengths
 from cydropout.layers._sliding import Sliding
@@ -45,12 +45,13 @@ class _Pool2D(Sliding):
         wide = np.dtype("float64" if x.dtype == np.float64 else "float32")
         maps = self.channels_last(x.astype(wide, copy=False))
         y, back = self.pool(maps, self.windows(maps.shape[1:3]), ctx)
+        out = self.as_given(y)
 
         def backward(dy: Array) -> Array:
-            dz = self.channels_last(np.asarray(dy).astype(wide, copy=False))
+            dz = self.channels_last(as_gradient(dy, out.shape, wide))
             return self.as_given(back(dz)).astype(x.dtype, copy=False)
 
-        return self.as_given(y).astype(x.dtype, copy=False), backward
+        return out.astype(x.dtype, copy=False), backward
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape with as many rows and columns as there are windows."""
@@ -166,7 +167,7 @@ class GlobalAveragePool2D(Sliding):
         whole = AveragePool2D((height, width), data_format=self.data_format)
         y, back = whole.forward(x, ctx)
         return y.reshape(len(x), channels), lambda dy: back(
-            np.asarray(dy).reshape(y.shape)
+            as_gradient(dy, (len(x), channels)).reshape(y.shape)
         )
 
     def output_shape(self, input_shape: Shape) -> Shape:

@@ -14,6 +14,7 @@ from cydropout.layers._layer import (
     Context,
     Layer,
     Shape,
+    as_gradient,
     restoring_draws,
 )
 from cydropout.layers._settings import Noise, OneOf, from_config, one_config
@@ -112,9 +113,7 @@ class Residual(Wrapper):
         y = np.add(x, branch)
 
         def backward(dy: Array) -> Array:
-            dy = np.asarray(dy, y.dtype)
-            if dy.shape != y.shape:
-                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            dy = as_gradient(dy, y.shape, y.dtype)
             dx = back(drop_back(dy) if drop_back else dy)
             return np.add(dx, dy) if ctx.input_gradient else NO_GRADIENT
 

@@ -14,6 +14,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    as_gradient,
     native_dtype,
 )
 from cydropout.layers._settings import Count, OneOf
@@ -87,9 +88,7 @@ class PositionalEmbedding(Layer):
         y = np.add(x, vectors[:time])
 
         def backward(dy: Array) -> Array:
-            dy = np.asarray(dy, y.dtype)
-            if dy.shape != y.shape:
-                raise ValueError(f"gradient has shape {dy.shape}, the output {y.shape}")
+            dy = as_gradient(dy, y.shape, y.dtype)
             if weight is not None and weight.trainable:
                 weight.grad[:time] += dy.sum(axis=0)
             return dy

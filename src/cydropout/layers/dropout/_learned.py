@@ -14,6 +14,7 @@ from cydropout.layers._layer import (
     Parameter,
     Shape,
     as_float,
+    as_gradient,
     native_dtype,
     restoring_draws,
 )
@@ -123,7 +124,7 @@ class LearnedNoise(NoisyLayer):
             if not isinstance(used, self.noise) or not parameter.trainable:
                 untouched: Array = used.backward(dy, num_threads=ctx.num_threads)
                 return untouched
-            dy = as_float(dy, self.path).astype(x.dtype, copy=False)
+            dy = as_gradient(dy, x.shape, x.dtype)
             dx, gradient = used.gradients(x, dy, num_threads=ctx.num_threads)
             parameter.accumulate(self.to_parameter(used, gradient).astype(parameter.value.dtype))
             return dx

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from cydropout.layers._layer import Array, Backward, Context, Shape, as_float, restoring_draws
+from cydropout.layers._layer import (
+    Array,
+    Backward,
+    Context,
+    Shape,
+    as_float,
+    as_gradient,
+    restoring_draws,
+)
 from cydropout.layers._wrapper import Wrapper
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
@@ -93,11 +99,4 @@ class LayerDrop(MaskedLayer, Wrapper):
             return self.layer.forward(x, ctx.entering(self.layer))
         if ctx.mask_for(self, (1,), mask).keep[0]:
             return self.layer.forward(x, ctx.entering(self.layer))
-
-        def backward(dy: Array) -> Array:
-            dy = np.asarray(dy)
-            if dy.shape != x.shape:
-                raise ValueError(f"{self.path} got a gradient of shape {dy.shape}, not {x.shape}")
-            return dy
-
-        return x, backward
+        return x, lambda dy: as_gradient(dy, x.shape)

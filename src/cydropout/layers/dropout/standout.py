@@ -18,6 +18,7 @@ from cydropout.layers._layer import (
     Context,
     Parameter,
     Shape,
+    as_gradient,
     restoring_draws,
 )
 from cydropout.layers._settings import Checked, Flag, Number
@@ -120,7 +121,7 @@ class Standout(NoisyLayer, Affine):
         ctx.record(self, used)
 
         def backward(dy: Array) -> Array:
-            dy = np.ascontiguousarray(dy, z.dtype)
+            dy = as_gradient(dy, y.shape, z.dtype)
             gradients = functional.standout_backward(
                 dy, z, r, self.activation, used, alpha=self.alpha, beta=self.beta,
                 num_threads=ctx.num_threads,

@@ -7,7 +7,7 @@ from typing import Any
 
 from cydropout import functional
 from cydropout.functional.zoneout import alike
-from cydropout.layers._layer import Array, Context, Shape, as_float, restoring_draws
+from cydropout.layers._layer import Array, Context, Shape, as_float, as_gradient, restoring_draws
 from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.masks import Mask
 
@@ -74,7 +74,7 @@ class Zoneout(MaskedLayer):
         """
         x = as_float(x, self.path)
         if not ctx.training and self.rate == 0 and mask is None and previous is None:
-            return x, lambda dy: dy
+            return x, lambda dy: as_gradient(dy, x.shape)
         if previous is None:
             return super().forward(x, ctx, mask)
         alike(x=x, previous=previous)
