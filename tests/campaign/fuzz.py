@@ -1,8 +1,9 @@
 """Random calls of functions, masks and layers against their references in plain NumPy.
 
-``python tests/campaign/fuzz.py --seconds 600`` goes on for that long from ``--seed``; each call has
-a number, with which ``--only NUMBER`` repeats it. Layouts, dtypes, rates, axes, offsets up to
-2**64, threads and places for results are drawn, and lengths of 0 and of more than a tile.
+``python tests/campaign/fuzz.py --calls 1000000 --seconds 1e9`` is the long form; ``--seconds 600``
+goes on for that long from ``--seed``. Each call has a number, with which ``--only NUMBER`` repeats
+it. Layouts, dtypes, rates, axes, offsets up to 2**64, threads and places for results are drawn, and
+lengths of 0 and of more than a tile.
 """
 
 from __future__ import annotations
@@ -15,24 +16,21 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
+import common
 import numpy as np
+import reference
+import reference_attention
+import reference_cells
+import reference_drop_connect
+import reference_noise
+import reference_sequence
+import reference_submatrix
+import reference_transformer
+from draws import DTYPES, Draws, close, same
+from test_layers import ROWS
 
-sys.path[:0] = [str(folder) for folder in list(Path(__file__).resolve().parents)[:2]]
-
-import reference  # noqa: E402
-import reference_attention  # noqa: E402
-import reference_cells  # noqa: E402
-import reference_drop_connect  # noqa: E402
-import reference_noise  # noqa: E402
-import reference_sequence  # noqa: E402
-import reference_submatrix  # noqa: E402
-import reference_transformer  # noqa: E402
-from draws import DTYPES, Draws, close, same  # noqa: E402
-from test_layers import ROWS  # noqa: E402
-
-from cydropout import Mask, MaskStream, dropout, functional, layers, masks  # noqa: E402
+from cydropout import Mask, MaskStream, dropout, functional, layers, masks
 
 TARGETS: dict[str, Callable[[Draws], None]] = {}
 
@@ -350,9 +348,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--calls", type=int, default=10**12)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int)
+    common.add_options(parser)
     chosen = parser.parse_args(arguments)
+    report = common.Report("fuzz", sys.argv[1:] if arguments is None else arguments)
     faulthandler.enable()
     warnings.simplefilter("error")
     first = chosen.seed * 10**9 if chosen.only is None else chosen.only
@@ -365,8 +364,10 @@ def main(arguments: list[str] | None = None) -> int:
         if error:
             wrong[name] += 1
             if wrong[name] <= 3:
-                print(f"--only {number}: {name}\n{error}", flush=True)
-    print(f"{calls.total()} calls, {wrong.total()} wrong: {dict(wrong) or 'none'}")
+                report.say(f"--only {number}: {name}\n{error}")
+    report.say(f"of {', '.join(f'{name} {count}' for name, count in sorted(calls.items()))}")
+    report.say(f"{calls.total()} calls, {wrong.total()} wrong: {dict(wrong) or 'none'}")
+    report.keep(chosen.page)
     return int(bool(wrong))
 
 
