@@ -1,20 +1,25 @@
 """L1 and L2 of parameters: the formula, the gradient, and what training makes of them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from layer_cases import ROWS
+from layer_cases import built as built_row
 from training_cases import CLASSES, assert_same_bits
 
-from cydropout import MaskStream, Trainer
+from cydropout import MaskStream, Trainer, layers
 from cydropout.layers import (
     ConcreteDropout,
     Context,
     Dense,
     DropConnect,
+    Parameter,
     Sequential,
     Standout,
     WeightDropout,
 )
-from cydropout.training.optimizers import SGD, AdamW
+from cydropout.training.optimizers import SGD, AdamW, RMSprop
 
 
 def built(**settings):
@@ -140,17 +145,122 @@ def test_no_strength_changes_no_bit(data):
     assert_same_bits({"w": a}, {"w": b})
 
 
-@pytest.mark.parametrize(
-    "make", [Dense, Standout, lambda units, **settings: DropConnect(units, 0.5, **settings)]
-)
-def test_all_layers_with_a_matrix_take_them_and_keep_them(make):
-    layer = make(3, l1=0.1, l2={"bias": 0.2})
+#: How each layer with parameters is made, and the shape of a sample.
+KINDS = {
+    "Dense": (partial(Dense, 3), (4,)),
+    "Standout": (partial(Standout, 3), (4,)),
+    "Standout-untied": (partial(Standout, 3, tied=False), (4,)),
+    "DropConnect": (partial(DropConnect, 3, 0.5), (4,)),
+    "Conv2D": (partial(layers.Conv2D, 4, 3, groups=2), (2, 5, 5)),
+    "Embedding": (partial(layers.Embedding, 7, 3), (4,)),
+    "PositionalEmbedding": (partial(layers.PositionalEmbedding, 6), (5, 4)),
+    "SimpleRNN": (partial(layers.SimpleRNN, 3), (5, 4)),
+    "LSTM": (partial(layers.LSTM, 3), (5, 4)),
+    "GRU": (partial(layers.GRU, 3, bias=True), (5, 4)),
+    "GRU-no-bias": (partial(layers.GRU, 3, bias=False), (5, 4)),
+    "MultiHeadAttention": (partial(layers.MultiHeadAttention, 2), (5, 4)),
+    "LayerNorm": (layers.LayerNorm, (4,)),
+    "BatchNorm": (layers.BatchNorm, (4,)),
+}
+#: Settings that are parameters, and no weights.
+NO_WEIGHTS = (layers.ConcreteDropout, layers.VariationalGaussianDropout)
+
+
+def made(name, **settings):
+    make, shape = KINDS[name]
+    layer = make(**settings)
+    layer.build(shape, rng=0, dtype="float64")
+    for parameter in layer.parameters():
+        parameter.value += np.linspace(-0.6, 0.5, parameter.value.size).reshape(
+            parameter.value.shape)
+        parameter.zero_grad()
+    return layer
+
+
+def test_every_layer_with_parameters_has_a_row():
+    found = {layer for row in ROWS.values() for layer in built_row(row).walk()
+             if layer._parameters and not isinstance(layer, NO_WEIGHTS)}
+    assert {type(layer).__name__ for layer in found} <= {name.split("-")[0] for name in KINDS}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_layer_takes_penalties_and_keeps_them(name):
+    layer = made(name, l1=0.1, l2=0.2)
     config = layer.get_config()
-    assert (config["l1"], config["l2"]) == (0.1, {"bias": 0.2})
     assert type(layer)(**config).get_config() == config
-    layer.build((4,), rng=0)
-    w = layer._parameters["weight"].value.astype(float)
-    assert layer.penalty() == pytest.approx(0.1 * np.abs(w).sum())
+    total = 0.0
+    value = layer.penalty()
+    for own, parameter in layer.named_parameters():
+        w = parameter.value
+        counts = own.endswith("weight") and own != "rate_weight"
+        total += counts * (0.1 * np.abs(w).sum() + 0.2 * (w**2).sum())
+        np.testing.assert_allclose(
+            parameter.grad, counts * (0.1 * np.sign(w) + 0.4 * w), rtol=1e-14)
+    assert value == pytest.approx(total, rel=1e-12) and value > 0
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_mapping_names_any_parameter_of_a_layer_that_is_trained(name):
+    layer = made(name)
+    names = [own for own, parameter in layer.named_parameters() if parameter.trainable]
+    assert names
+    for own in names:
+        one = made(name, l2={own: 0.5})
+        w = dict(one.named_parameters())[own].value
+        assert one.penalty() == pytest.approx(0.5 * (w**2).sum(), rel=1e-12)
+        assert type(one)(**one.get_config()).get_config() == one.get_config()
+    with pytest.raises(ValueError, match=r"l1 names the parameters \['other'\]; there are"):
+        KINDS[name][0](l1={"other": 1.0})
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_layer_with_matrices_has_bounds(name):
+    if name.endswith("Norm"):
+        with pytest.raises(TypeError, match="max_norm"):
+            KINDS[name][0](max_norm=1.0)
+        return
+    bound = 0.75
+    layer, later = made(name, max_norm=bound), made(name)
+    later.max_norm = bound
+    assert type(layer)(**layer.get_config()).get_config() == layer.get_config()
+    for one in (layer, later):
+        for parameter in one.parameters():
+            parameter.accumulate(np.ones_like(parameter.value))
+        SGD(0.5).step(dict(one.named_parameters()))
+    free = made(name)
+    for (own, parameter), other, plain in zip(
+            layer.named_parameters(), later.parameters(), free.parameters(), strict=True):
+        wanted = plain.value - 0.5
+        if own.endswith("weight") and own != "rate_weight":
+            rows = name in ("Embedding", "PositionalEmbedding")
+            axes = -1 if rows else tuple(range(wanted.ndim - 1))
+            norms = np.sqrt((wanted**2).sum(axis=axes, keepdims=True))
+            assert (norms > bound).any()
+            wanted = wanted * np.minimum(1, bound / norms)
+        np.testing.assert_allclose(parameter.value, wanted, rtol=1e-14, atol=1e-15)
+        assert_same_bits({"w": parameter.value}, {"w": other.value})
+
+
+def test_a_transformer_block_has_them_for_all_its_matrices():
+    settings = {"max_norm": 2.0, "l1": 0.1, "l2": 0.2}
+    block = layers.TransformerBlock(4, 2, 6, **settings)
+    assert layers.TransformerBlock(**block.get_config()).get_config() == block.get_config()
+    block.build((3, 4), rng=0, dtype="float64")
+    total = 0.0
+    for name, parameter in block.named_parameters():
+        matrix = parameter.value.ndim == 2
+        assert parameter.max_norm == (2.0 if matrix else None), name
+        w = parameter.value.astype(float)
+        total += matrix * (0.1 * np.abs(w).sum() + 0.2 * (w**2).sum())
+    assert block.penalty() == pytest.approx(total, rel=1e-6)
+
+
+def test_rows_that_are_not_finite_stay():
+    w = np.array([[3.0, 4.0], [np.nan, 9.0], [np.inf, 9.0], [0.1, 0.1]])
+    p = Parameter(w.copy(), "w", 1.0, by_row=True)
+    p.accumulate(np.zeros_like(w))
+    RMSprop(0.0).step([p])
+    np.testing.assert_allclose(p.value, [[0.6, 0.8], *w[1:]])
 
 
 @pytest.mark.parametrize(

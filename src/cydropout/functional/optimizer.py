@@ -186,6 +186,7 @@ def optimizer_step(
     grad: Gradient,
     *states: np.ndarray | None,
     max_norm: float | None = None,
+    by_row: bool = False,
     num_threads: int | None = None,
     **rule: Any,
 ) -> None:
@@ -199,6 +200,8 @@ def optimizer_step(
         Parameter, its gradient, and what the formula remembers.
     max_norm : float, optional
         Bound of the columns' norms after the step.
+    by_row : bool
+        It is that of the rows, along the last axis.
     num_threads : int, optional
         Threads of the kernel.
     **rule : float or bool
@@ -220,8 +223,10 @@ def optimizer_step(
     first, second = (*states, None, None)[:2]
     threads = check_num_threads(num_threads)
     bound = check_max_norm(max_norm, param.shape)
-    if bound is None or not param.size:
+    if bound is None or by_row or not param.size:
         api.step(kind, param, array, first, second, where, lazy=lazy, num_threads=threads, **rule)
+        if bound is not None:
+            _bound_rows(param, bound)
         return
     columns = param.shape[-1]
     totals = totals_for(param.size, columns, np.float64)
@@ -234,6 +239,12 @@ def optimizer_step(
         factors[longer] = bound / norms[longer]
         row = np.resize(factors, columns + api.TILE_SIZE)
         api.scale_columns(param, row, columns, num_threads=threads)
+
+
+def _bound_rows(param: np.ndarray, bound: float) -> None:
+    norms = np.sqrt(np.einsum("...i,...i->...", param, param, dtype=np.float64))
+    longer = (norms > bound) & np.isfinite(norms)
+    param[longer] *= (bound / norms[longer])[:, None].astype(param.dtype)
 
 
 def adam_rule(

@@ -7,20 +7,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cydropout._arrays import rows_of
-from cydropout._validate import check_max_norm
 from cydropout.layers._fused import check_activation
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
     NO_GRADIENT,
     Array,
     Backward,
-    Layer,
     Parameter,
     Shape,
     as_float,
     native_dtype,
 )
-from cydropout.layers._penalties import Penalty, penalty
+from cydropout.layers._penalties import Weighted
 from cydropout.layers._settings import Checked, Count, Flag
 from cydropout.layers._state import Entries, Entry
 
@@ -34,7 +32,7 @@ class Operands(NamedTuple):
     shape: Shape
 
 
-class Affine(Layer):
+class Affine(Weighted):
     """Base of the layers with parameters "weight", ``(in, units)``, and "bias", ``(units,)``.
 
     A subclass defines `forward`. Parameters and errors are those of `Dense`.
@@ -46,9 +44,6 @@ class Affine(Layer):
     activation = Checked(check_activation, "linear")
     init = Checked(check_init, "glorot")
     bias = Flag(True)
-    max_norm = Checked(check_max_norm, None)
-    l1 = Penalty(0.0)
-    l2 = Penalty(0.0)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""
@@ -57,19 +52,13 @@ class Affine(Layer):
             return
         kind = native_dtype(dtype or "float32")
         weight = initial(self.init, input_shape[-1], self.units, np.random.default_rng(rng), kind)
-        self._parameters["weight"] = Parameter(weight, "weight", self.max_norm)
+        self._add("weight", weight)
         if self.bias:
-            self._parameters["bias"] = Parameter(np.zeros(self.units, kind), "bias")
+            self._add("bias", np.zeros(self.units, kind))
 
     def parameter(self, name: str) -> Parameter | None:
         """Return the parameter of that name within this layer, if there is one by now."""
         return self._parameters.get(name)
-
-    def own_penalty(self) -> float:
-        """Return ``l1 sum |w| + l2 sum w**2`` of the parameters; add its gradient to theirs."""
-        if not self.l1 and not self.l2:
-            return 0.0
-        return penalty(self._parameters, self.l1, self.l2)
 
     def operands(self, x: Array) -> Operands:
         """Check ``x``, and return what a pass over it works on."""

@@ -24,7 +24,8 @@ class Part(NamedTuple):
 class Parameter:
     """An array that belongs to a layer's state, and the sum of its gradients.
 
-    Optimizers scale columns longer than ``max_norm`` back to it after each step. One that is not
+    Optimizers scale columns longer than ``max_norm`` back to it after each step, or with ``by_row``
+    the rows, along the last axis. One that is not
     ``trainable`` is saved and restored like all others; nothing is added to its gradient, and
     penalties, clipping and optimizers leave it alone. `Layer.freeze` sets that, and
     `Layer.unfreeze` takes it back; one that is made so, such as a running average, stays so.
@@ -46,16 +47,18 @@ class Parameter:
     """
 
     __slots__ = (
-        "__weakref__", "_grad", "_part", "_spread", "_stale", "max_norm", "name", "trainable",
-        "value", "was_made_to_train",
+        "__weakref__", "_grad", "_part", "_spread", "_stale", "by_row", "max_norm", "name",
+        "trainable", "value", "was_made_to_train",
     )
 
     def __init__(
-        self, value: Array, name: str, max_norm: float | None = None, *, trainable: bool = True
+        self, value: Array, name: str, max_norm: float | None = None, *, trainable: bool = True,
+        by_row: bool = False,
     ) -> None:
         self.value = value
         self.name = name
         self.max_norm = max_norm
+        self.by_row = by_row
         self.trainable = self.was_made_to_train = trainable
         self._grad: Array | None = None
         # The block lies at the beginning of the gradient's memory, until it is spread over it.

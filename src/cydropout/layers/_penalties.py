@@ -1,17 +1,17 @@
-"""Penalties on the size of parameters: their term of the loss, and its gradient."""
+"""Penalties on the size of parameters, and bounds of it: what every layer with weights takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from cydropout._validate import check_number
-from cydropout.layers._layer import Parameter
+from cydropout._validate import check_max_norm, check_number
+from cydropout.layers._layer import Array, Layer, Parameter
 from cydropout.layers._settings import Setting
 
-#: A strength for the weight alone, or one for each of the parameters that it names.
+#: A strength for the weights alone, or one for each of the parameters that it names.
 Strength = float | Mapping[str, float]
 
 
@@ -28,35 +28,91 @@ def check_strength(name: str, strength: Any, parameters: Sequence[str]) -> Stren
 class Penalty(Setting):
     """A strength."""
 
+    last = True
+
     def check(self, value: Any, layer: Any) -> Strength:
         """Return one number, or one for each parameter named."""
-        names = ("weight", "bias") if layer.bias else ("weight",)
-        return check_strength(self.key, value, names)
+        return check_strength(self.key, value, layer.penalisable())
 
 
-def penalty(parameters: Mapping[str, Parameter], l1: Strength, l2: Strength) -> float:
-    """Return the sum of ``l1 sum |w| + l2 sum w**2``; add ``l1 sign(w) + 2 l2 w`` to the gradients.
+class MaxNorm(Setting):
+    """A bound of the norms of the weights' columns, or None; set again it holds from then on."""
 
-    Parameters that are not trained have none. The sums are of float64. The derivative of ``|w|`` at
+    last = True
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        super().__set__(layer, value)
+        for name, parameter in layer._parameters.items():
+            if name in layer.weights:
+                parameter.max_norm = vars(layer)[self.name]
+
+    def check(self, value: Any, layer: Any) -> float | None:
+        """Return a bound above 0."""
+        return check_max_norm(value)
+
+
+class Penalised(Layer):
+    """Base of the layers whose parameters can be penalised.
+
+    A subclass names its ``weights``, of which a plain number is the strength, and its ``biases``,
+    which a mapping can name too.
+    """
+
+    weights: ClassVar[tuple[str, ...]] = ("weight",)
+    biases: ClassVar[tuple[str, ...]] = ("bias",)
+    bias: Any = True
+    l1 = Penalty(0.0)
+    l2 = Penalty(0.0)
+
+    def penalisable(self) -> tuple[str, ...]:
+        """Return the names of the parameters that can have a strength."""
+        return self.weights + self.biases * bool(self.bias)
+
+    def own_penalty(self) -> float:
+        """Return ``l1 sum |w| + l2 sum w**2`` of the parameters; add its gradient to theirs."""
+        if not self.l1 and not self.l2:
+            return 0.0
+        names = self.penalisable()
+        return sum(
+            penalty(one, strength_of(self.l1, name, self.weights),
+                    strength_of(self.l2, name, self.weights))
+            for name, one in self._parameters.items() if name in names
+        )
+
+
+class Weighted(Penalised):
+    """Base of the layers with matrices of weights, whose columns can be bounded.
+
+    With ``bounds_rows`` it is their rows, the vectors of words or positions.
+    """
+
+    bounds_rows: ClassVar[bool] = False
+    max_norm = MaxNorm(None)
+
+    def _add(self, name: str, value: Array) -> None:
+        """Take in a new parameter."""
+        bound = self.max_norm if name in self.weights else None
+        self._parameters[name] = Parameter(value, name, bound, by_row=self.bounds_rows)
+
+
+def penalty(parameter: Parameter, l1: float, l2: float) -> float:
+    """Return ``l1 sum |w| + l2 sum w**2``; add ``l1 sign(w) + 2 l2 w`` to the gradient.
+
+    A parameter that is not trained has none. The sums are of float64. The derivative of ``|w|`` at
     0 is 0.
     """
-    total = 0.0
-    for name, parameter in parameters.items():
-        if not parameter.trainable:
-            continue
-        a, b = strength_of(l1, name), strength_of(l2, name)
-        w = parameter.value
-        if a:
-            total += a * float(np.abs(w).sum(dtype=np.float64))
-            parameter.accumulate(w.dtype.type(a) * np.sign(w))
-        if b:
-            total += b * float(np.square(w, dtype=np.float64).sum())
-            parameter.accumulate(w.dtype.type(2 * b) * w)
+    total, w = 0.0, parameter.value
+    if l1 and parameter.trainable:
+        total += l1 * float(np.abs(w).sum(dtype=np.float64))
+        parameter.accumulate(w.dtype.type(l1) * np.sign(w))
+    if l2 and parameter.trainable:
+        total += l2 * float(np.square(w, dtype=np.float64).sum())
+        parameter.accumulate(w.dtype.type(2 * l2) * w)
     return total
 
 
-def strength_of(strength: Strength, name: str) -> float:
+def strength_of(strength: Strength, name: str, weights: Sequence[str]) -> float:
     """Return the strength of one parameter."""
     if isinstance(strength, Mapping):
         return strength.get(name, 0.0)
-    return strength if name == "weight" else 0.0
+    return strength if name in weights else 0.0

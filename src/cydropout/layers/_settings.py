@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -46,6 +46,8 @@ class Setting:
     """
 
     name: str
+    #: Whether it stands behind the others, of which its check may read some.
+    last: ClassVar[bool] = False
 
     def __init__(self, default: Any = REQUIRED, *, key: str = "", fixed: bool = False) -> None:
         self.default, self.key, self.fixed = default, key, fixed
@@ -227,8 +229,9 @@ def declare(kind: Any) -> None:
         name for base in reversed(kind.__mro__) for name, found in vars(base).items()
         if isinstance(found, Setting)
     )
-    found = (inspect.getattr_static(kind, name) for name in names)
-    kind.settings = {one.key: one for one in found if isinstance(one, Setting)}
+    found = [inspect.getattr_static(kind, name) for name in names]
+    found = sorted((one for one in found if isinstance(one, Setting)), key=lambda one: one.last)
+    kind.settings = {one.key: one for one in found}
     kind.noises = tuple(one.name for one in kind.settings.values() if isinstance(one, Noise))
     first = [key for key in kind.positional.split() if key in kind.settings]
     rest = [key for key in kind.settings if key not in first]

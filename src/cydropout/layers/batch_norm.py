@@ -13,17 +13,17 @@ from cydropout.layers._layer import (
     Array,
     Backward,
     Context,
-    Layer,
     Parameter,
     Shape,
     as_float,
     as_gradient,
     native_dtype,
 )
+from cydropout.layers._penalties import Penalised
 from cydropout.layers._settings import Integer, Number
 
 
-class BatchNorm(Layer):
+class BatchNorm(Penalised):
     """``y = (x - mean) / sqrt(var + epsilon) * weight + bias``, for each channel by itself.
 
     In training mean and (biased) variance are those of the batch, over all axes but that of the
@@ -44,6 +44,9 @@ class BatchNorm(Layer):
         Added to the variance.
     axis : int
         Of the channels: 1 where they come first, -1 where they come last.
+    l1, l2
+        As for `Dense`. An ``l1`` switches channels off (Liu et al. 2017, "Learning efficient
+        convolutional networks through network slimming").
     name : str, optional
         Name within a `Sequential`.
 

@@ -17,7 +17,6 @@ from cydropout.layers._layer import (
     Backward,
     Context,
     Layer,
-    Parameter,
     Shape,
     as_float,
     as_gradient,
@@ -25,6 +24,7 @@ from cydropout.layers._layer import (
     native_dtype,
 )
 from cydropout.layers._maps import check_maps
+from cydropout.layers._penalties import Weighted
 from cydropout.layers._settings import Checked, Count, Flag, Lengths
 from cydropout.layers._sliding import Sliding
 from cydropout.layers._state import Entries, Entry
@@ -32,7 +32,7 @@ from cydropout.layers._state import Entries, Entry
 BLOCK = 1 << 21  # bytes of windows at once, which stay in a cache until they are multiplied
 
 
-class Conv2D(Sliding):
+class Conv2D(Sliding, Weighted):
     """``y[n, f, i, j] = act(b[f] + sum_ckl W[k, l, c, f] x[n, c, i s - p + k, j s - p + l])``.
 
     ``x`` is (n, channels, height, width) or (n, height, width, channels), 0 outside; ``s`` and
@@ -59,6 +59,8 @@ class Conv2D(Sliding):
         As for `Dense`; a filter's inputs are the elements of its window.
     data_format : {"channels_first", "channels_last"}
         Whether the channels come right after the batch axis, or last, which is faster.
+    max_norm, l1, l2
+        As for `Dense`; ``max_norm`` bounds a filter.
     name : str, optional
         Name within a `Sequential`.
 
@@ -116,9 +118,9 @@ class Conv2D(Sliding):
             np.random.default_rng(rng), kind, columns=self.filters,
         )
         weight = matrix.reshape(*self.size, channels, self.filters)
-        self._parameters["weight"] = Parameter(weight, "weight")
+        self._add("weight", weight)
         if self.bias:
-            self._parameters["bias"] = Parameter(np.zeros(self.filters, kind), "bias")
+            self._add("bias", np.zeros(self.filters, kind))
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up ``dW`` and ``db`` and returns ``dx``."""

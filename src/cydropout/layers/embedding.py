@@ -14,13 +14,12 @@ from cydropout.layers._layer import (
     Array,
     Backward,
     Context,
-    Layer,
-    Parameter,
     Shape,
     as_gradient,
     native_dtype,
     restoring_draws,
 )
+from cydropout.layers._penalties import Weighted
 from cydropout.layers._settings import Checked, Count, Noise
 from cydropout.layers.dropout._shared import SharedDropout
 
@@ -65,7 +64,7 @@ class EmbeddingDropout(SharedDropout):
         return (1,)
 
 
-class Embedding(Layer):
+class Embedding(Weighted):
     """``y = mask(W)[tokens]``: the rows of ``W`` that the tokens name.
 
     ``tokens`` are integers of any shape (n, ...), ``W`` is (vocabulary, units) and ``y`` is
@@ -83,6 +82,8 @@ class Embedding(Layer):
     rate : float or array
         Rate of the `EmbeddingDropout` of the words; 0 draws nothing. Its mask stands in
         `Context.masks` under the attribute ``dropout``.
+    max_norm, l1, l2
+        As for `Dense`; ``max_norm`` bounds the vector of a word.
     name : str, optional
         Name within a `Sequential`, where it comes first.
 
@@ -105,6 +106,8 @@ class Embedding(Layer):
     """
 
     takes_integers = True
+    biases = ()
+    bounds_rows = True
     positional = "vocabulary units"
     vocabulary = Count()
     units = Count()
@@ -117,7 +120,7 @@ class Embedding(Layer):
             return
         kind = native_dtype(dtype or "float32")
         weight = initial(self.init, self.vocabulary, self.units, np.random.default_rng(rng), kind)
-        self._parameters["weight"] = Parameter(weight, "weight")
+        self._add("weight", weight)
 
     @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:

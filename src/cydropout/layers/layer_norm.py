@@ -11,17 +11,17 @@ from cydropout.layers._layer import (
     Array,
     Backward,
     Context,
-    Layer,
     Parameter,
     Shape,
     as_float,
     as_gradient,
     native_dtype,
 )
+from cydropout.layers._penalties import Penalised
 from cydropout.layers._settings import Number
 
 
-class LayerNorm(Layer):
+class LayerNorm(Penalised):
     """``y = (x - mean) / sqrt(variance + epsilon) * weight + bias`` along the last axis.
 
     ``x`` is (n, ..., features); each row has a mean and a variance of its own, in training and at
@@ -32,6 +32,8 @@ class LayerNorm(Layer):
     ----------
     epsilon : float
         Added to the variance; above 0.
+    l1, l2
+        As for `Dense`.
     name : str, optional
         Name within a `Sequential`.
 

@@ -122,7 +122,8 @@ class Optimizer(Configured):
             else:
                 functional.optimizer_step(
                     self.kind, parameter.value, grad, *state.arrays, **rules[state.steps],
-                    max_norm=parameter.max_norm, num_threads=num_threads,
+                    max_norm=parameter.max_norm, by_row=parameter.by_row,
+                    num_threads=num_threads,
                 )
         del self._groups[len(together) :]
         for place, (steps, (arrays, grads)) in enumerate(together.items()):

@@ -13,13 +13,13 @@ from cydropout.layers._layer import (
     Backward,
     Context,
     Layer,
-    Parameter,
     Shape,
     as_float,
     as_gradient,
     native_dtype,
     restoring_draws,
 )
+from cydropout.layers._penalties import Weighted
 from cydropout.layers._settings import Checked, Count, Flag, Noise
 from cydropout.layers._state import Entries, Entry
 from cydropout.layers.dropout.drop_head import DropHead
@@ -31,7 +31,7 @@ def _drop_head(rate: Any, _: Layer) -> DropHead | None:
     return noise if noise.rate else None
 
 
-class MultiHeadAttention(Layer):
+class MultiHeadAttention(Weighted):
     """``y = concat_h(dropout(softmax(q_h k_h^T / sqrt(f))) v_h) W_o + b_o``: self-attention.
 
     ``x`` is (n, time, features), and ``q, k, v = x W + b`` are (n, time, features) each, of which
@@ -54,6 +54,8 @@ class MultiHeadAttention(Layer):
         As for `Dense`.
     bias : bool
         Whether both products have a bias.
+    max_norm, l1, l2
+        As for `Dense`, for both weights.
     name : str, optional
         Name within a `Sequential`.
 
@@ -79,6 +81,8 @@ class MultiHeadAttention(Layer):
     (1, 5, 8)
     """
 
+    weights = ("qkv_weight", "out_weight")
+    biases = ("qkv_bias", "out_bias")
     positional = "heads"
     heads = Count()
     causal = Flag(False, fixed=True)
@@ -96,10 +100,9 @@ class MultiHeadAttention(Layer):
         kind, rng = native_dtype(dtype or "float32"), np.random.default_rng(rng)
         for part, units in (("qkv", 3 * features), ("out", features)):
             weight = initial(self.init, features, units, rng, kind)
-            self._parameters[f"{part}_weight"] = Parameter(weight, f"{part}_weight")
+            self._add(f"{part}_weight", weight)
             if self.bias:
-                bias = np.zeros(units, kind)
-                self._parameters[f"{part}_bias"] = Parameter(bias, f"{part}_bias")
+                self._add(f"{part}_bias", np.zeros(units, kind))
 
     @restoring_draws
     def forward(

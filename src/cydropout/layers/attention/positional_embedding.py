@@ -10,19 +10,18 @@ from cydropout.layers._layer import (
     Array,
     Backward,
     Context,
-    Layer,
-    Parameter,
     Shape,
     as_float,
     as_gradient,
     native_dtype,
 )
+from cydropout.layers._penalties import Weighted
 from cydropout.layers._settings import Count, OneOf
 
 ENCODINGS = ("learned", "sinusoidal")
 
 
-class PositionalEmbedding(Layer):
+class PositionalEmbedding(Weighted):
     """``y[n, t] = x[n, t] + P[t]``, with a vector for each position.
 
     ``x`` is (n, time, units) with at most ``length`` positions; the output has the dtype of the
@@ -35,6 +34,8 @@ class PositionalEmbedding(Layer):
         The most positions that a sequence has.
     encoding : {"learned", "sinusoidal"}
         Whether the vectors are the parameter "weight", (length, units), or are given.
+    max_norm, l1, l2
+        As for `Dense`, of learned vectors; ``max_norm`` bounds that of a position.
     name : str, optional
         Name within a `Sequential`.
 
@@ -61,6 +62,8 @@ class PositionalEmbedding(Layer):
     """
 
     positional = "length"
+    biases = ()
+    bounds_rows = True
     length = Count()
     encoding = OneOf(ENCODINGS, "learned")
     _vectors: Array | None = None
@@ -75,7 +78,7 @@ class PositionalEmbedding(Layer):
             self._vectors = sinusoids(self.length, units).astype(kind)
         else:
             drawn = np.random.default_rng(rng).standard_normal((self.length, units))
-            self._parameters["weight"] = Parameter((0.02 * drawn).astype(kind), "weight")
+            self._add("weight", (0.02 * drawn).astype(kind))
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return the sum, and the function that adds up ``dP`` and returns ``dy``."""

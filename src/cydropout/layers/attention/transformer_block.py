@@ -42,6 +42,8 @@ class TransformerBlock(Sequential):
         Of the hidden layer, as for `Dense`.
     epsilon : float
         Of the normalization.
+    max_norm, l1, l2 : float
+        Of the weights of attention and of both products, as for `Dense`; one number each.
     dtype : {"float32", "float64"}
         Dtype of the parameters.
     name : str, optional
@@ -75,6 +77,9 @@ class TransformerBlock(Sequential):
         causal: bool = False,
         activation: str = "gelu",
         epsilon: float = 1e-5,
+        max_norm: float | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
         dtype: Any = "float32",
         name: str | None = None,
     ) -> None:
@@ -84,18 +89,20 @@ class TransformerBlock(Sequential):
             "depth_rate": depth_rate, "head_rate": head_rate, "causal": causal,
             "activation": activation, "epsilon": epsilon,
         }
+        weights: dict[str, Any] = {"max_norm": max_norm, "l1": l1, "l2": l2}
+        self._config |= weights
         attention = Residual(
             LayerNorm(epsilon),
-            MultiHeadAttention(heads, causal=causal, rate=rate, head_rate=head_rate),
+            MultiHeadAttention(heads, causal=causal, rate=rate, head_rate=head_rate, **weights),
             Dropout(rate),
             rate=depth_rate,
             name="attention",
         )
         feed_forward = Residual(
             LayerNorm(epsilon),
-            Dense(ff_units, activation=activation),
+            Dense(ff_units, activation=activation, **weights),
             Dropout(rate),
-            Dense(units),
+            Dense(units, **weights),
             Dropout(rate),
             rate=depth_rate,
             name="feed_forward",

@@ -16,7 +16,6 @@ from cydropout.layers._layer import (
     Array,
     Backward,
     Context,
-    Parameter,
     Shape,
     as_gradient,
     restoring_draws,
@@ -51,7 +50,8 @@ class Standout(NoisyLayer, Affine):
     tied : bool
         Whether r comes from z.
     init, bias, max_norm, l1, l2, name
-        As for `Dense`; the first two of the parameters of the rate too.
+        As for `Dense`; the first two of the parameters of the rate too, and in a mapping of
+        ``l1`` and ``l2`` these have names too.
 
     References
     ----------
@@ -84,9 +84,14 @@ class Standout(NoisyLayer, Affine):
             return
         kind = self._parameters["weight"].value.dtype
         weight = initial(self.init, input_shape[-1], self.units, rng, kind)
-        self._parameters["rate_weight"] = Parameter(weight, "rate_weight")
+        self._add("rate_weight", weight)
         if self.bias:
-            self._parameters["rate_bias"] = Parameter(np.zeros(self.units, kind), "rate_bias")
+            self._add("rate_bias", np.zeros(self.units, kind))
+
+    def penalisable(self) -> tuple[str, ...]:
+        """Return the names of the parameters, those of the rate where there are some."""
+        rates = () if self.tied else ("rate_weight", "rate_bias")[: 1 + self.bias]
+        return super().penalisable() + rates
 
     def given(self, array: Any, shape: Shape) -> KeepMask:
         """Return the decisions that ``array``, of bool, says."""

@@ -14,14 +14,13 @@ from cydropout.layers._layer import (
     Array,
     Backward,
     Context,
-    Layer,
-    Parameter,
     Shape,
     as_float,
     as_gradient,
     native_dtype,
     restoring_draws,
 )
+from cydropout.layers._penalties import Weighted
 from cydropout.layers._settings import Checked, Count, Flag, Noise, OneOf
 from cydropout.layers._state import Entries, Entry, SecondBias
 from cydropout.layers.dropout.dropout import Dropout
@@ -38,7 +37,7 @@ def one_mask(rate: Any, per: str) -> Dropout:
     return layer
 
 
-class Recurrent(Layer):
+class Recurrent(Weighted):
     """Base of `SimpleRNN`, `LSTM` and `GRU`; parameters and errors are those of `LSTM`.
 
     A subclass names the cell of `cydropout.functional.recurrence` and how many gates it has.
@@ -46,6 +45,7 @@ class Recurrent(Layer):
     "bias" (gates * units,).
     """
 
+    weights = ("weight", "recurrent_weight")
     gates: ClassVar[int]
     cell: str
 
@@ -71,9 +71,6 @@ class Recurrent(Layer):
         self._add("recurrent_weight", orthogonal(self.units, size, rng, kind))
         if self.bias:
             self._add("bias", np.zeros(size, kind))
-
-    def _add(self, name: str, value: Array) -> None:
-        self._parameters[name] = Parameter(value, name)
 
     def _sequence(self, x: Array) -> Array:
         if not self._parameters:

@@ -42,6 +42,7 @@ class GRU(Gated):
     (2, 3)
     """
 
+    biases = ("bias", "inner_bias")
     cell = "gru"
     gates = 3
 

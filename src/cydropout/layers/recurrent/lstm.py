@@ -44,6 +44,8 @@ class LSTM(Gated):
         Of ``W``, as for `Dense`; ``R`` is orthogonal.
     bias : bool
         Whether ``b`` exists.
+    max_norm, l1, l2
+        As for `Dense`, for ``W`` and ``R``.
     name : str, optional
         Name within a `Sequential`.
 
