@@ -89,7 +89,7 @@ def test_the_numbers_are_those_of_the_whole_computation(net, layout, dtype):
         assert streams[0].next_draw == streams[1].next_draw > 0
         np.testing.assert_allclose(y, expected, **CLOSE[dtype])
         np.testing.assert_allclose(dx, slope, **CLOSE[dtype])
-        assert any(parameter.part is not None for parameter in model.parameters())
+        assert any(parameter.gradient.submatrix is not None for parameter in model.parameters())
         assert_same_gradients(model, whole, dtype)
         assert y.dtype == dx.dtype == dtype
 
@@ -133,8 +133,8 @@ def test_one_that_is_not_lazy_has_the_rest_step(layout):
     model = built([layers[0], Dense(20), layers[1], Dense(3)])
     one_pass(model, samples(), Context(True, MaskStream(0)))
     first, _, last, _ = model.parameters()
-    assert not first.part.lazy
-    assert not last.part.lazy
+    assert not first.gradient.lazy
+    assert not last.gradient.lazy
 
 
 def test_low_rates_run_whole_unless_lazy(layout):
@@ -143,7 +143,7 @@ def test_low_rates_run_whole_unless_lazy(layout):
         noise = BatchwiseDropout(rate, lazy=lazy, **layout)
         model = built([Dense(60), noise, Dense(4)])
         one_pass(model, samples(), ctx)
-        assert (model.parameters()[0].part is not None) == in_parts
+        assert (model.parameters()[0].gradient.submatrix is not None) == in_parts
 
 
 @pytest.mark.parametrize("edge", [0.0, 1.0, 0.97])
@@ -327,7 +327,7 @@ def test_weights_that_do_not_fit_are_refused(layout):
 def test_all_must_ask_for_a_lazy_step():
     model = built([BatchwiseDropout(0.0), Dense(60), BatchwiseDropout(0.5, lazy=True), Dense(4)])
     one_pass(model, samples(), Context(training=True, stream=MaskStream(5)))
-    assert [p.part is not None and p.part.lazy for p in model.parameters()] == [
+    assert [p.gradient.lazy for p in model.parameters()] == [
         False, True, True, False]
 
 

@@ -291,7 +291,7 @@ def test_pickles_leave_gradients_out():
     assert len(pickle.dumps(model)) <= 1.02 * plain
     assert_same_bits(model.state_dict(), again.state_dict())
     for parameter in again.parameters():
-        assert not parameter.grad.any() and parameter.part is None
+        assert not parameter.grad.any() and parameter.gradient.submatrix is None
         parameter.grad += 2
         assert (parameter.grad == 2).all()
     assert all((parameter.grad == 1).all() for parameter in model.parameters())

@@ -92,17 +92,17 @@ def test_the_gradient_of_a_region_can_be_read_and_added_to(lazy):
     assert not parameter.grad.any()
     parameter.zero_grad()
     parameter.accumulate(block, submatrix, lazy=lazy)
-    np.testing.assert_array_equal(parameter.part.block, block)
-    assert parameter.part.lazy == lazy
+    np.testing.assert_array_equal(parameter.gradient.array, block)
+    assert parameter.gradient.lazy == lazy
     np.testing.assert_array_equal(parameter.grad, expected)
     np.testing.assert_array_equal(parameter.grad, expected)
-    assert (parameter.part is not None) == lazy
+    assert (parameter.gradient.submatrix is not None) == lazy
     if lazy:
         parameter.grad *= 2
-        np.testing.assert_array_equal(parameter.part.block, 2 * block)
+        np.testing.assert_array_equal(parameter.gradient.array, 2 * block)
         parameter.grad /= 2
     parameter.accumulate(other)
-    assert parameter.part is None
+    assert parameter.gradient.submatrix is None
     np.testing.assert_array_equal(parameter.grad, expected + other)
     parameter.accumulate(block, submatrix, lazy=lazy)
     np.testing.assert_array_equal(parameter.grad, expected + other + expected)

@@ -158,8 +158,11 @@ class StepGroup:
                 raise TypeError("a StepGroup takes the arrays of state alone, and no None")
             _check_step(param, Gradient(param), *states)
         self._counts = {len(own) - 1 for own in arrays}
+        self._params = [own[0] for own in arrays]
         self._flat = [*chain.from_iterable(arrays)]
         self._group: list[tuple[Any, ...]] = [(*own, None, None)[:3] for own in arrays]
+        self._grads: tuple[Gradient, ...] = ()
+        self._checked: list[Any] = []
 
     def holds(self, arrays: Sequence[tuple[np.ndarray, ...]]) -> bool:
         """Whether it was made of these very arrays."""
@@ -170,14 +173,21 @@ class StepGroup:
         self, kind: str, grads: Sequence[Gradient], *, num_threads: int | None = None,
         **rule: Any,
     ) -> None:
-        """Take a step of that kind, with a `Gradient` for each parameter."""
+        """Take a step of that kind, with a `Gradient` for each parameter.
+
+        Those that are the very ones of the last step are not checked again.
+        """
         for count in self._counts:
             _check_states(kind, count)
         _check_rule(rule)
         if len(grads) != len(self._group):
             raise ValueError(f"{len(self._group)} parameters need as many grads, not {len(grads)}")
-        given = [_checked(grad, own[0]) for grad, own in zip(grads, self._group, strict=True)]
-        api.steps(kind, self._group, given, num_threads=check_num_threads(num_threads), **rule)
+        if not (self._grads and all(map(is_, grads, self._grads))):
+            self._grads = ()
+            self._checked = [_checked(*pair) for pair in zip(grads, self._params, strict=True)]
+            self._grads = tuple(grads)
+        api.steps(kind, self._group, self._checked, num_threads=check_num_threads(num_threads),
+                  **rule)
 
 
 def optimizer_step(

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from cydropout import functional
-from cydropout.functional import Submatrix
+from cydropout.functional import Gradient, Submatrix
 
 Array: TypeAlias = npt.NDArray[Any]
-
-
-class Part(NamedTuple):
-    """The gradient of a submatrix; elsewhere it is 0. ``lazy`` asks to step the submatrix alone."""
-
-    block: Array
-    submatrix: Submatrix
-    lazy: bool
 
 
 class Parameter:
@@ -47,8 +39,8 @@ class Parameter:
     """
 
     __slots__ = (
-        "__weakref__", "_grad", "_part", "_spread", "_stale", "by_row", "max_norm", "name",
-        "trainable", "value", "was_made_to_train",
+        "__weakref__", "_grad", "_part", "_spread", "_stale", "_whole", "by_row", "max_norm",
+        "name", "trainable", "value", "was_made_to_train",
     )
 
     def __init__(
@@ -61,15 +53,16 @@ class Parameter:
         self.by_row = by_row
         self.trainable = self.was_made_to_train = trainable
         self._grad: Array | None = None
+        self._whole: Gradient | None = None
         # The block lies at the beginning of the gradient's memory, until it is spread over it.
-        self._part: Part | None = None
+        self._part: Gradient | None = None
         self._spread = False
         self._stale = True
 
     def __getstate__(self) -> tuple[Any, dict[str, Any]]:
         """Leave the gradient out of copies and pickles."""
         kept = {name: getattr(self, name) for name in Parameter.__slots__ if name[:2] != "__"}
-        none = {"_grad": None, "_part": None, "_spread": False, "_stale": True}
+        none = {"_grad": None, "_whole": None, "_part": None, "_spread": False, "_stale": True}
         return getattr(self, "__dict__", None), kept | none
 
     def _buffer(self) -> Array:
@@ -84,8 +77,8 @@ class Parameter:
         if self._stale:
             grad.fill(0)
             self._stale = False
-        elif part is not None and not self._spread:
-            block = part.block.copy()
+        elif part and part.submatrix and not self._spread:
+            block = part.array.copy()
             grad.fill(0)
             functional.scatter_submatrix(block, grad, part.submatrix, num_threads=1)
             # What the caller writes elsewhere must count, unless the step is to be lazy.
@@ -101,13 +94,21 @@ class Parameter:
         self._stale, self._part = False, None
 
     @property
-    def part(self) -> Part | None:
-        """The gradient as a block, if it is only that of a submatrix so far."""
+    def gradient(self) -> Gradient:
+        """What an optimizer steps by: all of `grad`, or what is that of a submatrix so far.
+
+        It is the same object as long as it is the same array.
+        """
         part = self._part
-        if part is None or not self._spread:
-            return part
-        block = functional.gather_submatrix(self.grad, part.submatrix, num_threads=1)
-        return part._replace(block=block)
+        if part and part.submatrix:
+            if not self._spread:
+                return part
+            block = functional.gather_submatrix(self.grad, part.submatrix, num_threads=1)
+            return part._replace(array=block)
+        grad = self.grad
+        if self._whole is None or self._whole.array is not grad:
+            self._whole = Gradient(grad)
+        return self._whole
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -151,7 +152,7 @@ class Parameter:
         if submatrix is not None:
             height, width = (1, *submatrix.block_shape)[-2:]
             place = place.reshape(-1)[: height * width].reshape(submatrix.block_shape)
-            self._part, self._spread = Part(place, submatrix, lazy), False
+            self._part, self._spread = Gradient(place, submatrix, lazy), False
         return place
 
     def _add(self, array: Array, submatrix: Submatrix | None) -> None:

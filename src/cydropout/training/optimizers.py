@@ -113,8 +113,9 @@ class Optimizer(Configured):
             state.name, state.steps, state.last = name, state.steps + 1, self.steps
             if state.steps not in rules:
                 rules[state.steps] = self.rule(state.steps)
-            grad = Gradient(parameter.grad) if parameter.part is None else Gradient(*parameter.part)
-            grad = grad._replace(lazy=grad.submatrix is not None and (grad.lazy or self._rests))
+            grad = parameter.gradient
+            if grad.submatrix is not None and self._rests:
+                grad = grad._replace(lazy=True)
             if parameter.max_norm is None:
                 arrays, grads = together.setdefault(state.steps, ([], []))
                 arrays.append((parameter.value, *state.arrays))
