@@ -71,3 +71,25 @@ def test_what_the_readme_names_is_in_the_source_package(monkeypatch):
         assert name in packed or any(path.startswith(name) for path in packed
                                      if name.endswith("/")), name
     assert not [path for path in packed if re.match(r"docs/_build/|.*\.(so|c)$", path)]
+
+
+def test_one_version_is_cited():
+    (version,) = re.findall(r'^version = "(.+)"$', read("pyproject.toml"), re.MULTILINE)
+    assert f"\nversion: {version}\n" in read("CITATION.cff")
+
+
+def test_the_versions_of_python_are_the_same_everywhere():
+    (oldest,) = re.findall(r'^requires-python = ">=(.+)"$', read("pyproject.toml"), re.MULTILINE)
+    assert f"\nPython {oldest} and newer" in read("docs/install.md")
+    tested = re.findall(r"\d\.\d+", read(".github/workflows/test.yml").split("python: [")[1]
+                        .split("]")[0])
+    assert tested[0] == oldest
+    assert f"Tested with CPython {', '.join(tested[:-1])} and {tested[-1]} " in read("README.md")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.md")),
+                         ids=lambda path: path.stem)
+def test_a_template_of_issues_has_a_name_and_says_what_for(path):
+    head, body = path.read_text(encoding="utf-8").removeprefix("---\n").split("\n---\n")
+    assert [line.partition(": ")[0] for line in head.splitlines()] == ["name", "about"]
+    assert "**" in body
