@@ -69,6 +69,11 @@ def is_ours(thing: Any) -> bool:
     return str(getattr(thing, "__module__", "")).partition(".")[0] == __name__.partition(".")[0]
 
 
+def is_method(bound: Any, kind: type) -> bool:
+    """Whether a method is the one of that class, which neither a subclass nor anybody changed."""
+    return getattr(bound, "__func__", None) is getattr(kind, bound.__name__, None)
+
+
 def _is_real(array: Any) -> bool:
     return array.dtype.kind in "fiu" or array.dtype.name == "bfloat16"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,16 @@ class Block(NamedTuple):
         return DenseLayer(dense.units, name, a, bias is not None)
 
 
+class Found(NamedTuple):
+    """What a pass runs on: the arrays of its own, the parameters, and the values of these."""
+
+    stack: DenseStack
+    weights: list[Any]
+    biases: list[Any]
+    w: list[Any]
+    b: list[Any]
+
+
 class Stack:
     """The forward of such passes: in a training step one call, else one pass after the other.
 
@@ -55,12 +66,10 @@ class Stack:
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up the gradients and returns ``dx``."""
         rows = rows_of(x) if x.ndim > 1 else x
-        stack = self._stack(rows, ctx)
-        weights: list[Any] = [block.dense.parameter("weight") for block in self.blocks]
-        biases: list[Any] = [block.dense.parameter("bias") for block in self.blocks]
-        w, b = ([one and one.value for one in own] for own in (weights, biases))
-        if stack is None or not stack.fits(rows, w, b):
+        found = self._found(rows, ctx)
+        if found is None or not found.stack.fits(rows, found.w, found.b):
             return in_order(self.passes, x, ctx)
+        stack, weights, biases, w, b = found
         plans = [_plan(block, (*x.shape[:-1], block.dense.units), ctx) for block in self.blocks]
         y = stack.forward(rows, w, b, plans, num_threads=ctx.num_threads)
         y = y.reshape(*x.shape[:-1], y.shape[-1])
@@ -77,18 +86,30 @@ class Stack:
 
         return y, backward
 
-    def _stack(self, rows: Array, ctx: Context) -> DenseStack | None:
-        if not ctx.training or ctx.workspace is None or ctx.masks is not None:
+    def _found(self, rows: Array, ctx: Context) -> Found | None:
+        """Return what this pass runs on, or None where one pass after the other runs."""
+        workspace = ctx.workspace
+        if not ctx.training or workspace is None or ctx.masks is not None:
             return None
+        found = workspace.decided((self, rows.shape, rows.dtype), lambda: self._find(rows))
+        if found is None:
+            return None
+        key, make, *operands = found
+        return Found(workspace.take(key, make), *operands)
+
+    def _find(self, rows: Array) -> Any:
+        """Return the key and maker of the arrays of a pass, and the parameters that it runs on."""
         layers = [layer for block in self.blocks if (layer := block.describe())]
         if len(layers) < len(self.blocks) or rows.ndim != 2 or not DenseStack.available():
             return None
         if min(*rows.shape, *(layer.units for layer in layers)) < 2:
             return None
-        made: DenseStack = ctx.workspace.take(
-            (self, rows.shape, rows.dtype, *layers),
-            lambda: DenseStack(rows.shape[0], rows.shape[1], layers, rows.dtype))
-        return made
+        count, inputs = rows.shape
+        weights: list[Any] = [block.dense.parameter("weight") for block in self.blocks]
+        biases: list[Any] = [block.dense.parameter("bias") for block in self.blocks]
+        w, b = ([one and one.value for one in own] for own in (weights, biases))
+        return ((self, count, inputs, rows.dtype, *layers),
+                partial(DenseStack, count, inputs, layers, rows.dtype), weights, biases, w, b)
 
 
 def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Array]]:

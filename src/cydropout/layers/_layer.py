@@ -252,14 +252,14 @@ def in_order(steps: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Arr
     Without an input gradient it ends at the first step with something to train.
     """
     backwards: list[Backward] = []
-    leading = not ctx.input_gradient
-    for step in steps:
-        layers = step.layers if isinstance(step, Pass) else (step,)
-        x, back = step.forward(x, ctx.entering(layers[0]) if leading else ctx.inside)
-        if leading and not any(layer.needs_gradient for layer in layers):
-            continue
-        leading = False
-        backwards.append(back)
+    first = 0 if ctx.input_gradient else _first_trained(steps, ctx)
+    for place, step in enumerate(steps):
+        own = ctx.inside
+        if place <= first and not ctx.input_gradient:
+            own = ctx.entering(step.layers[0] if isinstance(step, Pass) else step)
+        x, back = step.forward(x, own)
+        if place >= first:
+            backwards.append(back)
 
     def backward(dy: Array) -> Array:
         if not steps and np.shape(dy) != x.shape:
@@ -269,6 +269,22 @@ def in_order(steps: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Arr
         return dy if ctx.input_gradient else NO_GRADIENT
 
     return x, backward
+
+
+def _first_trained(steps: Sequence[Layer | Pass], ctx: Context) -> int:
+    """Return the place of the first step with something to train, or how many steps there are."""
+    def decide() -> int:
+        for place, step in enumerate(steps):
+            layers = step.layers if isinstance(step, Pass) else (step,)
+            if any(layer.needs_gradient for layer in layers):
+                return place
+        return len(steps)
+
+    # The passes of a model live as long as the model does.
+    if ctx.workspace is None or not isinstance(steps, tuple):
+        return decide()
+    first: int = ctx.workspace.decided(id(steps), decide)
+    return first
 
 
 def as_float(x: Any, name: str) -> Array:

@@ -17,13 +17,29 @@ class Workspace:
     A step asks for the same in the same order as the step before it, so after the first nothing is
     allocated: no page is touched for the first time, and the caches still hold what the last step
     left in them. What was taken before `release` must not be used after it.
+
+    Parameters
+    ----------
+    settled : bool
+        Whether between its steps no code runs that could change a layer, such as a callback's. What
+        was `decided` in one step then holds in those after it.
     """
 
-    __slots__ = ("_made", "_taken")
+    __slots__ = ("_decided", "_made", "_taken", "settled")
 
-    def __init__(self) -> None:
+    def __init__(self, *, settled: bool = False) -> None:
+        self.settled = settled
+        self._decided: dict[Hashable, Any] = {}
         self._made: dict[Hashable, list[Any]] = {}
         self._taken: dict[Hashable, int] = {}
+
+    def decided(self, key: Hashable, decide: Callable[[], Any]) -> Any:
+        """Return what ``decide`` says, where steps are settled only once for each key."""
+        if not self.settled:
+            return decide()
+        if key not in self._decided:
+            self._decided[key] = decide()
+        return self._decided[key]
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return an array of this shape and dtype that is not in use."""

@@ -15,13 +15,21 @@ from typing import Any
 import numpy as np
 
 from cydropout._files.replace import check_target
-from cydropout._validate import check_count, check_flag, check_made, check_number, optional
+from cydropout._validate import (
+    check_count,
+    check_flag,
+    check_made,
+    check_number,
+    is_method,
+    is_ours,
+    optional,
+)
 from cydropout.layers._context import Masks
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
-from cydropout.training._batches import Batches, as_batches, held_out, order_of
+from cydropout.training._batches import ArrayBatches, Batches, as_batches, held_out, order_of
 from cydropout.training._checks import check_data, check_model, check_smallest
 from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
@@ -296,10 +304,11 @@ class Trainer(Evaluation):
         epoch, started = run.epoch + 1, time.perf_counter() - run.seconds
         bar.begin(epoch)
         run.tell("on_epoch_begin", self, epoch)
-        workspace = Workspace()
+        workspace = Workspace(settled=self._is_settled(run, data))
         ctx = Context(True, self.stream, self._threads, False, workspace=workspace)
         ctx = ctx.entering(self.model)
-        layers, parameters = [*self.model.walk()], dict(self.model.named_parameters())
+        layers = [one for one in self.model.walk() if not is_method(one.own_penalty, Layer)]
+        parameters = dict(self.model.named_parameters())
         last: tuple[Array, int] | None = None
         for x, *own in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
             batch = self._cast(x)
@@ -348,6 +357,17 @@ class Trainer(Evaluation):
         self.optimizer.step(parameters, num_threads=self._threads)
         record: Record = {"loss": value}
         return record if accuracy is None else record | {"accuracy": accuracy}, weight
+
+    def _is_settled(self, run: Run, data: Any) -> bool:
+        """Whether no code of others runs between the steps of an epoch, nor in the model."""
+        heard = (getattr(callback, event) for callback in run.callbacks
+                 for event in ("on_batch_begin", "on_batch_end"))
+        return (
+            isinstance(data, ArrayBatches)
+            and all(is_method(event, Callback) for event in heard)
+            and not any(callback.reads_masks for callback in run.callbacks)
+            and all(is_ours(type(one)) and is_ours(one.forward) for one in self.model.walk())
+        )
 
     def _check_parameters(
         self, epoch: int, step: int, ctx: Context, last: tuple[Array, int] | None
