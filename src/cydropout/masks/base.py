@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
+from cydropout._rates import size_of
 from cydropout._validate import check_integer
 
 if TYPE_CHECKING:
@@ -35,13 +36,31 @@ class BaseMask:
     key, draw : int or None
         Which random numbers decide; None if none were used.
 
+    Notes
+    -----
+    ``mask(x)`` and ``mask * x`` are ``mask.apply(x)``. ``np.asarray(mask)`` are the factors of x,
+    or of a gradient where they differ. Masks are equal where they make the same of every array.
+    ``mask[a:b]`` is `rows`.
+
     Examples
     --------
-    >>> from cydropout import masks
-    >>> issubclass(masks.Mask, masks.BaseMask)
-    True
+    >>> import numpy as np
+    >>> from cydropout import Mask
+    >>> mask, x = Mask(key=0, draw=0, shape=(3, 4), rate=0.5), np.ones((3, 4))
+    >>> np.asarray(mask)
+    array([[0., 2., 0., 2.],
+           [0., 2., 0., 0.],
+           [2., 2., 2., 0.]])
+    >>> bool((mask(x) == mask * x).all()), mask == Mask(key=0, draw=0, shape=(3, 4), rate=0.5)
+    (True, True)
+    >>> mask[1:](x[1:])
+    array([[0., 2., 0., 0.],
+           [2., 2., 2., 0.]])
     """
 
+    #: Arrays leave ``x * mask`` to the mask.
+    __array_ufunc__ = None
+    __iter__ = None
     shape: tuple[int, ...]
     key: int | None = None
     draw: int | None = None
@@ -94,6 +113,87 @@ class BaseMask:
         if shape != self.shape:
             raise ValueError(f"x has shape {shape}, but the mask has shape {self.shape}")
         return self
+
+    def rows(self, start: int, stop: int) -> "BaseMask":
+        """Return the mask of the rows ``x[start:stop]``, which makes the same of them.
+
+        No number of the other rows is drawn: two processes can each take a part of one mask.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there are no such rows.
+        """
+        if not self.shape:
+            raise ValueError("a mask of shape () has no rows")
+        stop = check_integer("stop", stop, f"[0, {self.shape[0]}]")
+        start = check_integer("start", start, f"[0, {stop}]")
+        return self._rows(start, stop)
+
+    def _rows(self, start: int, stop: int) -> "BaseMask":
+        """Return the mask of some rows; arrays that have as many rows as x are cut like it."""
+        size, *inner = self.shape
+        cut = {
+            name: value[start:stop] for name, value in vars(self).items()
+            if isinstance(value, np.ndarray) and value.ndim == len(self.shape)
+            and len(value) == size > 1
+        }
+        twin = self._copy(shape=(stop - start, *inner), **(cut | self._cut(start, stop)))
+        twin._build()
+        return twin
+
+    def _cut(self, start: int, stop: int) -> dict[str, Any]:
+        """Return the attributes, of this kind of mask, that are others for some of the rows."""
+        return {}
+
+    def __getitem__(self, rows: slice) -> "BaseMask":
+        if not isinstance(rows, slice) or rows.step not in (None, 1) or not self.shape:
+            raise TypeError(
+                f"a mask is cut along its first axis, as in mask[2:5], not by {rows!r}; "
+                "np.asarray(mask) can be indexed in other ways"
+            )
+        start, stop, _ = rows.indices(self.shape[0])
+        return self.rows(start, max(start, stop))
+
+    def __call__(self, x: ArrayLike, **options: Any) -> np.ndarray:
+        """Return ``apply(x)``."""
+        return self.apply(x, **options)
+
+    def __mul__(self, x: ArrayLike) -> np.ndarray:
+        return self.apply(x)
+
+    __rmul__ = __mul__
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("the numbers of a mask are computed: there is no array without a copy")
+        wanted = np.dtype(np.float64 if dtype is None else dtype)
+        native = wanted.name in ("float16", "float32", "bfloat16")
+        factors = self.backward(np.ones(self._result_shape, wanted if native else np.float64))
+        return factors.astype(wanted, copy=False)
+
+    @property
+    def _result_shape(self) -> tuple[int, ...]:
+        """The shape of what the map makes."""
+        return self.shape
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BaseMask):
+            return NotImplemented
+        if self is other or self.shape != other.shape:
+            return self is other
+        # Distinct numbers tell all these maps apart; copies, so that nothing is held afterwards.
+        x = np.arange(1.0, 1.0 + size_of(self.shape)).reshape(self.shape)
+        mine, theirs = (one._rebuilt().apply(x) for one in (self, other))
+        return np.array_equal(mine, theirs, equal_nan=True)
+
+    def __hash__(self) -> int:
+        return hash(self.shape)
+
+    def _rebuilt(self) -> "Self":
+        twin = self._copy()
+        twin._build()
+        return twin
 
     def _copy(self, **changes: Any) -> "Self":
         twin = object.__new__(type(self))

@@ -176,6 +176,18 @@ class BitMask(BaseMask):
         mask._build()
         return mask
 
+    def _cut(self, start: int, stop: int) -> dict[str, Any]:
+        if 0 in self._axes:
+            return {}
+        inner = self._compact[1:]
+        row = size_of(inner)
+        cut: dict[str, Any] = {"_compact": (stop - start, *inner)}
+        if self._words is not None:
+            cut["_words"] = _between(self._words, start * row, stop * row)
+        else:
+            cut["offset"] = self.offset + start * row
+        return cut
+
     def _run(
         self, x: np.ndarray, y: np.ndarray, code: int, threads: int, affine: bool = False
     ) -> None:
@@ -209,6 +221,13 @@ def packed(keep: ArrayLike, shape: tuple[int, ...]) -> tuple[np.ndarray, tuple[i
     bits = np.packbits(array, axis=None, bitorder="little")
     octets[: bits.size] = bits
     return octets.view("<u4").astype(np.uint32, copy=False), compact
+
+
+def _between(words: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Return the packed bits of the elements from one number to another."""
+    first = start // 32
+    bits = as_bools(words[first : (stop + 31) // 32], (stop - 32 * first,))[start - 32 * first :]
+    return packed(bits, bits.shape)[0]
 
 
 def compacted(keep: ArrayLike, shape: tuple[int, ...], compact: tuple[int, ...]) -> np.ndarray:

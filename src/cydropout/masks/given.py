@@ -95,6 +95,17 @@ class KeepMask(BitMask):
         self._scales = None if isinstance(scale, float) else scale
         self._make_plan((ONE, scale if isinstance(scale, float) else 1.0))
 
+    def _rows(self, start: int, stop: int) -> "KeepMask":
+        # Of bits alone: what drew them, and what scales them, knows the whole.
+        cut, scale = self._cut(start, stop), self._scale
+        mask = KeepMask.__new__(KeepMask)
+        mask._hold(
+            (stop - start, *self.shape[1:]), cut.get("_compact", self._compact),
+            cut.get("_words", self._words),
+            scale if isinstance(scale, float) else scale[start:stop],
+        )
+        return mask
+
     def _rescaled(self) -> float | np.ndarray:
         """Return the scale, which may follow from the bits."""
         return self._scale

@@ -1,6 +1,6 @@
 """Multiplicative noise: a diagonal linear map like a mask, with a factor for each element."""
 
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -75,6 +75,9 @@ class NoiseMask(BaseMask):
                 self.key, self.draw, self.offset, size_of(self.shape), theta, self.logistic,
                 self._sharpness, self.storage == "values",
             )
+
+    def _cut(self, start: int, stop: int) -> dict[str, Any]:
+        return {"offset": self.offset + start * size_of(self.shape[1:])}
 
     def _theta(self) -> np.ndarray:
         """Return the rows of float64 that the kernels compute factors from, by period."""

@@ -1,5 +1,7 @@
 """Exact subsets: so many items of so many, no more and no fewer."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -208,6 +210,13 @@ class TokenMask(BaseMask):
         if twice.size:
             raise ValueError(f"indices name token {twice[0]} of a sample twice")
         return mask
+
+    def _cut(self, start: int, stop: int) -> dict[str, Any]:
+        return {"indices": self.indices[start:stop]}
+
+    @property
+    def _result_shape(self) -> tuple[int, ...]:
+        return (*self.indices.shape, *self.shape[2:])
 
     @property
     def dropped_fraction(self) -> float:
