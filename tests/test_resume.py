@@ -36,7 +36,7 @@ OTHERS = {
     str: lambda value: [0.5, 1, [1, 1]],  # besides the names that the error knows
     list: lambda value: [[*value, 1], [1], [0], value[:-1], ["bias"],
                         [one * 2 for one in value]],
-    tuple: lambda value: OTHERS[list](list(value)),
+    tuple: lambda value: [[["*bias", {"learning_rate": 0.5}]], *OTHERS[list](list(value))],
     dict: lambda value: [{}],
 }
 SCHEDULES = {

@@ -230,6 +230,9 @@ def _load_optimizer(
             saved_slots.add(slot)
             if slot in slots:
                 _check_slot(key, value, parameters.get(name))
+    if _within("optimizer", changed):  # groups too may differ then
+        own = optimizer.state_dict().get("groups")
+        state = {**state, "groups": own}
     if not (_within("optimizer", changed) and saved_slots != slots):
         optimizer.load_state_dict(state)
     for name, value in given.items():

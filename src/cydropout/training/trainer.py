@@ -242,6 +242,7 @@ class Trainer(Evaluation):
         self._build(batch[0])
         changed = run.built(batch[0], saved, override)
         check_smallest(self.model, data)
+        self.optimizer.check_groups(dict(self.model.named_parameters()))
         if held:
             batch = held.first(1, orders)
             check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")
