@@ -20,6 +20,7 @@ from cydropout.training._configuration import compare, plain
 from cydropout.training.callbacks import (
     Callback,
     EarlyStopping,
+    ExponentialMovingAverage,
     LearningRateSchedule,
     RateSchedule,
     ReduceLROnPlateau,
@@ -176,6 +177,7 @@ CALLBACKS = {
     "LearningRateSchedule.schedule": (LearningRateSchedule(two), LearningRateSchedule(abs)),
     "RateSchedule.schedule": (RateSchedule(two), RateSchedule(lambda step: 0.3)),
     "layers": (RateSchedule(two), RateSchedule(two, ["1.dropout"])),
+    "decay": (ExponentialMovingAverage(0.9), ExponentialMovingAverage(0.5)),
     **{name: (ReduceLROnPlateau("loss"), ReduceLROnPlateau("loss", **{name: other}))
        for name, other in {"factor": 0.5, "cooldown": 1, "min_learning_rate": 0.1}.items()},
 }

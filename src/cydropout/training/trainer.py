@@ -329,6 +329,7 @@ class Trainer(Evaluation):
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
         self._check_parameters(epoch, run.step, ctx, last)
+        run.tell("on_batches_end", self, epoch)
         measured: Record = {"epoch": epoch} | run.mean.result()
         if held:
             measured |= {f"val_{k}": v for k, v in self._measure(held).items()}

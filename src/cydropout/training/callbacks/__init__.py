@@ -4,6 +4,7 @@ from cydropout.training.callbacks.base import Callback, FunctionCallback
 from cydropout.training.callbacks.dead_units import DeadUnits, dead_units
 from cydropout.training.callbacks.dropout_rate import RateSchedule
 from cydropout.training.callbacks.early_stopping import EarlyStopping
+from cydropout.training.callbacks.exponential_moving_average import ExponentialMovingAverage
 from cydropout.training.callbacks.guard import DroppedShareError, Guard
 from cydropout.training.callbacks.learning_rate import LearningRateSchedule
 from cydropout.training.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
@@ -14,6 +15,7 @@ __all__ = [
     "DeadUnits",
     "DroppedShareError",
     "EarlyStopping",
+    "ExponentialMovingAverage",
     "FunctionCallback",
     "Guard",
     "LearningRateSchedule",

@@ -44,8 +44,8 @@ class Callback(Worded):
     through `state_dict` and `load_state_dict`; what must be the same in both parts of the run,
     `get_config` returns. To stop after this epoch set
     ``trainer.stop_training = True``. The methods come in this order: `on_train_begin`; for each
-    epoch `on_epoch_begin`, for each batch `on_batch_begin` and `on_batch_end`, `on_epoch_end`; in
-    the end `on_train_end`, or `on_error`.
+    epoch `on_epoch_begin`, for each batch `on_batch_begin` and `on_batch_end`, `on_batches_end`,
+    `on_epoch_end`; in the end `on_train_end`, or `on_error`.
 
     Examples
     --------
@@ -82,6 +82,9 @@ class Callback(Worded):
         self, trainer: Trainer, epoch: int, step: int, record: Mapping[str, float]
     ) -> None:
         """Run after a batch and its update, with the loss (and accuracy) of the batch alone."""
+
+    def on_batches_end(self, trainer: Trainer, epoch: int) -> None:
+        """Run after the last batch of an epoch, before what is measured of it without dropout."""
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, record: dict[str, float]) -> None:
         """Run after epoch ``epoch`` (from 1), before the checkpoint is saved.
