@@ -6,7 +6,7 @@ OURS = ("cydropout", "cydropout, no dropout", "cydropout, products alone", "cydr
 PEERS = ("PyTorch", "TensorFlow")
 STEPS = 8
 NETWORKS = (
-    ("images", (28, 28, 1), (32, 64, 128), 64, 0.5),
+    ("images", (28, 28, 1), (32, 64, 128), 128, 0.5),
     ("characters", (64,), (256,), 32, 0.3),
     ("sentences", (64,), (128, 128), 32, 0.2),
 )

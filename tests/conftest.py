@@ -1,5 +1,6 @@
 """Fixtures that more than one test file uses."""
 
+import importlib
 import os
 import signal
 from pathlib import Path
@@ -24,6 +25,13 @@ def data_directory() -> Path:
     if not (directory / "mnist").is_dir():
         pytest.skip(f"no MNIST in {directory}; set CYDROPOUT_DATA to a directory that holds mnist/")
     return directory
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return a function that imports a module of the benches."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benches"))
+    return importlib.import_module
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The bench suite checks what it times, and runs with NumPy alone."""
 
-import importlib
 import json
 import re
 import subprocess
@@ -14,12 +13,6 @@ from cydropout.training import optimizers
 
 BENCHES = Path(__file__).parents[1] / "benches"
 pytestmark = pytest.mark.skipif(not BENCHES.is_dir(), reason="the benches are not beside the tests")
-
-
-@pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHES))
-    return importlib.import_module
 
 
 @pytest.fixture
@@ -186,10 +179,6 @@ def test_a_network_without_dropout_has_none(load, name):
 @pytest.mark.parametrize("name, products", [
     ("images", 2 + 3 + 2 * 3), ("characters", 3 + 1 + 2 * 20 + 3), ("sentences", 2 * 18 + 3)])
 def test_the_products_of_a_step_are_all_of_them(load, name, products, monkeypatch):
-    from cydropout.functional.dense_stack import DenseStack
-
-    # Whose products are no calls of numpy.matmul.
-    monkeypatch.setattr(DenseStack, "available", staticmethod(lambda: False))
     case, arrays = network(load, name)
     run = load("contenders.cydropout").Contender("products", 1).network(case, *arrays)
     count, matmul = [], np.matmul
@@ -212,28 +201,6 @@ def test_the_optimizer_alone_steps_as_often_as_an_epoch(load, monkeypatch):
     monkeypatch.setattr(optimizers.Optimizer, "step", counted)
     assert np.isfinite(run())
     assert len(steps) == len(arrays[0]) // case.batch and all(steps)
-
-
-def test_the_networks_have_a_profile_and_a_target(load):
-    race, (case, _) = load("suite.race"), network(load, "images")
-    times = {"cydropout": 4.0, "cydropout, products alone": 2.0, "cydropout, no dropout": 3.0,
-             "cydropout, Adam alone": 0.5, "PyTorch": 5.0, "TensorFlow": 9.0}
-    entries = [race.Entry(name, "network", 1, [time]) for name, time in times.items()]
-    outcome = race.Outcome(case, entries, {})
-    report, tables = load("suite.report"), load("suite.tables")
-    again = tables.from_json(json.loads(json.dumps(tables.as_json(outcome))))
-    row = "| CNN on images | 4.000 | 50% | 25% | 12% | 12% | 0.40 x PyTorch |"
-    assert row in report.below("networks", [outcome]) == report.below("networks", [again])
-    assert not report.below("networks", [race.Outcome(case, entries[:1], {})])
-    assert not report.below("steps", [outcome])
-    line = "| CNN on images, over PyTorch | 0.80 | 1 | yes |"
-    assert line in load("suite.targets").table({"networks": [outcome]})
-
-
-def test_targets_name_cases_that_are_run(load):
-    for target in load("suite.targets").TARGETS:
-        cases = list(load(f"bench_{target.bench}").cases(True))
-        assert any(target.choose(tested) for tested in cases), target.text
 
 
 def test_a_run_writes_tables_and_numbers(tmp_path):

@@ -97,8 +97,6 @@ class Base:
     epoch = _cannot
     # the loss of one epoch of a classifier or regressor with scikit-learn's interface, of x and y
     classifier = regressor = _cannot
-    # the matrix products and the optimizer's pass of that epoch alone
-    products = _cannot
     # the mean loss of one training epoch of the network that the case names
     network = _cannot
     # dropout of a product of a and b, or of what stands before it, of a and b

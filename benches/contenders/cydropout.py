@@ -31,7 +31,8 @@ class Contender(Base):
         self.net = NETS.get(variant, "Dropout")
         config = cydropout.show_config("dicts")
         self.versions = (("cydropout", config["version"]), ("build", config["build"]),
-                         ("BLAS kernels", config["BLAS kernels"]))
+                         ("BLAS kernels", config["BLAS kernels"]),
+                         ("faster products", config.get("faster products", "")))
         self.stream = cydropout.MaskStream(0)
 
     def numpy(self, result):
@@ -101,6 +102,8 @@ class Contender(Base):
     def epoch(self, case, x, labels):
         from contenders.training import cydropout as training
 
+        if self.net == "products":
+            return training.products(case, x, labels)
         return training.epoch(case, x, labels, self.net)
 
     def classifier(self, case, x, labels):
@@ -141,11 +144,6 @@ class Contender(Base):
             return mask.apply(h), mask.apply
 
         return pipeline.training_loop(case, x, labels, draw)
-
-    def products(self, case, x, labels):
-        from contenders.training import cydropout as training
-
-        return training.products(case, x, labels)
 
     def monte_carlo(self, case, x):
         from contenders.training import cydropout as training

@@ -37,6 +37,7 @@ def summary(fields, results):
     versions = dict(fields["versions"])
     caches = ", ".join(f"{name} {size}" for name, size in fields["caches"].items())
     ours = f"cydropout {versions.pop('cydropout', '')}, build {versions.pop('build', '')}"
+    advice = versions.pop("faster products", "")
     others = ", ".join(f"{name} {version}" for name, version in versions.items())
     seconds = fields["seconds"]
     took = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds} seconds"
@@ -46,6 +47,8 @@ def summary(fields, results):
         f"{fields['date']}, {took}.",
         FILL.format(fields["vendor"]),
     ]
+    if advice:
+        parts.append(f"**Products are slower than they need be**: {advice}.")
     if fields["missing"]:
         missing = "; ".join(f"{name} ({why})" for name, why in fields["missing"].items())
         parts.append(f"Not here: {missing}.")

@@ -25,8 +25,14 @@ TARGETS = [
            lambda c: c.rate == 0.5 and c.size >= 16 * MI, 1.2, 10),
     Target("draw + apply, any rate, 16 Mi and more", "rates", lambda c: c.size >= 16 * MI, 1.6, 7),
     Target("draw + apply, rate .5, 1 Mi", "rates",
-           lambda c: c.rate == 0.5 and not c.per_neuron and c.size == MI, 1.8, 15),
+           lambda c: c.rate == 0.5 and not c.per_neuron and c.size == MI, 1.2, 15),
+    Target("draw + apply, rate .1, 1 Mi", "rates",
+           lambda c: c.rate == 0.1 and not c.per_neuron and c.size == MI, 1.8, 8),
+    Target("draw + apply, a rate per neuron, 1 Mi", "rates",
+           lambda c: c.per_neuron and c.size == MI, 1.8, 8),
     Target("draw + apply, any rate, 1 Mi", "rates", lambda c: c.size == MI, 4, 8),
+    Target("maps of 4 x 4 that share a bit, 4 Mi", "shared_axes",
+           lambda c: c.size == 4 * MI and c.shape[-2:] == (4, 4), 1.5),
     Target("ready bits applied, 1 Mi", "ready", lambda c: c.size == MI, 1.4),
     Target("forward + backward, rate .5, 1 Mi and 16 Mi", "backward",
            lambda c: c.rate == 0.5, 3, 15),
@@ -91,35 +97,43 @@ def growth(results):
     return lines
 
 
-#: Of an epoch over that of the fastest peer, by the hidden layers.
-PEERS = {(512,): 0.6, (1024, 1024, 1024): 0.85}
-#: Beyond the products and Adam's pass, at batch 128.
-OVERHEAD = 1.2
-#: Of a training step over that of the fastest peer.
-NETWORK = 1.0
-#: Of an epoch with batchwise dropout over one without dropout, at rate .5.
-SMALLER = {(512,): 0.8, (1024, 1024, 1024): 0.5, (8192, 8192): 0.4}
+#: Of an epoch over its products and Adam's pass, and over the fastest peer.
+STEPS = {((64,), 32): (1.4, 0.6), ((128,), 32): (1.3, 0.65), ((512,), 32): (1.12, 0.75),
+         ((512,), 128): (1.12, 0.7), ((1024, 1024, 1024), 128): (1.05, 0.9)}
+#: Of a training step over its products, and over the fastest peer.
+NETWORKS = {"images": (1.6, 0.6), "characters": (1.15, 0.8), "sentences": (math.inf, 1.0)}
+#: Of an epoch with dropout over one without.
+DROPOUT = 1.02
+#: Of an epoch with batchwise dropout over one without dropout, at rate .5, by contender.
+SMALLER = {(512,): {"BatchwiseDropout": 0.7, "BatchwiseDropout, a slice, lazy": 0.6},
+           (1024, 1024, 1024): {}, (8192, 8192): {}}
+#: What it is of the others.
+REST = {(512,): 0.8, (1024, 1024, 1024): 0.5, (8192, 8192): 0.4}
+
+
+def _step(outcome, text, over_products, over_peer):
+    """Return the lines of a step: over its products, the fastest peer, and no dropout."""
+    ours = outcome.find("cydropout")
+    bare, without = map(outcome.find, ("cydropout, products alone", "cydropout, no dropout"))
+    lines, peers = [], outcome.peers()
+    if bare and over_products < math.inf:
+        lines.append(_line(f"{text}, over its products alone", ours.median / bare.median,
+                           over_products))
+    if peers:
+        lines.append(_line(f"{text}, over {peers[0].contender}", ours.median / peers[0].median,
+                           over_peer))
+    if without:
+        lines.append(_line(f"{text}, over no dropout", ours.median / without.median, DROPOUT))
+    return lines
 
 
 def steps(results):
     """Return a table of training epochs and steps, each beside its target."""
     lines = []
-    found = results.get("steps", [])
-    for outcome in (o for o in found if o.case.operation == "epoch" and o.find("cydropout")):
-        ours, net = outcome.find("cydropout").median, _net(outcome.case)
-        if peers := outcome.peers():
-            lines.append(_line(f"{net}, over {peers[0].contender}", ours / peers[0].median,
-                               PEERS[outcome.case.hidden]))
-        bare = [o.find("cydropout") for o in found if o.case.operation == "products"
-                and (o.case.hidden, o.case.batch) == (outcome.case.hidden, outcome.case.batch)]
-        if bare and outcome.case.batch == 128:
-            lines.append(_line(f"{net}, over its products and Adam's pass",
-                               ours / bare[0].median, OVERHEAD))
-    for outcome in results.get("networks", []):
-        ours, peers = outcome.find("cydropout"), outcome.peers()
-        if ours and peers:
-            lines.append(_line(f"{outcome.case.fields()[0]}, over {peers[0].contender}",
-                               ours.median / peers[0].median, NETWORK))
+    for outcome in (o for o in results.get("steps", []) if o.find("cydropout")):
+        lines += _step(outcome, _net(outcome.case), *STEPS[outcome.case.hidden, outcome.case.batch])
+    for outcome in (o for o in results.get("networks", []) if o.find("cydropout")):
+        lines += _step(outcome, outcome.case.fields()[0], *NETWORKS[outcome.case.variant])[:2]
     for outcome in results.get("batchwise", []):
         whole, dropout = outcome.find("cydropout, no dropout"), outcome.find("cydropout")
         for entry in outcome.entries:
@@ -127,7 +141,8 @@ def steps(results):
                 continue
             text = f"{_net(outcome.case)}, {entry.contender}, over"
             lines.append(_line(f"{text} no dropout", entry.median / whole.median,
-                               SMALLER[outcome.case.hidden]))
+                               SMALLER[outcome.case.hidden].get(
+                                   entry.contender, REST[outcome.case.hidden])))
             lines.append(_line(f"{text} `Dropout`", entry.median / dropout.median, 1))
     if not lines:
         return ""
