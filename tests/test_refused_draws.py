@@ -241,3 +241,18 @@ def test_a_batch_of_none_takes_the_draws_of_any(name):
         layer.forward(x[:samples], Context(True, stream))
         counts.append(stream.next_draw)
     assert counts[0] == counts[1]
+
+
+class Unbuildable(Layer):
+    def build(self, input_shape, rng=None, dtype=None):
+        raise MemoryError
+
+
+def test_a_model_that_cannot_be_built():
+    stream = MaskStream(0)
+    for layer, error in ((Unbuildable(), MemoryError), (layers.Conv2D(2, 3), ValueError)):
+        with pytest.raises(error):
+            Sequential([Dense(2), layer]).build((3,), stream)
+        assert stream.next_draw == 0
+    Sequential([Dense(2)]).build((3,), stream)
+    assert stream.next_draw == 1

@@ -40,10 +40,10 @@ class Affine(Weighted):
 
     unit_axis = -1
     positional = "units"
-    units = Count()
+    units = Count(shapes=True)
     activation = Checked(check_activation, "linear")
     init = Checked(check_init, "glorot")
-    bias = Flag(True)
+    bias = Flag(True, shapes=True)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""

@@ -179,6 +179,8 @@ class Chain:
         for link in self.links:
             units = link.dense.units
             weight, bias = (link.dense.parameter(name) for name in ("weight", "bias"))
+            if link.unit and link.dense.activation != "linear":  # set since it was planned
+                return False
             # What does not fit is refused where all of it is used.
             if weight is None or weight.value.shape != (width, units):
                 return False

@@ -121,6 +121,11 @@ class Layer(Owner):
         """Whose masks and states this layer's are: the layer's, of which it may be a copy."""
         return self if self._origin is None else self._origin
 
+    @property
+    def is_built(self) -> bool:
+        """Whether the layer's own parameters are made; what shapes them is then fixed."""
+        return bool(self._parameters)
+
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create the parameters for inputs of ``input_shape``; a second call changes nothing."""
 

@@ -43,14 +43,18 @@ class Setting:
         Its name in the constructor and in configs, where that is not the attribute's.
     fixed : bool
         Whether it is given to the constructor and stays.
+    shapes : bool
+        Whether the parameters are made by it, and it stays once they are.
     """
 
     name: str
     #: Whether it stands behind the others, of which its check may read some.
     last: ClassVar[bool] = False
 
-    def __init__(self, default: Any = REQUIRED, *, key: str = "", fixed: bool = False) -> None:
-        self.default, self.key, self.fixed = default, key, fixed
+    def __init__(
+        self, default: Any = REQUIRED, *, key: str = "", fixed: bool = False, shapes: bool = False
+    ) -> None:
+        self.default, self.key, self.fixed, self.shapes = default, key, fixed, shapes
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -67,7 +71,13 @@ class Setting:
                 f"{self.key} of {layer.path} is fixed; make a {type(layer).__name__} with it"
             )
         before = values.get(self.name)
-        values[self.name] = None if value is self.default is None else self.check(value, layer)
+        kept = None if value is self.default is None else self.check(value, layer)
+        if made and self.shapes and kept != before and layer.is_built:
+            raise AttributeError(
+                f"{self.key} of {layer.path} is fixed, since the layer is built with "
+                f"{self.key}={before!r}; make a {type(layer).__name__} with {kept!r}"
+            )
+        values[self.name] = kept
         if made:
             try:
                 layer.check_settings()
@@ -130,10 +140,9 @@ class Checked(Setting):
     """A value that a function checks, and returns as it is kept."""
 
     def __init__(
-        self, function: Callable[[Any], Any], default: Any = REQUIRED, *, key: str = "",
-        fixed: bool = False,
+        self, function: Callable[[Any], Any], default: Any = REQUIRED, **options: Any
     ) -> None:
-        super().__init__(default, key=key, fixed=fixed)
+        super().__init__(default, **options)
         self.function = function
 
     def check(self, value: Any, layer: Any) -> Any:
@@ -144,10 +153,8 @@ class Checked(Setting):
 class OneOf(Setting):
     """One of several names."""
 
-    def __init__(
-        self, names: Iterable[str], default: Any = REQUIRED, *, fixed: bool = False
-    ) -> None:
-        super().__init__(default, fixed=fixed)
+    def __init__(self, names: Iterable[str], default: Any = REQUIRED, **options: Any) -> None:
+        super().__init__(default, **options)
         self.names = tuple(names)
 
     def check(self, value: Any, layer: Any) -> str:
@@ -174,8 +181,10 @@ class Count(Setting):
 class Number(Setting):
     """A number of an interval."""
 
-    def __init__(self, default: Any = REQUIRED, interval: str = "(-inf, inf)") -> None:
-        super().__init__(default)
+    def __init__(
+        self, default: Any = REQUIRED, interval: str = "(-inf, inf)", **options: Any
+    ) -> None:
+        super().__init__(default, **options)
         self.interval = interval
 
     def check(self, value: Any, layer: Any) -> float:

@@ -55,7 +55,7 @@ class Sliding(Layer):
     size = Lengths()
     strides = Lengths(1)
     padding = Checked(check_padding, "valid")
-    data_format = Checked(check_data_format, "channels_first")
+    data_format = Checked(check_data_format, "channels_first", shapes=True)
 
     @property
     def unit_axis(self) -> int | None:  # type: ignore[override]

@@ -75,7 +75,7 @@ class BatchNorm(Penalised):
     positional = "momentum epsilon"
     momentum = Number(0.9, "[0, 1]")
     epsilon = Number(1e-5, "(0, inf)")
-    axis = Integer(1)
+    axis = Integer(1, shapes=True)
     _of_one_row = False
 
     @property

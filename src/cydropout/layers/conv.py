@@ -84,11 +84,11 @@ class Conv2D(Sliding, Weighted):
     """
 
     positional = "filters kernel_size"
-    filters = Count()
-    size = Lengths(key="kernel_size")
-    groups = Count(1)
+    filters = Count(shapes=True)
+    size = Lengths(key="kernel_size", shapes=True)
+    groups = Count(1, shapes=True)
     activation = Checked(check_activation, "linear")
-    bias = Flag(True)
+    bias = Flag(True, shapes=True)
     init = Checked(check_init, "glorot")
 
     def check_settings(self) -> None:

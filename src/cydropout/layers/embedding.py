@@ -109,8 +109,8 @@ class Embedding(Weighted):
     biases = ()
     bounds_rows = True
     positional = "vocabulary units"
-    vocabulary = Count()
-    units = Count()
+    vocabulary = Count(shapes=True)
+    units = Count(shapes=True)
     init = Checked(check_init, "glorot")
     dropout = Noise(lambda rate, _: EmbeddingDropout(rate), key="rate")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +25,28 @@ from cydropout.layers._layer import (
     restoring_draws,
 )
 from cydropout.layers._saved import save_model
-from cydropout.layers._settings import Flag, Setting, from_config, one_config, to_config
+from cydropout.layers._settings import Flag, Setting, from_config, to_config
 from cydropout.layers._state import Entries, joined
 from cydropout.random import MaskStream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+class Layers(Setting):
+    """Layers in order, or the configs of some."""
+
+    def check(self, value: Any, layer: Any) -> tuple[Layer, ...]:
+        """Return a tuple of layers."""
+        found = [from_config(one) if isinstance(one, Mapping) else one for one in value]
+        for place, one in enumerate(found):
+            if not isinstance(one, Layer):
+                raise TypeError(f"entry {place} is no layer: {one!r}")
+        return tuple(found)
+
+    def read(self, layer: Any) -> list[dict[str, Any]]:
+        """Return the config of each, with its kind."""
+        return [to_config(one) for one in layer.layers]
 
 
 class Dtype(Setting):
@@ -74,7 +91,9 @@ class Sequential(Layer):
     True
     """
 
-    dtype = Dtype("float32")
+    positional = "layers"
+    layers = Layers(fixed=True)
+    dtype = Dtype("float32", shapes=True)
     fuse = Flag(True, fixed=True)
 
     def __init__(
@@ -85,24 +104,27 @@ class Sequential(Layer):
         fuse: bool = True,
         name: str | None = None,
     ) -> None:
-        super().__init__(dtype=dtype, fuse=fuse, name=name)
-        layers = list(layers)
-        for place, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"entry {place} is no layer: {layer!r}")
-        names = [layer.name for layer in dict.fromkeys(layers) if layer.named]
+        super().__init__(layers, dtype=dtype, fuse=fuse, name=name)
+        names = [layer.name for layer in dict.fromkeys(self.layers) if layer.named]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"layer name {twice!r} is used twice; names must be unique")
         self.input_shape: Shape | None = None
-        self.layers = tuple(layers)
         _check_noise(self.children())
         for path, layer in self.children().items():
             if layer.path == layer.name:
                 layer.path = path
-        self.steps = plan(self.layers, fuse)
+        self._plan()
+        self.takes_integers = bool(self.layers) and self.layers[0].takes_integers
+
+    def _plan(self) -> None:
+        self.steps = plan(self.layers, self.fuse)
         self._stacked = stacked(self.steps)
-        self.takes_integers = bool(layers) and layers[0].takes_integers
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the layers are built for inputs of a shape."""
+        return self.input_shape is not None
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Create all parameters for samples of ``input_shape``.
@@ -114,18 +136,23 @@ class Sequential(Layer):
         shapes = list(self._shapes(input_shape))
         if self.input_shape is None:
             self.dtype = self.dtype if dtype is None else native_dtype(dtype)
+            make = partial(self._build_layers, [input_shape, *shapes])
             if isinstance(rng, MaskStream):
-                rng = np.random.SeedSequence([rng.key, rng.take()])
-            rng = np.random.default_rng(rng)
-            for layer, shape in zip(self.layers, [input_shape, *shapes], strict=False):
-                layer.build(shape, rng, self.dtype)
+                rng.restoring(make, rng)
+            else:
+                make(rng)
             self.input_shape = input_shape
         for name, parameter in self.named_parameters():
             if f".{name}".endswith(f".{parameter.name}"):  # not of a model that it is in, too
                 parameter.name = name
-        if any("forward" in vars(layer) for layer in self.layers):  # set since it was planned
-            self.steps = plan(self.layers, self.fuse)
-            self._stacked = stacked(self.steps)
+        self._plan()  # with what has been set since it was made
+
+    def _build_layers(self, shapes: Sequence[Shape], rng: Any) -> None:
+        if isinstance(rng, MaskStream):
+            rng = np.random.SeedSequence([rng.key, rng.take()])
+        rng = np.random.default_rng(rng)
+        for layer, shape in zip(self.layers, shapes, strict=False):
+            layer.build(shape, rng, self.dtype)
 
     def _shapes(self, shape: Shape) -> Iterator[Shape]:
         for layer in self.layers:
@@ -188,8 +215,7 @@ class Sequential(Layer):
     def _replaced(self, new: Mapping[int, Parameter]) -> Self:
         twin = super()._replaced(new)
         if twin is not self:
-            twin.steps = plan(twin.layers, twin.fuse)
-            twin._stacked = stacked(twin.steps)
+            twin._plan()
         return twin
 
     def torch_entries(self) -> Entries:
@@ -226,20 +252,6 @@ class Sequential(Layer):
         table = "\n".join([lines[0], rule, *lines[1:], rule, last])
         show(table)
         return table
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, each layer by its kind and settings."""
-        with one_config():
-            return {"layers": [to_config(layer) for layer in self.layers], **super().get_config()}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return the model that `get_config` described, not built; also if it went by JSON."""
-        with one_config():
-            settings = dict(config)
-            if "layers" in settings:
-                settings["layers"] = [from_config(layer) for layer in settings["layers"]]
-            return cls(**settings)
 
     def __repr__(self) -> str:
         lines = [f"    {layer!r},\n".replace("\n    ", "\n        ") for layer in self.layers]

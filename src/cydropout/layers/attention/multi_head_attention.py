@@ -84,12 +84,12 @@ class MultiHeadAttention(Weighted):
     weights = ("qkv_weight", "out_weight")
     biases = ("qkv_bias", "out_bias")
     positional = "heads"
-    heads = Count()
+    heads = Count(shapes=True)
     causal = Flag(False, fixed=True)
     dropout = Noise(lambda rate, layer: SoftmaxDropout(rate, causal=layer.causal), key="rate")
     drop_head = Noise(_drop_head, key="head_rate")
     init = Checked(check_init, "glorot")
-    bias = Flag(True)
+    bias = Flag(True, shapes=True)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""

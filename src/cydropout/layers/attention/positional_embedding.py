@@ -64,14 +64,19 @@ class PositionalEmbedding(Weighted):
     positional = "length"
     biases = ()
     bounds_rows = True
-    length = Count()
-    encoding = OneOf(ENCODINGS, "learned")
+    length = Count(shapes=True)
+    encoding = OneOf(ENCODINGS, "learned", shapes=True)
     _vectors: Array | None = None
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the vectors are made."""
+        return bool(self._parameters) or self._vectors is not None
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the vectors from the NumPy generator ``rng``, or compute them."""
         units = self.output_shape(input_shape)[-1]
-        if self._parameters or self._vectors is not None:
+        if self.is_built:
             return
         kind = native_dtype(dtype or "float32")
         if self.encoding == "sinusoidal":

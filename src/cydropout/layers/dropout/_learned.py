@@ -64,7 +64,7 @@ class LearnedNoise(NoisyLayer):
 
     positional = "rate"
     rate = LearnedRate()
-    per_unit = Flag(False)
+    per_unit = Flag(False, shapes=True)
     storage = Checked(check_storage, "values")
 
     @property

@@ -72,7 +72,7 @@ class Standout(NoisyLayer, Affine):
     activation = Checked(check_activation, "relu")
     alpha = Number(1.0)
     beta = Number(0.0)
-    tied = Flag(True)
+    tied = Flag(True, shapes=True)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``."""

@@ -50,7 +50,7 @@ class Recurrent(Weighted):
     cell: str
 
     positional = "units"
-    units = Count()
+    units = Count(shapes=True)
     return_sequences = Flag(True)
     dropout = Noise(lambda rate, layer: one_mask(rate, layer.dropout_per))
     dropout_per = OneOf(SPANS, "sequence", fixed=True)
@@ -58,7 +58,7 @@ class Recurrent(Weighted):
     recurrent_per = OneOf(SPANS, "sequence", fixed=True)
     zoneout = Noise(lambda rate, _: Zoneout(rate))
     init = Checked(check_init, "glorot")
-    bias = Flag(True)
+    bias = Flag(True, shapes=True)
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the weights from the NumPy generator ``rng``; recurrent ones are orthogonal."""
