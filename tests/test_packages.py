@@ -1,9 +1,14 @@
 """What a stranger gets: a README that is right wherever it is shown, and whole packages."""
 
 import re
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from campaign import wheel
+
+from cydropout._kernels import api, dispatch
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not (ROOT / "src").is_dir(),
@@ -71,6 +76,23 @@ def test_what_the_readme_names_is_in_the_source_package(monkeypatch):
         assert name in packed or any(path.startswith(name) for path in packed
                                      if name.endswith("/")), name
     assert not [path for path in packed if re.match(r"docs/_build/|.*\.(so|c)$", path)]
+
+
+@pytest.mark.skipif(not (sys.platform == "linux" and shutil.which("readelf")),
+                    reason="what a library needs is asked of readelf")
+def test_the_kernels_need_the_c_library_alone():
+    kernels = list(Path(api.__file__).parent.glob("*.so"))
+    assert len(kernels) > len(dispatch.available())
+    for path in kernels:
+        assert all(map(wheel.LINKED.fullmatch, wheel.needed(path))), wheel.needed(path)
+    assert not wheel.LINKED.fullmatch("libgomp.so.1")
+
+
+@pytest.mark.parametrize("order, count", wheel.ORDERS.items(), ids=str)
+def test_one_openmp_runtime_is_loaded_whatever_comes_first(order, count):
+    for name in ("threadpoolctl", *(["torch"] if "torch" in order else [])):
+        pytest.importorskip(name)
+    assert wheel.runtimes(sys.executable, order) == count
 
 
 def test_one_version_is_cited():
