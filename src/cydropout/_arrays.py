@@ -1,11 +1,14 @@
 """Arrays as the kernels want them, and back as the caller had them."""
 
+import importlib
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from cydropout import _optional
 from cydropout._validate import check_array
 
 #: The kernels' number of each dtype.
@@ -59,6 +62,57 @@ def as_float_array(x: ArrayLike, what: str = "x") -> tuple[np.ndarray, int]:
     """Return ``x`` as an array, and the kernels' number of its dtype."""
     array = check_array(what, x)
     return array, dtype_code(array.dtype, what)
+
+
+def is_foreign(x: Any) -> bool:
+    """Whether ``x`` is an array of another library, which DLPack exchanges."""
+    return not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__")
+
+
+#: The devices of DLPack whose memory a CPU reads: its own, and what GPUs share with it.
+_HOSTS = {1, 3, 11, 13}
+
+
+def as_given(x: Any, out: Any, function: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Return what ``function`` makes of a foreign array, as an array of the same library.
+
+    DLPack shares the memory; bfloat16, which NumPy does not exchange, goes as int16. Where there is
+    an ``out`` it is a NumPy array, and the result is that.
+    """
+    kind = f"{type(x).__module__.partition('.')[0]}.{type(x).__name__}"
+    if getattr(x, "requires_grad", False):
+        raise TypeError(
+            f"x is a {kind} that requires grad, which the result would not; use cydropout.torch, "
+            "for instance cydropout.torch.functional.dropout, or x.detach()"
+        )
+    device = x.__dlpack_device__()
+    if device[0] not in _HOSTS:
+        raise TypeError(f"x is a {kind} on DLPack's device {device}, not of a CPU; move it there")
+    library = _library_of(x)
+    brain = str(x.dtype).endswith("bfloat16")
+    try:
+        array = np.from_dlpack(x.view(library.int16) if brain else x)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"x, a {kind} of {x.dtype}, cannot be read as it is: {error}") from error
+    array = array.view(_optional.dtype("bfloat16")) if brain else array
+    y = function(array)
+    if y is array:
+        return x
+    if out is not None:
+        return y
+    return library.from_dlpack(y.view(np.int16)).view(x.dtype) if brain else library.from_dlpack(y)
+
+
+def _library_of(x: Any) -> Any:
+    """Return the module of an array that has ``from_dlpack``."""
+    if hasattr(x, "__array_namespace__"):
+        return x.__array_namespace__()
+    library = importlib.import_module(type(x).__module__.partition(".")[0])
+    if not hasattr(library, "from_dlpack"):
+        raise TypeError(
+            f"{library.__name__} makes no array of a result; give numpy.from_dlpack(x) instead of x"
+        )
+    return library
 
 
 def overlaps_itself(x: np.ndarray) -> bool:

@@ -3,6 +3,8 @@
 import importlib
 from typing import Any
 
+import numpy as np
+
 
 def require(module: str, extra: str) -> Any:
     """Import ``module``, or raise an `ImportError` that names the extra which brings it."""
@@ -19,3 +21,10 @@ def require(module: str, extra: str) -> Any:
 def blas_threads(count: int) -> Any:
     """Limit the threads of BLAS, from now on or, as a context manager, for a while."""
     return require("threadpoolctl", "train").threadpool_limits(count, user_api="blas")
+
+
+def dtype(name: str) -> np.dtype[Any]:
+    """Return NumPy's dtype of that name, or one that ``ml_dtypes`` brings."""
+    if name not in np.sctypeDict:
+        require("ml_dtypes", "bfloat16")
+    return np.dtype(name)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._optional import require
+from cydropout import _optional
 
 Array = np.ndarray[Any, Any]
 #: The format's names of the dtypes, and NumPy's.
@@ -101,9 +101,7 @@ def read(path: Path, wanted: str) -> tuple[dict[str, Array], dict[str, str]]:
 def _tensor(body: Array, dtype: str, shape: list[int], data_offsets: list[int]) -> Array:
     """Return a copy of one array of the body."""
     name, (begin, end) = _DTYPES[dtype], data_offsets
-    if name not in np.sctypeDict:
-        require("ml_dtypes", "bfloat16")
-    kind = np.dtype(name)
+    kind = _optional.dtype(name)
     if not 0 <= begin <= end <= body.size or math.prod(shape) * kind.itemsize != end - begin:
         raise ValueError(f"an array of {dtype} {shape} does not lie at {data_offsets}")
     array: Array = body[begin:end].view(kind.newbyteorder("<")).reshape(shape).astype(kind)

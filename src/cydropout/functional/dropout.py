@@ -34,7 +34,8 @@ def dropout(
     Parameters
     ----------
     x : array
-        float16, bfloat16, float32 or float64, of any shape and layout.
+        float16, bfloat16, float32 or float64, of any shape and layout; also a CPU array of another
+        library that has ``__dlpack__``, such as PyTorch or JAX, and then so is the result.
     rate : float or array
         The probability of dropping, between 0 and 1; an array broadcasts against the trailing
         axes (one rate per neuron).
@@ -91,6 +92,10 @@ def dropout(
             y = np.empty(source.shape, source.dtype) if out is None else out
             api.dropout(stream.key, stream.take(), rate, source, y, code, num_threads or 0)
             return y
+    if _arrays.is_foreign(x):
+        return _arrays.as_given(x, out, lambda array: dropout(  # type: ignore[no-any-return]
+            array, rate, rng=rng, training=training, shared_axes=shared_axes, out=out,
+            scaling=scaling, num_threads=num_threads))
     array = np.asarray(x)
     if api.ready(x, out) < 0:
         array, _ = _arrays.as_float_array(x)

@@ -249,6 +249,9 @@ def applied(
         y = np.empty(shape, source.dtype) if out is None else out
         run(source, y, code, threads)
         return y
+    if _arrays.is_foreign(x):
+        return _arrays.as_given(  # type: ignore[no-any-return]
+            x, out, lambda array: applied(run, shape, array, out, num_threads))
     x, code = _arrays.as_float_array(x)
     if x.shape != shape:
         raise ValueError(f"x has shape {x.shape}, but the mask has shape {shape}")

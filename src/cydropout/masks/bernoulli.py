@@ -251,6 +251,9 @@ class InferenceMask(Mask):
         """Return ``x`` itself, or, scaled by the mean of a mask, as `Mask.apply`."""
         if self.scaling != "inverted":
             return super().apply(x, out, num_threads)
+        if _arrays.is_foreign(x):
+            return _arrays.as_given(  # type: ignore[no-any-return]
+                x, out, lambda array: self.apply(array, out, num_threads))
         array, _ = _arrays.as_float_array(x)
         if array.shape != self.shape:
             raise ValueError(f"x has shape {array.shape}, but the mask has shape {self.shape}")

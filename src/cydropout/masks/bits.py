@@ -112,7 +112,8 @@ class BitMask(BaseMask):
         Parameters
         ----------
         x : array of the mask's shape
-            float16, bfloat16, float32 or float64, in any layout.
+            float16, bfloat16, float32 or float64, in any layout; also a CPU array of another
+            library that has ``__dlpack__``, and then so is the result.
         out : array, optional
             Where y goes: ``x`` itself, or an array of its shape and dtype that does not overlap
             it.

@@ -252,6 +252,9 @@ class TokenMask(BaseMask):
     ) -> np.ndarray:
         """Return the tokens that ``index`` picks of ``x``, which must have ``shape``."""
         threads = check_num_threads(num_threads)
+        if _arrays.is_foreign(x):
+            return _arrays.as_given(  # type: ignore[no-any-return]
+                x, None, lambda array: self._gather(array, shape, index, num_threads))
         array, code = _arrays.as_float_array(x)
         if array.shape != shape:
             raise ValueError(f"x has shape {array.shape}, but the mask takes {shape}")
