@@ -10,9 +10,9 @@ FOLDER = Path(__file__).parent / "campaign"
 #: The campaigns, and their short forms.
 CAMPAIGNS = {
     "fuzz": ["--calls", "800", "--seconds", "60"],
-    **{name: [] for name in ("kill", "load")},
+    **{name: [] for name in ("kill", "load", "randomness")},
 }
-SHARED = {"common", "draws"}
+SHARED = {"batteries", "common", "draws"}
 
 
 def test_every_campaign_has_a_row():
