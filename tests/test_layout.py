@@ -23,6 +23,7 @@ ROWS = [
     ["training._configuration", "training._passes", "training._settings", "training._states"],
     ["training._batches", "training.history", "training.losses", "training.optimizers",
      "training.schedules"],
+    ["training._scorers"],
     ["training._checks", "training._class_weights", "training._metrics", "training.data",
      "training.progress"],
     ["training._evaluation"],

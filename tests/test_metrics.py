@@ -1,10 +1,13 @@
 """Functions of the user as metrics: measured of all predictions, watched, and kept."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from cydropout import Trainer
-from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.layers import Dense, Dropout, Layer, Sequential, Sigmoid, Tanh
+from cydropout.training import losses
 from cydropout.training.callbacks import Callback, EarlyStopping
 
 X = np.random.default_rng(0).standard_normal((50, 4)).astype("float32")
@@ -39,7 +42,7 @@ def test_a_function_is_a_metric_of_all_predictions(metrics, name):
     ("metrics", "error", "words"),
     [
         (3, TypeError, "metric '3' must be a function"),
-        ("f1", TypeError, "metric 'f1' must be a function.*not the str 'f1'"),
+        ("f1_makro", ValueError, "'f1_makro' is no scorer of scikit-learn; did you mean 'f1_macr"),
         ([Dropout], TypeError, "class Dropout; make one of it"),
         ({"loss": hits}, ValueError, "metric 'loss' is measured already"),
     ],
@@ -84,3 +87,97 @@ def test_what_a_callback_adds_stays_in_the_history(tmp_path):
     again = trainer().fit(X, Y, epochs=3, callbacks=[Adds()], progress=False, checkpoint=path,
                           resume=True)
     assert again["twice"] == [2, 4, 6]
+
+
+class Normalised(Layer):
+    """A softmax, for losses that take probabilities."""
+
+    def forward(self, x, ctx):
+        y = np.exp(x - x.max(axis=1, keepdims=True))
+        y /= y.sum(axis=1, keepdims=True)
+        return y, lambda dy: y * (dy - (dy * y).sum(axis=1, keepdims=True))
+
+
+SCORERS = ["f1", "jaccard", "roc_auc", "neg_log_loss", "balanced_accuracy", "average_precision"]
+
+
+@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("loss", [
+    "softmax_cross_entropy", "r_drop", "negative_log_likelihood", "binary_cross_entropy",
+    losses.BinaryCrossEntropy(from_logits=False),
+])
+def test_a_scorer_of_scikit_learn_scores_what_an_estimator_would(loss, name):
+    metrics = pytest.importorskip("sklearn.metrics")
+    binary = "inary" in str(loss)
+    last = Normalised() if "likelihood" in str(loss) else Tanh()
+    last = Sigmoid() if "from_logits=False" in str(loss) else last
+    model = Sequential([Dense(1 if binary else 2), last])
+    t = Trainer(model, loss, "adam", rng=0, metrics=[name])
+    y = Y.astype("float32") if binary else Y
+    history = t.fit(X, y, epochs=2, validation_data=(X, y), progress=False)
+    z = t.predict(X).astype(float)
+    if binary:
+        p = z[:, 0] if "from_logits=False" in str(loss) else 1 / (1 + np.exp(-z[:, 0]))
+        p = np.stack([1 - p, p], axis=1)
+    else:
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        p = t.predict(X) if "likelihood" in str(loss) else p
+    wanted = {
+        "f1": lambda: metrics.f1_score(Y, p.argmax(axis=1)),
+        "jaccard": lambda: metrics.jaccard_score(Y, p.argmax(axis=1)),
+        "balanced_accuracy": lambda: metrics.balanced_accuracy_score(Y, p.argmax(axis=1)),
+        "roc_auc": lambda: metrics.roc_auc_score(Y, p[:, 1]),
+        "average_precision": lambda: metrics.average_precision_score(Y, p[:, 1]),
+        "neg_log_loss": lambda: -metrics.log_loss(Y, p),
+    }
+    assert history[f"val_{name}"][-1] == pytest.approx(wanted[name](), rel=1e-5)
+
+
+def test_scorers_of_values_of_several_classes_and_of_sequences():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 3, 50)
+    given = {"macro": metrics.make_scorer(metrics.f1_score, average="macro"),
+             "ovr": "roc_auc_ovr"}
+    t = Trainer(Sequential([Dense(3)]), "softmax_cross_entropy", "adam", rng=0, metrics=given)
+    for target in (y, np.eye(3)[y]):
+        found = t.evaluate(X, target)
+        z = t.predict(X)
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        assert found["macro"] == metrics.f1_score(y, z.argmax(axis=1), average="macro")
+        assert found["ovr"] == pytest.approx(metrics.roc_auc_score(y, p, multi_class="ovr"))
+    words = rng.integers(0, 3, (50, 4))
+    words[:, 2:] = -1
+    loss = losses.SoftmaxCrossEntropy(ignore_index=-1)
+    t = Trainer(Sequential([Dense(3)]), loss, "adam", rng=0, metrics=["f1_micro"])
+    sequences = np.repeat(X[:, None], 4, axis=1)
+    z = t.predict(sequences)
+    wanted = (z.argmax(axis=-1) == words)[:, :2].mean()
+    assert t.evaluate(sequences, words)["f1_micro"] == pytest.approx(wanted)
+    for target in (X[:, :1], X[:, 0]):
+        t = Trainer(Sequential([Dense(1)]), "mse", "adam", rng=0,
+                    metrics=["r2", "neg_mean_absolute_error"])
+        found = t.evaluate(X, target)
+        assert found["r2"] == pytest.approx(metrics.r2_score(X[:, 0], t.predict(X)[:, 0]))
+        assert found["neg_mean_absolute_error"] < 0
+    several = (X > 0).astype("float32")
+    t = Trainer(Sequential([Dense(4)]), "binary_cross_entropy", "adam", rng=0,
+                metrics=["f1_macro"])
+    wanted = metrics.f1_score(several, t.evaluate(X, several) and t.predict(X) > 0, average="macro")
+    assert t.evaluate(X, several)["f1_macro"] == wanted
+
+
+def test_early_stopping_watches_a_scorer():
+    pytest.importorskip("sklearn")
+    stop = EarlyStopping("val_f1", patience=1, higher=True)
+    trainer(metrics="f1").fit(
+        X, Y, epochs=3, validation_data=(X, Y), callbacks=stop, progress=False)
+    assert 0 < stop.best <= 1
+
+
+def test_a_function_of_scikit_learn_is_refused_with_what_mends_it():
+    metrics = pytest.importorskip("sklearn.metrics")
+    function = metrics.r2_score
+    for given in (function, partial(function, force_finite=False), {"r2": function}):
+        with pytest.raises(TypeError, match=r"'r2_score': .* take targets first.*make_scorer\(r2"):
+            trainer(metrics=given)

@@ -9,25 +9,30 @@ import numpy as np
 
 from cydropout._validate import ArgumentTypeError, check_function, shown
 from cydropout.training._batches import Batch
+from cydropout.training._scorers import Scorer, as_scorer
 from cydropout.training.history import Mean, Record
 from cydropout.training.losses import Loss
 
 Array = np.ndarray[Any, Any]
-Metrics = dict[str, Callable[[Array, Array], Any]]
+Metrics = dict[str, Callable[..., Any]]
 _TAKEN = ("epoch", "loss", "accuracy", "seconds")
 
 
 def as_metrics(metrics: Any) -> Metrics:
     """Return metrics by their names: of a mapping, or of functions, which have names themselves.
 
+    A name alone, and what takes an estimator, samples and targets, is a scorer of scikit-learn.
+
     Examples
     --------
     >>> [*as_metrics([max, min])], [*as_metrics({"largest": max})]
     (['max', 'min'], ['largest'])
     """
-    if not isinstance(metrics, Mapping):
+    if isinstance(metrics, Mapping):
+        metrics = {name: as_scorer(one) for name, one in metrics.items()}
+    else:
         listed = metrics if np.iterable(metrics) and not isinstance(metrics, str) else [metrics]
-        metrics = {getattr(one, "__name__", str(one)): one for one in listed}
+        metrics = {getattr(one, "__name__", str(one)): one for one in map(as_scorer, listed)}
     for name, one in metrics.items():
         check_function(f"metric {name!r}", one, "predictions and targets")
         if name in _TAKEN:
@@ -49,7 +54,8 @@ def measure(
     found = mean.result()
     if metrics:
         prediction, target = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-        found |= {name: _number(name, one(prediction, target)) for name, one in metrics.items()}
+        found |= {name: _number(name, one(prediction, target, *[loss] * isinstance(one, Scorer)))
+                  for name, one in metrics.items()}
     return found
 
 

@@ -67,9 +67,10 @@ class Trainer(Evaluation):
         For example ``"adam"``, with its default settings.
     rng : None, int, SeedSequence, Generator or MaskStream
         Where the randomness comes from.
-    metrics : function, sequence of functions, or mapping of names to functions
+    metrics : function, str, sequence of them, or mapping of names to them
         ``metric(predictions, targets)`` of all validation data, and of all that `evaluate` gets,
-        is one number; scikit-learn's take the targets first.
+        is one number. Or scorers of scikit-learn: ``"f1_macro"``, ``make_scorer(f1_score)``; they
+        get labels or probabilities, as the loss says.
     clip_norm : float, optional
         Largest norm of the gradients of all parameters together; longer ones are scaled to it.
     clip_value : float, optional

@@ -141,6 +141,10 @@ class Loss(Configured):
         """Return for each position whether it is right, or None where that means nothing."""
         return None
 
+    def probabilities(self, prediction: Array) -> Array | None:
+        """Return the probabilities that predictions stand for, or None where they are no such."""
+        return None
+
     def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
         """Return the class of each position, as integers, and how many classes there are.
 

@@ -62,6 +62,11 @@ class ClassLoss(Loss):
         found: Array = (rows.argmax(axis=1) == right).reshape(prediction.shape[:-1])
         return found
 
+    def probabilities(self, prediction: Array) -> Array:
+        """Return the softmax of logits."""
+        found: Array = np.exp(log_softmax(prediction))
+        return found
+
     def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
         """Return the labels; of one-hot rows the place of the 1."""
         like = predictions_like(target, shape)
@@ -178,6 +183,10 @@ class NegativeLogLikelihood(ClassLoss):
 
     epsilon: float = setting(check_number, "(0, 0.5)", default=1e-12)
     ignore_index: int | None = ignored()
+
+    def probabilities(self, prediction: Array) -> Array:
+        """Return the predictions."""
+        return prediction
 
     def losses_and_gradient(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         """Return the loss of each position and its gradient."""

@@ -78,6 +78,13 @@ class BinaryCrossEntropy(Loss):
         found: Array = (prediction > (0 if self.from_logits else 0.5)) == (t > 0.5)
         return found
 
+    def probabilities(self, prediction: Array) -> Array:
+        """Return the sigmoid of logits, or the predictions."""
+        if not self.from_logits:
+            return prediction
+        found: Array = np.exp(-np.logaddexp(0, -prediction))
+        return found
+
     def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
         """Return the targets, which must be 0 or 1."""
         t = same_shape(predictions_like(target, shape), target)
