@@ -21,10 +21,8 @@ def case(load):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(BENCHES / "run.py"), *map(str, arguments)],
-        capture_output=True, text=True,
-    )
+    command = [sys.executable, str(BENCHES / "run.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 def drop(x, rate, seed=0):

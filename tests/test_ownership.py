@@ -1,11 +1,8 @@
 """Which parameters and layers belong to a layer; layers of several models; own layers."""
 
 import copy
-import json
-import pickle
 
 import numpy as np
-import optimizer_reference
 import pytest
 from test_layers import ROWS
 
@@ -15,7 +12,6 @@ from cydropout.layers import (
     Context,
     Dense,
     Dropout,
-    Embedding,
     Flatten,
     Layer,
     LayerDrop,
@@ -24,12 +20,10 @@ from cydropout.layers import (
     ReLU,
     Residual,
     Sequential,
-    TransformerBlock,
     WeightDropout,
 )
-from cydropout.layers._workspace import Workspace
 from cydropout.training.callbacks import Guard, RateSchedule
-from cydropout.training.optimizers import SGD, Adam
+from cydropout.training.optimizers import SGD
 
 
 def training(**options):
@@ -123,112 +117,12 @@ def test_nested_models_may_have_layers_of_the_same_name():
     assert len(t.optimizer.state_dict()) == 2 + 4
 
 
-# ------------------------------------------------------------ tied layers
-
-
-def tied(where):
-    d = Dense(4, activation="tanh", l2=0.1)
-    return d, {
-        "places": lambda: Sequential([d, d], dtype="float64"),
-        "fused": lambda: Sequential([d, ReLU(), d, ReLU()], dtype="float64"),
-        "nested": lambda: Sequential([Sequential([d], dtype="float64"),
-                                      Sequential([d], dtype="float64")], dtype="float64"),
-        "residual": lambda: Sequential([Residual(d), LayerDrop(d, 0.0)], dtype="float64"),
-        "own": lambda: Sequential([Twice(d), d], dtype="float64"),
-    }[where]()
-
-
-class Twice(Layer):
-    """A container of its own, which runs a layer twice."""
-
-    def __init__(self, layer):
-        super().__init__()
-        self.stages = [layer, layer]
-
-    def build(self, input_shape, rng=None, dtype=None):
-        for layer in self.stages:
-            layer.build(input_shape, rng, dtype)
-
-    def forward(self, x, ctx):
-        y, first = self.stages[0].forward(x, ctx)
-        y, second = self.stages[1].forward(y, ctx)
-        return y, lambda dy: first(second(dy))
-
-
-TIED = ("places", "fused", "nested", "residual", "own")
-
-
-@pytest.mark.parametrize("where", TIED)
-def test_gradients_of_tied_layers_add_up_and_one_entry_is_saved(where):
-    d, model = tied(where)
-    built(model)
-    x, eps = inputs(), 1e-6
-    assert len(model.state_dict()) == len(model.parameters()) == 2
-    assert f"{'total'} {20}" in " ".join(model.summary().split())
-    y, backward = model.forward(x, training())
-    backward(np.ones_like(y))
-    penalty = model.penalty()
-    assert penalty == pytest.approx(0.1 * np.square(d.parameters()[0].value).sum())
-    for parameter in model.parameters():
-        slope, numeric = parameter.grad.copy(), np.empty_like(parameter.value)
-        for place in np.ndindex(parameter.value.shape):
-            ends = []
-            for step in (eps, -2 * eps):
-                parameter.value[place] += step
-                ends.append(model.forward(x, Context())[0].sum() + model.penalty())
-            parameter.value[place] += eps
-            numeric[place] = (ends[0] - ends[1]) / (2 * eps)
-        np.testing.assert_allclose(slope, numeric, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("where", TIED)
-def test_training_steps_of_tied_layers_are_those_of_any_others(where):
-    found = []
-    for workspace in (None, Workspace()):
-        model = built(tied(where)[1])
-        y, backward = model.forward(inputs(), training(workspace=workspace))
-        backward(np.ones_like(y))
-        found.append([y.copy(), *(parameter.grad for parameter in model.parameters())])
-    for one, other in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("where", TIED)
-def test_tied_layers_stay_tied(where):
-    _, model = tied(where)
-    built(model)
-    copies = [copy.deepcopy(model), pickle.loads(pickle.dumps(model))]
-    if where != "own":
-        copies.append(Sequential.from_config(json.loads(json.dumps(model.get_config()))))
-        built(copies[-1])
-        assert copies[-1].get_config() == model.get_config()
-    for one in copies:
-        one.load_state_dict(model.state_dict())
-        np.testing.assert_array_equal(one(inputs()), model(inputs()))
-        assert len(one.parameters()) == 2
-    names = {name: Parameter(p.value * 2, name) for name, p in model.named_parameters()}
-    twin = model.with_parameters(names)
-    assert {id(p) for p in twin.parameters()} == {id(p) for p in names.values()}
-    for parameter in model.parameters():
-        parameter.value *= 2
-    np.testing.assert_array_equal(twin.forward(inputs(), Context())[0], model(inputs()))
-
-
-@pytest.mark.parametrize("make", [
-    lambda noise: Sequential([noise, ReLU(), noise]),
-    lambda noise: Sequential([Sequential([noise]), Sequential([noise])]),
-    lambda noise: Residual(noise, noise),
-    lambda noise: Sequential([Residual(noise), LayerDrop(Sequential([noise]), 0.1)]),
-    lambda noise: Sequential([noise, Twice(noise)]),
-])
-@pytest.mark.parametrize("noise", [
-    lambda: Dropout(0.5), lambda: WeightDropout(Dense(4), 0.5), lambda: Residual(Dense(4)),
-    lambda: ConcreteDropout(Dense(4)), lambda: TransformerBlock(4, 2, 4),
-    lambda: Embedding(3, 4),
-])
-def test_noise_has_one_place_in_a_model(make, noise):
-    with pytest.raises(ValueError, match=r"draws masks, and is used twice.*give each place"):
-        make(noise())
+def test_flatten_may_stand_in_two_models():
+    flatten = Flatten()
+    one, two = Sequential([flatten, Dense(2)]), Sequential([ReLU(), flatten])
+    built(one, (2, 3))
+    assert one.forward(inputs(3, 2, 3), Context())[0].shape == (3, 2)
+    assert two.paths == ["0.relu", "1.flatten"] and one.paths == ["0.flatten", "1.dense"]
 
 
 # ------------------------------------------------------------ own layers
@@ -363,131 +257,3 @@ def test_an_attribute_that_is_missing_is_named():
     with pytest.raises(AttributeError, match="'Dense' object has no attribute 'unit'"):
         _ = Dense(3).unit
     assert copy.copy(Dense(3)).units == 3
-
-
-# ------------------------------------------------------------ the state of optimizers
-
-
-def stepped(optimizer, parameter, gradient, steps=1):
-    for _ in range(steps):
-        parameter.zero_grad()
-        parameter.accumulate(np.full(parameter.value.shape, gradient))
-        optimizer.step([parameter])
-    return parameter
-
-
-def weight():
-    return Parameter(np.zeros(1), "w")
-
-
-def test_a_new_parameter_of_the_same_name_begins_anew():
-    optimizer = Adam(0.1)
-    stepped(optimizer, weight(), 1.0, 10)
-    assert stepped(optimizer, weight(), -1.0).value == pytest.approx(0.1)
-
-
-MAKERS = optimizer_reference.OPTIMIZERS
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_parameters_of_one_name_do_not_touch_each_other(name):
-    make = MAKERS[name]
-    apart = [stepped(make(), weight(), g, 5) for g in (1.0, -0.5)]
-    shared, one, two = make(), weight(), weight()
-    for _ in range(5):
-        stepped(shared, one, 1.0)
-        stepped(shared, two, -0.5)
-    assert [one.value, two.value] == [p.value for p in apart]
-    alone, last = make(), weight()
-    stepped(alone, last, -0.5, 5)
-    mine, theirs = shared.state_dict(), alone.state_dict()
-    for slot in alone.slots:
-        np.testing.assert_array_equal(mine[f"w.{slot}"], theirs[f"w.{slot}"])
-
-
-COPIES = [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
-
-
-@pytest.mark.parametrize("copied", COPIES)
-@pytest.mark.parametrize("name", MAKERS)
-def test_a_copy_goes_on_where_the_original_does(name, copied):
-    optimizer, one, two = MAKERS[name](), weight(), weight()
-    for _ in range(3):
-        stepped(optimizer, one, 1.0)
-        stepped(optimizer, two, -0.5)
-    other, first, second = copied((optimizer, one, two))
-    alone, last = copied(optimizer), copied(two)
-    for which, gradient in ((one, 0.25), (two, 0.75)):
-        stepped(optimizer, which, gradient)
-    stepped(other, first, 0.25)
-    stepped(other, second, 0.75)
-    stepped(alone, last, 0.75)
-    assert first.value == one.value and second.value == two.value == last.value
-    # While what was copied with it lives, a copied state is that parameter's alone.
-    together = copied((optimizer, one, two))
-    fresh = stepped(MAKERS[name](), weight(), 3.0)
-    assert stepped(together[0], weight(), 3.0).value == fresh.value
-
-
-def test_state_that_was_loaded_waits_for_its_name():
-    optimizer, w = Adam(0.1), weight()
-    stepped(optimizer, w, 1.0, 4)
-    state, other = optimizer.state_dict(), Adam(0.1)
-    other.load_state_dict(state)
-    same({k: np.asarray(v) for k, v in other.state_dict().items()},
-         {k: np.asarray(v) for k, v in state.items()})
-    twin = Parameter(w.value.copy(), "another")
-    for optimizer_, one in ((optimizer, w), (other, twin)):
-        one.zero_grad()
-        one.accumulate(np.ones(1))
-        optimizer_.step({"w": one})
-    assert twin.value == w.value and [*other.state_dict()] == [*state]
-    assert stepped(other, weight(), -1.0).value == pytest.approx(0.1)
-
-
-def test_steps_of_a_parameter_that_came_later_are_saved():
-    optimizer, old, late = Adam(0.1), weight(), Parameter(np.zeros(1), "late")
-    stepped(optimizer, old, 1.0, 10)
-    stepped(optimizer, late, 1.0)
-    state = optimizer.state_dict()
-    assert state["steps"] == 11 and state["late.steps"] == 1 and state["w.steps"] == 10
-    other = Adam(0.1)
-    other.load_state_dict(state)
-    twins = [Parameter(one.value.copy(), one.name) for one in (old, late)]
-    for optimizer_, pair in ((optimizer, (old, late)), (other, twins)):
-        for one in pair:
-            one.zero_grad()
-            one.accumulate(np.ones(1))
-        optimizer_.step(pair)
-    assert [one.value for one in twins] == [old.value, late.value]
-    state.pop("late.m")
-    with pytest.raises(ValueError, match=r"'late' lacks \['m'\]"):
-        other.load_state_dict(state)
-
-
-def test_a_parameter_that_is_gone_leaves_no_state():
-    optimizer = Adam(0.1)
-    stepped(optimizer, weight(), 1.0)
-    assert [*optimizer.state_dict()] == ["steps", "learning_rate"]
-
-
-def test_models_of_several_folds_train_alike_with_one_optimizer():
-    x, y = inputs(32, 4).astype("f4"), np.arange(32) % 2
-
-    def fit(optimizer):
-        model = Sequential([Dense(4), Dense(2)])
-        Trainer(model, "softmax_cross_entropy", optimizer, rng=0).fit(
-            x, y, epochs=2, progress=False)
-        return model.state_dict()
-
-    optimizer = Adam(0.1)
-    first = fit(optimizer)
-    same(fit(optimizer), first)
-
-
-def test_flatten_may_stand_in_two_models():
-    flatten = Flatten()
-    one, two = Sequential([flatten, Dense(2)]), Sequential([ReLU(), flatten])
-    built(one, (2, 3))
-    assert one.forward(inputs(3, 2, 3), Context())[0].shape == (3, 2)
-    assert two.paths == ["0.relu", "1.flatten"] and one.paths == ["0.flatten", "1.dense"]
