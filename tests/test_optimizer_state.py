@@ -10,7 +10,7 @@ from test_ownership import inputs, same
 
 from cydropout import Trainer
 from cydropout.layers import Dense, Parameter, Sequential
-from cydropout.training.optimizers import Adam
+from cydropout.training.optimizers import SGD, Adam
 
 
 def stepped(optimizer, parameter, gradient, steps=1):
@@ -128,3 +128,28 @@ def test_models_of_several_folds_train_alike_with_one_optimizer():
     optimizer = Adam(0.1)
     first = fit(optimizer)
     same(fit(optimizer), first)
+
+
+def test_one_parameter_is_not_stepped_twice():
+    w = weight()
+    with pytest.raises(ValueError, match="'a' and 'b' are one parameter"):
+        SGD(0.1).step({"a": w, "b": w})
+    other = Parameter(w.value, "other")
+    with pytest.raises(ValueError, match="share memory"):
+        SGD(0.1).step([w, other])
+    assert w.value == 0
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"steps": True}, "steps must be an integer"), ({"steps": 1.5}, "steps must be an integer"),
+    ({"steps": -1}, "at least 0, not -1"), ({"learning_rate": "0.1"}, "learning_rate"),
+    ({"w.steps": -1}, "w.steps must be an integer"),
+])
+def test_a_state_that_is_none_changes_nothing(change, words):
+    optimizer = Adam(0.2)
+    stepped(optimizer, w := weight(), 1.0)
+    state = optimizer.state_dict()
+    with pytest.raises(ValueError, match=words):
+        optimizer.load_state_dict(state | {"learning_rate": 0.3} | change)
+    assert optimizer.learning_rate == 0.2 and optimizer.steps == 1
+    assert stepped(optimizer, w, 1.0).value == pytest.approx(-0.4)

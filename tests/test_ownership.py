@@ -1,6 +1,9 @@
 """Which parameters and layers belong to a layer; layers of several models; own layers."""
 
 import copy
+from collections import deque
+from functools import reduce
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -23,7 +26,7 @@ from cydropout.layers import (
     WeightDropout,
 )
 from cydropout.training.callbacks import Guard, RateSchedule
-from cydropout.training.optimizers import SGD
+from cydropout.training.optimizers import SGD, Adam
 
 
 def training(**options):
@@ -257,3 +260,116 @@ def test_an_attribute_that_is_missing_is_named():
     with pytest.raises(AttributeError, match="'Dense' object has no attribute 'unit'"):
         _ = Dense(3).unit
     assert copy.copy(Dense(3)).units == 3
+
+
+# ------------------------------------------------------------ whatever they are held in
+
+
+class Held(Layer):
+    """Layers one after the other, in whatever holds them."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.held = held
+
+    def build(self, input_shape, rng=None, dtype=None):
+        for layer in self.children().values():
+            layer.build(input_shape, rng, dtype)
+
+    def forward(self, x, ctx):
+        backs = []
+        for layer in self.children().values():
+            x, back = layer.forward(x, ctx)
+            backs.insert(0, back)
+        return x, lambda dy: reduce(lambda d, back: back(d), backs, dy)
+
+
+HELD = {
+    "list": (lambda: [Dense(4)], "held.0"),
+    "lists": (lambda: [[Dense(4)]], "held.0.0"),
+    "tuples of dicts": (lambda: ({"a": [Dense(4)]},), "held.0.a.0"),
+    "dict of lists": (lambda: {"a": [Dense(4)], "b": 3}, "held.a.0"),
+    "deque": (lambda: deque([Dense(4)]), "held.0"),
+    "proxy": (lambda: MappingProxyType({1: (Dense(4),)}), "held.1.0"),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_layers_belong_to_what_holds_them_however_deep(name):
+    make, path = HELD[name]
+    own = Held(make())
+    model = built(Sequential([own, Dense(2)]))
+    names = [f"{path}.weight", f"{path}.bias"]
+    assert [*own.state_dict()] == names and [*dict(model.named_layers())][1] == f"0.held.{path}"
+    twin = own.with_parameters({names[0]: Parameter(np.zeros((4, 4)), "w"),
+                                names[1]: Parameter(np.ones(4), "b")})
+    assert (twin.forward(inputs(), Context())[0] == 1).all() and [*twin.state_dict()] == names
+    assert not (own.forward(inputs(), Context())[0] == 1).any()
+    own.freeze()
+    assert not own.needs_gradient and model.needs_gradient
+    with pytest.raises(ValueError, match="is used twice"):
+        Sequential([Held([[noise := Dropout(0.5)]]), noise])
+
+
+@pytest.mark.parametrize("held, kind", [
+    (lambda: {Dense(4)}, "set"), (lambda: [frozenset([Dense(4)])], "frozenset"),
+    (lambda: np.array([Dense(4)], object), "ndarray"),
+    (lambda: {Parameter(np.ones(1), "w")}, "set"),
+])
+def test_what_has_no_order_holds_no_layers(held, kind):
+    with pytest.raises(TypeError, match=rf"is held in a {kind}; use a list"):
+        Held(held()).parameters()
+
+
+def test_no_layer_hides_behind_the_name_of_another():
+    with pytest.raises(ValueError, match=r"Held holds several layers by the name 'held\.0'"):
+        Held({0: Dense(4), "0": Dense(4)}).state_dict()
+    own = Held({0: Parameter(np.ones(1), "a"), "0": Parameter(np.ones(2), "b")})
+    assert [*own.state_dict()] == ["held.0", "layer.held.0"]
+
+
+def test_a_layer_that_holds_itself_is_walked_once_and_not_copied():
+    own = Held([Dense(4)])
+    own.held.append(own)
+    assert [type(one) for one in own.walk()] == [Held, Dense]
+    own.held[0].build((4,), 0)
+    with pytest.raises(ValueError, match="parameters of a Held inside itself"):
+        own.with_parameters({"held.0.bias": Parameter(np.ones(4), "b")})
+
+
+def test_a_copy_with_other_parameters_has_tied_layers_once():
+    dense = Dense(4)
+    model = built(Sequential([dense, ReLU(), dense]))
+    twin = model.with_parameters({"0.dense.bias": Parameter(np.ones(4), "b")})
+    assert twin.layers[0] is twin.layers[2] is not dense
+
+
+# ------------------------------------------------------------ what stands for a parameter
+
+
+MASKED = np.ma.masked_array(np.ones((4, 4)), np.eye(4))
+
+
+@pytest.mark.parametrize("take", [
+    lambda layer: Parameter(MASKED, "w"), lambda layer: layer.parameters()[0].accumulate(MASKED),
+    lambda layer: setattr(layer.parameters()[0], "grad", MASKED),
+    lambda layer: layer.load_state_dict(layer.state_dict() | {"weight": MASKED}),
+    lambda layer: layer.load_torch_state(layer.torch_state() | {"weight": MASKED}),
+    lambda layer: Adam().load_state_dict(
+        {"steps": 1, "learning_rate": 0.1, "w.m": MASKED, "w.v": np.ones((4, 4))}),
+])
+def test_no_mask_of_a_parameter_is_lost(take):
+    layer = built(Dense(4))
+    with pytest.raises(TypeError, match="is a masked array"):
+        take(layer)
+    assert layer.parameters()[0].grad.sum() == 0
+
+
+@pytest.mark.parametrize("make, words", [
+    (lambda: Parameter([1.0], "w"), "value of 'w' must be a NumPy array, not list"),
+    (lambda: Parameter(np.ones(1), "w", trainable="no"), "trainable must be True or False"),
+    (lambda: setattr(Parameter(np.ones(1), "w"), "trainable", 1), "trainable must be True"),
+])
+def test_what_is_no_parameter_is_named(make, words):
+    with pytest.raises(TypeError, match=words):
+        make()

@@ -11,7 +11,7 @@ With ``submatrix=``, a gradient is that of some rows and columns, and elsewhere 
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -139,7 +139,8 @@ class StepGroup:
     Raises
     ------
     TypeError, ValueError
-        If an array is not float32 or float64, as the kernels want it, or does not fit the others.
+        If an array is not float32 or float64, as the kernels want it, does not fit the others, or
+        shares memory with one.
 
     Examples
     --------
@@ -160,6 +161,9 @@ class StepGroup:
         self._counts = {len(own) - 1 for own in arrays}
         self._params = [own[0] for own in arrays]
         self._flat = [*chain.from_iterable(arrays)]
+        places = sorted((one.ctypes.data, one.nbytes) for one in self._flat if one.nbytes)
+        if any(start + size > after for (start, size), (after, _) in pairwise(places)):
+            raise ValueError("parameters and states share memory, and would be stepped twice")
         self._group: list[tuple[Any, ...]] = [(*own, None, None)[:3] for own in arrays]
         self._grads: tuple[Gradient, ...] = ()
         self._checked: list[Any] = []

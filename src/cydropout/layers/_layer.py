@@ -50,7 +50,7 @@ class Layer(Owner):
 
     A subclass states its settings, defines `forward`, and where they differ from the identity's
     `output_shape` and `build`. Shapes given to `build` and `output_shape` leave out the batch axis.
-    Attributes that are a `Parameter` or a layer, or a list, tuple or dict of them, belong to it:
+    Attributes that are a `Parameter` or a layer, or lists, tuples and dicts of them, belong to it:
     they are trained, saved, counted and found by `walk`. An ``__init__`` of its own begins with
     ``super().__init__()``.
 
@@ -183,7 +183,7 @@ class Layer(Owner):
         own = dict(self.named_parameters())
         check_names(self.path, own, state)
         for name, parameter in own.items():
-            found, wanted = np.asarray(state[name]), parameter.value
+            found, wanted = check_array(f"state of {name!r}", state[name]), parameter.value
             if found.shape != wanted.shape or found.dtype != wanted.dtype:
                 raise ValueError(
                     f"state of {name!r} is {found.dtype} {found.shape}, "

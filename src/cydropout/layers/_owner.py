@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from cydropout._validate import check_flag
 from cydropout.layers._parameter import Parameter
@@ -21,7 +25,7 @@ T = TypeVar("T")
 class Owner:
     """Base of the layers: every `Parameter` and layer among the attributes belongs to it.
 
-    So do those in a list, a tuple or a dict that is an attribute. What is set again or deleted is
+    So do those in lists, tuples and dicts, also within each other. What is set again or deleted is
     found as it is then; nothing is registered, and nothing is written to what is held. So one layer
     can stand in several others, each of which has its own names for it.
     """
@@ -39,19 +43,29 @@ class Owner:
         """Iterate over the attributes of a kind, each with its name, and over those inside them."""
         own = self._parameters
         for name, value in vars(self).items():
-            if isinstance(value, kind) and name != "_origin":
-                yield name, value
-            first = "" if value is own else f"{name}."
-            for key, one in _items(value):
-                if isinstance(one, kind):
-                    yield f"{first}{key}", one
+            if name != "_origin":
+                yield from _found(kind, "" if value is own else name, value)
 
     def children(self) -> dict[str, Any]:
         """Return the layers that this one holds itself, by their names here.
 
         The name "" is that of a layer whose parameters go by this layer's own name.
+
+        Raises
+        ------
+        ValueError
+            If two have the same name, as of the keys 0 and "0".
         """
-        return dict(self._held(Owner))
+        found = [*self._held(Owner)]
+        names = [name for name, _ in found]
+        children = dict(found)
+        if len(children) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(
+                f"{type(self).__name__} holds several layers by the name {twice!r}; give its "
+                "attributes and keys other names"
+            )
+        return children
 
     def _walk(self, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Layer]]:
         """Iterate over this layer and all inside, each once, with the first of its paths."""
@@ -150,14 +164,22 @@ class Owner:
             raise ValueError(f"cannot replace {missing}, which no attribute of {self!r} holds")
         return twin
 
-    def _replaced(self, new: Mapping[int, Parameter]) -> Self:
-        """Return a copy with other parameters for those of some ids; itself if it holds none."""
-        found = {n: _replaced(v, new) for n, v in vars(self).items() if n != "_origin"}
-        if all(one is vars(self)[name] for name, one in found.items()):
-            return self
-        twin = copy.copy(self)
-        origin = self if self._origin is None else self._origin
-        vars(twin).update(found, _origin=origin)
+    def _replaced(self, new: dict[int, Any]) -> Self:
+        """Return a copy with other parameters for those of some ids; itself if it holds none.
+
+        What becomes of a layer stands under its id then, so that it becomes one, wherever it is.
+        """
+        if id(self) not in new:
+            new[id(self)] = None
+            found = {n: _replaced(v, new) for n, v in vars(self).items() if n != "_origin"}
+            new[id(self)] = self
+            if any(one is not vars(self)[name] for name, one in found.items()):
+                new[id(self)] = copy.copy(self)
+                origin = self if self._origin is None else self._origin
+                vars(new[id(self)]).update(found, _origin=origin)
+        if new[id(self)] is None:
+            raise ValueError(f"cannot replace parameters of a {type(self).__name__} inside itself")
+        twin: Self = new[id(self)]
         return twin
 
 
@@ -180,29 +202,41 @@ def _keeping_frozen(build: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+def _found(kind: type[T], path: str, value: Any) -> Iterator[tuple[str, T]]:
+    """Iterate over what of a kind is a value, or inside it, each with its path."""
+    if isinstance(value, kind):
+        yield path, value
+    for key, one in _items(value):
+        yield from _found(kind, _joined(path, str(key)), one)
+
+
 def _items(value: Any) -> Iterable[tuple[Any, Any]]:
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, deque)):
         return enumerate(value)
-    return value.items() if isinstance(value, dict) else ()
+    if isinstance(value, (dict, MappingProxyType)):
+        return value.items()
+    unordered = isinstance(value, (set, frozenset))
+    if unordered or (isinstance(value, np.ndarray) and value.dtype.kind == "O"):
+        for one in value if unordered else value.flat:
+            if isinstance(one, (Owner, Parameter)):
+                raise TypeError(f"{one!r} is held in a {type(value).__name__}; use a list")
+    return ()
 
 
 def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path and name else path or name
 
 
-def _replaced(value: Any, new: Mapping[int, Parameter]) -> Any:
+def _replaced(value: Any, new: dict[int, Any]) -> Any:
     """Return an attribute with other parameters; itself if it holds none of those."""
     if isinstance(value, Owner):
         return value._replaced(new)
     if isinstance(value, Parameter):
         return new.get(id(value), value)
-    items = {
-        key: one if isinstance(one, (list, tuple, dict)) else _replaced(one, new)
-        for key, one in _items(value)
-    }
+    items = {key: _replaced(one, new) for key, one in _items(value)}
     if all(items[key] is one for key, one in _items(value)):
         return value
-    if isinstance(value, dict):
+    if isinstance(value, (dict, MappingProxyType)):
         return items
     make = getattr(value, "_make", type(value))
     return make(items.values())

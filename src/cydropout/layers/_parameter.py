@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cydropout import functional
+from cydropout._arrays import check_ndarray
+from cydropout._validate import check_array, check_flag
 from cydropout.functional import Gradient, Submatrix
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -39,19 +41,21 @@ class Parameter:
     """
 
     __slots__ = (
-        "__weakref__", "_grad", "_part", "_spread", "_stale", "_whole", "by_row", "max_norm",
-        "name", "trainable", "value", "was_made_to_train",
+        "__weakref__", "_grad", "_part", "_spread", "_stale", "_trainable", "_whole", "by_row",
+        "max_norm", "name", "value", "was_made_to_train",
     )
 
     def __init__(
         self, value: Array, name: str, max_norm: float | None = None, *, trainable: bool = True,
         by_row: bool = False,
     ) -> None:
+        check_ndarray(f"value of {name!r}", value)
         self.value = value
         self.name = name
         self.max_norm = max_norm
         self.by_row = by_row
-        self.trainable = self.was_made_to_train = trainable
+        self.trainable = trainable
+        self.was_made_to_train = self.trainable
         self._grad: Array | None = None
         self._whole: Gradient | None = None
         # The block lies at the beginning of the gradient's memory, until it is spread over it.
@@ -64,6 +68,15 @@ class Parameter:
         kept = {name: getattr(self, name) for name in Parameter.__slots__ if name[:2] != "__"}
         none = {"_grad": None, "_whole": None, "_part": None, "_spread": False, "_stale": True}
         return getattr(self, "__dict__", None), kept | none
+
+    @property
+    def trainable(self) -> bool:
+        """Whether anything is added to the gradient, and optimizers step the value."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        self._trainable = check_flag("trainable", trainable)
 
     def _buffer(self) -> Array:
         if self._grad is None:
@@ -87,6 +100,7 @@ class Parameter:
 
     @grad.setter
     def grad(self, array: Array) -> None:
+        array = self._gradient(array)
         self._check(array.shape)
         if array is self._grad and not self._stale:
             return
@@ -125,6 +139,7 @@ class Parameter:
 
         ``lazy`` has an optimizer step the submatrix alone, as long as nothing is added.
         """
+        array = self._gradient(array)
         self._check(array.shape, submatrix)
         if not self.trainable:
             return
@@ -161,6 +176,11 @@ class Parameter:
             grad += array
         else:
             functional.scatter_submatrix(array, grad, submatrix, num_threads=1)
+
+    def _gradient(self, array: Array) -> Array:
+        if type(array) is np.ndarray:
+            return array
+        return check_array(f"gradient of {self.name!r}", array)
 
     def _check(self, shape: tuple[int, ...], submatrix: Submatrix | None = None) -> None:
         if submatrix is not None and submatrix.shape != self.value.shape:

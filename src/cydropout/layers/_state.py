@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from cydropout._validate import check_array
 from cydropout.layers._parameter import Array, Parameter
 
 
@@ -74,7 +75,7 @@ def check_names(path: str, own: Mapping[str, object], state: Mapping[str, object
 def write_all(path: str, entries: Entries, state: Mapping[str, Array]) -> None:
     """Write a state to the entries of the layer at ``path``, all of it or nothing."""
     check_names(path, entries, state)
-    arrays = {name: np.asarray(state[name]) for name in entries}
+    arrays = {name: check_array(f"state of {name!r}", state[name]) for name in entries}
     for name, entry in entries.items():
         found, wanted = arrays[name], entry.read().shape
         if found.shape != wanted or found.dtype.kind != "f":

@@ -17,7 +17,6 @@ from cydropout.layers._layer import (
     Backward,
     Context,
     Layer,
-    Parameter,
     Shape,
     as_float,
     in_order,
@@ -212,7 +211,7 @@ class Sequential(Layer):
         """The place and the name of each layer, as in "0.dense"."""
         return [f"{place}.{layer.name}" for place, layer in enumerate(self.layers)]
 
-    def _replaced(self, new: Mapping[int, Parameter]) -> Self:
+    def _replaced(self, new: dict[int, Any]) -> Self:
         twin = super()._replaced(new)
         if twin is not self:
             twin._plan()

@@ -74,7 +74,8 @@ class States:
         Raises
         ------
         ValueError
-            If names repeat, or a state does not fit its parameter; nothing is changed then.
+            If names or parameters repeat, or a state does not fit its parameter; nothing is
+            changed then.
         """
         names = [name for name, _ in named]
         if len(set(names)) < len(names):
@@ -82,6 +83,13 @@ class States:
                 f"parameter names must be unique to save state by them, got {names}; give a "
                 "mapping, as in step(dict(model.named_parameters()))"
             )
+        if len({id(parameter) for _, parameter in named}) < len(named):
+            once = {id(parameter): name for name, parameter in named}
+            twice, again = next(
+                (name, once[id(parameter)]) for name, parameter in named
+                if once[id(parameter)] != name
+            )
+            raise ValueError(f"{twice!r} and {again!r} are one parameter; give it once")
         found = [self._known.get(parameter) for _, parameter in named]
         unknown = [one for one, state in zip(named, found, strict=True) if state is None]
         new: dict[Parameter, State] = {}

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import numpy.typing as npt
 
 from cydropout import functional
-from cydropout._validate import check_max_norm, check_number
+from cydropout._validate import check_array, check_integer, check_max_norm, check_number
 from cydropout._words import Foreign
 from cydropout.functional import Gradient
 from cydropout.layers._layer import Parameter
@@ -200,7 +199,8 @@ class Optimizer(Configured):
         """
         arrays = dict(state)
         try:
-            steps, learning_rate = int(arrays.pop("steps")), float(arrays.pop("learning_rate"))
+            steps = check_integer("steps", arrays.pop("steps"), "[0, inf)")
+            learning_rate = check_number("learning_rate", arrays.pop("learning_rate"), "[0, inf)")
         except KeyError as error:
             raise ValueError(f"the optimizer's state lacks {error}") from None
         groups = arrays.pop("groups", None)
@@ -213,11 +213,11 @@ class Optimizer(Configured):
         for key, array in arrays.items():
             name, _, slot = key.rpartition(".")
             if name and slot == "steps":
-                taken[name] = int(array)
+                taken[name] = check_integer(key, array, "[0, inf)")
                 continue
             if not name or slot not in slots:
                 raise ValueError(f"{self!r} keeps no state {key!r}; its slots are {list(slots)}")
-            found.setdefault(name, {})[slot] = np.array(array)
+            found.setdefault(name, {})[slot] = check_array(key, array).copy()
         for name in {**found, **taken}:
             missing = [slot for slot in slots if slot not in found.get(name, {})]
             if missing:
