@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cydropout._samples import check_samples
-from cydropout._validate import check_choice, check_count, optional
+from cydropout._samples import check_each, check_samples
+from cydropout._validate import (
+    ArgumentTypeError,
+    check_choice,
+    check_count,
+    check_made,
+    is_ours,
+    optional,
+)
 from cydropout.layers._fusion import plan
 from cydropout.layers._layer import Context, Layer
 from cydropout.random import RNG, MaskStream, as_stream
 from cydropout.training._batches import batches
 from cydropout.training._checks import check_batch, check_model
+from cydropout.training._evaluation import Evaluation
+from cydropout.training.history import figure_of, save_figure
+from cydropout.training.losses.base import OUTPUTS, Outputs
 from cydropout.training.losses.classes import log_softmax
 
 Array = npt.NDArray[Any]
-Outputs = Literal["values", "logits", "probabilities"]
+#: What runs in a pass: a layer, or a function of samples and a stream.
+Model = Layer | Callable[[Array, MaskStream], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MonteCarlo:
     """What `predict_mc` found; float64, of the shape of the model's output.
 
@@ -32,7 +45,8 @@ class MonteCarlo:
         Over the passes; ``std`` is the root of the mean squared distance from ``mean``.
     entropy : array or None
         ``-sum_c m_c log m_c`` in nats, of the mean probabilities ``m``: how unsure the model is
-        in all. It has no last axis, which are the classes; None where the output is no classes.
+        in all. It has no last axis, which are the classes, but where each output is a yes or no;
+        None where the output is no classes.
     mutual_information : array or None
         ``entropy`` minus the mean entropy of the passes, in nats, at least 0: the part of it on
         which the passes disagree (Houlsby et al. 2011, "Bayesian active learning for
@@ -59,15 +73,63 @@ class MonteCarlo:
         """How many passes there were."""
         return len(self.keys)
 
+    def __repr__(self) -> str:
+        words = [f"samples={self.samples}", f"shape={self.mean.shape}"]
+        for name in ("std", "entropy", "mutual_information"):
+            if getattr(self, name) is not None:
+                words.append(f"mean_{name}={getattr(self, name).mean():.4g}")
+        return f"MonteCarlo({', '.join(words)})"
+
+    def plot(
+        self, path: str | os.PathLike[str], x: Any = None, *, title: str | None = None
+    ) -> None:
+        """Draw what was found into the file ``path``; its suffix decides the format.
+
+        That is the mean with bands of one and two standard deviations, for each output; of classes
+        the entropy and the mutual information. ``x`` has a place on the axis for each sample; by
+        default it is counted, and classes are in the order of their entropy.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from cydropout.layers import Dropout
+        >>> predict_mc(Dropout(0.5), np.ones((9, 1)), rng=0).plot("mc.png")  # doctest: +SKIP
+        """
+        count = len(self.mean)
+        at = np.arange(count) if x is None else np.asarray(x, np.float64)
+        if at.shape != (count,):
+            raise ValueError(f"x must have one number for each of {count} samples, not {at.shape}")
+        figure, (panel,) = figure_of(1)
+        if self.entropy is None or self.mutual_information is None:
+            order = np.argsort(at, kind="stable")
+            mean, std = (each.reshape(count, -1)[order] for each in (self.mean, self.std))
+            for column in range(mean.shape[1]):
+                m, s, color = mean[:, column], std[:, column], f"C{column}"
+                panel.plot(at[order], m, color=color, label=f"mean of output {column}")
+                for width in (1, 2):
+                    panel.fill_between(at[order], m - width * s, m + width * s, color=color,
+                                       alpha=0.2, linewidth=0)
+        else:
+            both = [each.reshape(count, -1).mean(axis=1)
+                    for each in (self.entropy, self.mutual_information)]
+            order = np.argsort(both[0] if x is None else at, kind="stable")
+            for each, name in zip(both, ("entropy", "mutual information"), strict=True):
+                panel.plot(at if x is None else at[order], each[order], label=name)
+            panel.set_ylabel("nats")
+        panel.set_xlabel("sample" if x is None else "x")
+        if title:
+            figure.suptitle(title)
+        save_figure(figure, path)
+
 
 def predict_mc(
-    model: Layer,
+    model: Any,
     x: Any,
     samples: int = 50,
     *,
     rng: RNG = None,
     batch_size: int = 1024,
-    outputs: Outputs = "values",
+    outputs: Outputs | None = None,
     num_threads: int | None = 1,
 ) -> MonteCarlo:
     """Return mean and spread of the model's output over passes with noise, as in training.
@@ -77,8 +139,10 @@ def predict_mc(
 
     Parameters
     ----------
-    model : Layer
-        Built, and commonly a `Sequential`; another layer runs whole in every pass.
+    model : Layer, Trainer or function
+        A layer is built, and commonly a `Sequential`; another one runs whole in every pass. Of a
+        `Trainer` it is its model, and its loss says what the outputs are. A function
+        ``f(x, stream)`` takes a batch and the `MaskStream` of its pass, from which it draws.
     x : array-like
         Samples along the first axis.
     samples : int
@@ -87,9 +151,11 @@ def predict_mc(
         Where the keys come from; of a `MaskStream` it takes one draw.
     batch_size : int
         Samples in a batch. The masks depend on it: each batch of a pass has draws of its own.
-    outputs : {"values", "logits", "probabilities"}
-        What the model gives. Of logits the softmax along the last axis is taken in each pass, and
-        it is the probabilities that are averaged.
+    outputs : {"values", "logits", "probabilities", "binary_logits", "binary_probabilities"}
+        What the model gives: of a `Trainer` what its loss takes (`Loss.outputs`), else by default
+        values, which are averaged as they are. Of logits the softmax along the last axis is taken
+        in each pass, and it is the probabilities that are averaged. Of binary ones each output is
+        the logit, or the probability, of a yes.
     num_threads : int, optional
         Threads of the elementwise kernels, as in `Context`.
 
@@ -102,6 +168,14 @@ def predict_mc(
     ValueError
         If an argument is out of its range, or an output is no probabilities; only the latter is
         found after the draw was taken.
+    TypeError
+        If ``model`` is nothing of that.
+
+    Warns
+    -----
+    UserWarning
+        If no pass drew from its stream, all were alike, and a layer or a function of your own was
+        among them: noise that comes from elsewhere, as from NumPy, is not seen here.
 
     Notes
     -----
@@ -124,7 +198,7 @@ def predict_mc(
     >>> found.mean.shape, found.std.shape, found.samples
     ((3, 2), (3, 2), 20)
     """
-    x = _checked(model, x, batch_size, outputs, num_threads)
+    model, x, kind = _checked(model, x, batch_size, outputs, num_threads)
     check_count("samples", samples)
     source = as_stream(rng)
     draw = source.take()
@@ -132,21 +206,23 @@ def predict_mc(
     keys = tuple(int(seed.generate_state(1, np.uint64)[0]) for seed in seeds)
     streams = [MaskStream.from_state(key, 0) for key in keys]
     parts = [
-        _moments(_passes(model, x[rows], streams, outputs, num_threads), outputs != "values")
+        _moments(_passes(model, x[rows], streams, kind, num_threads), _ENTROPIES[kind])
         for rows in batches(len(x), batch_size)
     ]
     mean, std, *rest = (np.concatenate(part) for part in zip(*parts, strict=True))
     entropy, information = rest or (None, None)
+    if not any(stream.next_draw for stream in streams) and not std.any():
+        _warn(model)
     return MonteCarlo(mean, std, entropy, information, keys)
 
 
 def predict_pass(
-    model: Layer,
+    model: Any,
     x: Any,
     key: int,
     *,
     batch_size: int = 1024,
-    outputs: Outputs = "values",
+    outputs: Outputs | None = None,
     num_threads: int | None = 1,
 ) -> Array:
     """Return the output of one pass of `predict_mc`, in float64.
@@ -164,30 +240,57 @@ def predict_pass(
     >>> bool((np.mean(passes, axis=0) == found.mean).all())
     True
     """
-    x = _checked(model, x, batch_size, outputs, num_threads)
+    model, x, kind = _checked(model, x, batch_size, outputs, num_threads)
     stream = [MaskStream.from_state(key, 0)]
     parts = (
-        _passes(model, x[rows], stream, outputs, num_threads)
+        _passes(model, x[rows], stream, kind, num_threads)
         for rows in batches(len(x), batch_size)
     )
     return np.concatenate([next(part) for part in parts])
 
 
 def _checked(
-    model: Any, x: Any, batch_size: int, outputs: str, num_threads: int | None
-) -> Array:
-    check_model(model)
-    check_choice("outputs", outputs, ("values", "logits", "probabilities"))
+    model: Any, x: Any, batch_size: int, outputs: Any, num_threads: int | None
+) -> tuple[Model, Array, str]:
+    """Return what runs, its samples, and what its outputs are."""
+    if isinstance(model, Evaluation):
+        trainer: Evaluation = check_made(model)
+        model, outputs = trainer.model, trainer.loss.outputs if outputs is None else outputs
+    is_function = callable(model) and not isinstance(model, (Layer, type))
+    if not is_function:
+        try:
+            check_model(model)
+        except ArgumentTypeError as error:
+            raise ArgumentTypeError(f"{error}; or a Trainer, or a function f(x, stream)") from None
+    outputs = check_choice("outputs", "values" if outputs is None else outputs, OUTPUTS)
     check_count("batch_size", batch_size)
     optional(check_count, "num_threads", num_threads)
-    samples: Array = check_batch(model, check_samples(x))
-    return samples
+    samples = check_samples(x)
+    return model, samples if is_function else check_batch(model, samples), outputs
+
+
+def _warn(model: Model) -> None:
+    """Say which layers of the user's own drew nothing."""
+    if isinstance(model, Layer):
+        paths = [(path or layer.path, layer) for path, layer in model._walk()]
+        own = [f"{path} ({type(one).__name__})" for path, one in paths if not is_ours(type(one))]
+        take = "its forward from ctx.draw or ctx.draw_as"
+    else:
+        own, take = [getattr(model, "__name__", repr(model))], "the function from its stream"
+    if own:
+        warnings.warn(
+            f"predict_mc: all passes are alike, since nothing was drawn; if {' or '.join(own)} has "
+            f"noise, as of NumPy, take it in {take}", stacklevel=3)
 
 
 def _passes(
-    model: Layer, x: Array, streams: Sequence[MaskStream], outputs: str, num_threads: int | None
+    model: Model, x: Array, streams: Sequence[MaskStream], outputs: str, num_threads: int | None
 ) -> Iterator[Array]:
     """Yield the output of a batch for each stream."""
+    if not isinstance(model, Layer):
+        for stream in streams:
+            yield _read(np.asarray(model(x, stream)), outputs)
+        return
     layers = model.parts()
     probe = Context(True, MaskStream.from_state(0, 0), num_threads, backward=False,
                     batch_statistics=False)
@@ -215,6 +318,14 @@ def _read(y: Array, outputs: str) -> Array:
     wide: Array = y.astype(np.float64)
     if outputs == "values":
         return wide
+    if outputs == "binary_logits":
+        small = np.exp(-abs(wide))
+        binary: Array = np.where(wide >= 0, 1, small) / (1 + small)
+        return binary
+    if outputs == "binary_probabilities":
+        check_each(wide, (wide >= 0) & (wide <= 1), "the outputs are no probabilities: they must "
+                   "lie between 0 and 1 (of logits use outputs='binary_logits')")
+        return wide
     if wide.ndim < 2:
         raise ValueError(f"classes need outputs (n, ..., classes), got shape {wide.shape}")
     if outputs == "logits":
@@ -230,7 +341,9 @@ def _read(y: Array, outputs: str) -> Array:
     return wide
 
 
-def _moments(passes: Iterable[Array], classes: bool) -> list[Array]:
+def _moments(
+    passes: Iterable[Array], entropy: Callable[[Array], Array] | None
+) -> list[Array]:
     """Return mean and deviation, and of classes entropy and mutual information."""
     mean, squares, entropies = np.float64(0), np.float64(0), np.float64(0)
     # Welford's recurrence, which loses no digits where the mean is large.
@@ -238,11 +351,11 @@ def _moments(passes: Iterable[Array], classes: bool) -> list[Array]:
         before = y - mean
         mean = mean + before / count
         squares = squares + before * (y - mean)
-        if classes:
-            entropies = entropies + (_entropy(y) - entropies) / count
+        if entropy:
+            entropies = entropies + (entropy(y) - entropies) / count
     found = [mean, np.sqrt(squares / count)]
-    if classes:
-        total = _entropy(mean)
+    if entropy:
+        total = entropy(mean)
         found += [total, np.maximum(total - entropies, 0)]
     return found
 
@@ -251,3 +364,14 @@ def _entropy(p: Array) -> Array:
     """Return ``-sum_c p_c log p_c``, where a class of probability 0 counts for nothing."""
     entropy: Array = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=-1)
     return entropy
+
+
+def _binary_entropy(p: Array) -> Array:
+    """Return the entropy of a yes or no, of probability p each."""
+    return _entropy(np.stack([p, 1 - p], axis=-1))
+
+
+_ENTROPIES: dict[str, Callable[[Array], Array] | None] = {
+    "values": None, "logits": _entropy, "probabilities": _entropy,
+    "binary_logits": _binary_entropy, "binary_probabilities": _binary_entropy,
+}

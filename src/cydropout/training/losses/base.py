@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from cydropout._validate import ArgumentTypeError, check_function
 from cydropout.training._settings import Configured
 from cydropout.training.losses.targets import Array, as_arrays
 
+#: What the predictions of a loss are, as `cydropout.predict_mc` reads them.
+Outputs = Literal["values", "logits", "probabilities", "binary_logits", "binary_probabilities"]
+OUTPUTS: tuple[Outputs, ...] = get_args(Outputs)
 _WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
 
 
@@ -32,6 +35,8 @@ class Loss(Configured):
     passes : int
         How often `Trainer` runs each batch, each time with masks of its own. The predictions come
             below each other: the rows of the first pass, then those of the next.
+    outputs : {"values", "logits", "probabilities", "binary_logits", "binary_probabilities"}
+        What the predictions are; `cydropout.predict_mc` averages probabilities of classes.
 
     Examples
     --------
@@ -47,6 +52,11 @@ class Loss(Configured):
     """
 
     passes: ClassVar[int] = 1
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the predictions are."""
+        return "values"
 
     @property
     def one_pass(self) -> Loss:

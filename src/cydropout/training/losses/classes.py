@@ -12,7 +12,7 @@ from cydropout import functional
 from cydropout._samples import spread
 from cydropout._validate import check_integer, check_number, optional
 from cydropout.training._settings import setting
-from cydropout.training.losses.base import Loss
+from cydropout.training.losses.base import Loss, Outputs
 from cydropout.training.losses.targets import (
     Array,
     as_arrays,
@@ -32,6 +32,11 @@ class ClassLoss(Loss):
     """Base of these losses: the right class is the one of the largest prediction."""
 
     ignore_index: int | None = None
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the predictions are, along the last axis."""
+        return "logits"
 
     def counted(
         self, target: Array, shape: tuple[int, ...], weight: Any = None
@@ -187,6 +192,11 @@ class NegativeLogLikelihood(ClassLoss):
     def probabilities(self, prediction: Array) -> Array:
         """Return the predictions."""
         return prediction
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the predictions are, along the last axis."""
+        return "probabilities"
 
     def losses_and_gradient(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         """Return the loss of each position and its gradient."""

@@ -9,7 +9,7 @@ import numpy as np
 from cydropout._samples import check_each
 from cydropout._validate import check_flag, check_number
 from cydropout.training._settings import setting
-from cydropout.training.losses.base import Loss
+from cydropout.training.losses.base import Loss, Outputs
 from cydropout.training.losses.targets import (
     Array,
     check_probabilities,
@@ -46,6 +46,11 @@ class BinaryCrossEntropy(Loss):
 
     from_logits: bool = setting(check_flag, default=True)
     epsilon: float = setting(check_number, "(0, 0.5)", default=1e-7)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What the predictions are, of a yes each."""
+        return "binary_logits" if self.from_logits else "binary_probabilities"
 
     def check_output(self, activation: str | None) -> None:
         """Raise if logits are wanted, and a sigmoid has made probabilities of them."""
