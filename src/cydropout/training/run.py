@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from cydropout._files.replace import reserve
-from cydropout._validate import check_integer, check_number
+from cydropout._validate import check_integer, check_number, is_method, is_ours
 from cydropout.layers._layer import Layer, Parameter
 from cydropout.layers._saved import check_config, model_state, undeclared
 from cydropout.random import MaskStream
+from cydropout.training._batches import ArrayBatches
 from cydropout.training._configuration import (
     Settings,
     as_begun,
@@ -24,6 +25,7 @@ from cydropout.training._configuration import (
     parameter_settings,
     plain,
 )
+from cydropout.training._updates import Update
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.checkpoint import check_state, load_checkpoint
 from cydropout.training.history import History, Mean, Record
@@ -39,7 +41,7 @@ class Run:
     Examples
     --------
     >>> from cydropout.layers import Dense
-    >>> run = Run({"model": Dense(2), "data": {"samples": 8}}, [])
+    >>> run = Run({"model": Dense(2), "data": {"samples": 8}}, [], Update(1, lambda named: None))
     >>> run.add(8, {"loss": 0.5})
     >>> run.step, run.steps, run.mean.result()
     (1, 1, {'loss': 0.5})
@@ -50,6 +52,7 @@ class Run:
 
     parts: Mapping[str, Any]
     callbacks: Sequence[Callback]
+    update: Update
     history: History = field(default_factory=History)
     epoch: int = 0  # whole epochs
     first: int = 0  # those of them that were done before the run
@@ -101,6 +104,18 @@ class Run:
         for callback in self.callbacks:
             getattr(callback, event)(*args)
 
+    def is_settled(self, data: Any) -> bool:
+        """Whether no code of others runs between the steps of an epoch, nor in the model."""
+        heard = (getattr(callback, event) for callback in self.callbacks
+                 for event in ("on_batch_begin", "on_batch_end"))
+        layers = self.parts["model"].walk()
+        return (
+            isinstance(data, ArrayBatches)
+            and all(is_method(event, Callback) for event in heard)
+            and not any(callback.reads_masks for callback in self.callbacks)
+            and all(is_ours(type(one)) and is_ours(one.forward) for one in layers)
+        )
+
     def add(self, samples: int, record: Record, weight: float | None = None) -> None:
         """Count a batch, with its weight where that is not the number of its samples."""
         self.step, self.steps = self.step + 1, self.steps + 1
@@ -121,6 +136,7 @@ class Run:
             "mean": vars(self.mean).copy(),
             "seconds": self.seconds,
             "stopped": trainer.stop_training,
+            "update": self.update.state(trainer.model),
             "settings": self.settings,
             **model_state(trainer.model, self.input_shape),
             **({"config": None, "no_config": self.no_config} if self.no_config else {}),
@@ -136,8 +152,10 @@ class Run:
         """Take a checkpoint back, all but the settings that were ``changed``."""
         if _within("data", changed):
             saved.step, saved.mean, saved.seconds = 0, Mean(), 0.0  # of other batches
+            saved.update = {}
         _load_optimizer(trainer.optimizer, trainer.model, saved.optimizer, changed)
         trainer.model.load_state_dict(saved.model)
+        self.update.load(trainer.model, saved.update)
         states: dict[str, list[Any]] = {}
         for name, state in saved.callbacks:
             states.setdefault(name, []).append(state)
@@ -181,7 +199,7 @@ class SavedRun:
         for name, start in vars(self.mean).items():
             setattr(self.mean, name, type(start)(state["mean"][name]))
         self.seconds = check_number("seconds", state["seconds"])
-        self.stopped = bool(state["stopped"])
+        self.stopped, self.update = bool(state["stopped"]), dict(state["update"])
         stream = state["stream"]
         self.key, self.next_draw = (
             check_integer(name, stream[name], "[0, 2**64)") for name in ("key", "next_draw")

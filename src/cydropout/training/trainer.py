@@ -21,7 +21,6 @@ from cydropout._validate import (
     check_made,
     check_number,
     is_method,
-    is_ours,
     optional,
 )
 from cydropout.layers._context import Masks
@@ -29,13 +28,14 @@ from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
-from cydropout.training._batches import ArrayBatches, Batches, as_batches, held_out, order_of
+from cydropout.training._batches import Batches, as_batches, held_out, order_of
 from cydropout.training._checks import check_data, check_model, check_smallest
 from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
 from cydropout.training._evaluation import Evaluation
 from cydropout.training._metrics import as_metrics
 from cydropout.training._passes import all_passes
+from cydropout.training._updates import Update
 from cydropout.training.callbacks.base import Callback, as_callbacks
 from cydropout.training.checkpoint import check_state, save_checkpoint
 from cydropout.training.clipping import clip_gradients
@@ -139,6 +139,7 @@ class Trainer(Evaluation):
         checkpoint_every: int | None = None,
         resume: bool = False,
         override: Iterable[str] = (),
+        accumulate: int = 1,
         shuffle: bool = True,
         drop_last: bool = False,
         sample_weight: Any = None,
@@ -187,6 +188,11 @@ class Trainer(Evaluation):
             Settings that may differ from the saved, each by its path in the error or a part of it,
             as in ``{"learning_rate"}``. With other batches the epoch begins anew, with other arrays
             of state the optimizer does.
+        accumulate : int
+            Take a step after every so many batches, by their gradients together: that of one batch
+            of all their samples, to rounding, weights included. What is left at the end of an epoch
+            makes one more. `BatchNorm` takes the statistics of each batch, and `lazy` gradients of
+            submatrices are stepped whole.
         shuffle : bool
             Take the samples, or the batches of a list, in a new order in each epoch. The order
             depends on the key of ``rng`` and on the epoch alone.
@@ -214,6 +220,7 @@ class Trainer(Evaluation):
         check_made(self)
         check_count("epochs", epochs)
         check_count("batch_size", batch_size)
+        check_count("accumulate", accumulate)
         optional(check_count, "checkpoint_every", checkpoint_every)
         override = check_override(override, resume)
         check_flag("shuffle", shuffle)
@@ -230,9 +237,11 @@ class Trainer(Evaluation):
         metrics = ["loss", "accuracy"]
         metrics += [f"val_{name}" for name in (*metrics, *self.metrics)] if held else []
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer,
-                 "trainer": self, "data": data.run | {"class_weight": class_weight},
+                 "trainer": self, "data": {
+                     **data.run, "class_weight": class_weight, "accumulate": accumulate},
                  "validation_data": held and held.run}
-        run = Run(parts, callbacks, epoch=self.epoch, first=self.epoch)
+        update = Update(accumulate, self._update)
+        run = Run(parts, callbacks, update, epoch=self.epoch, first=self.epoch)
         if saved:
             run.compare(saved, override, self._run)
         orders = partial(order_of, saved.key if saved else self.stream.key)
@@ -306,7 +315,7 @@ class Trainer(Evaluation):
         epoch, started = run.epoch + 1, time.perf_counter() - run.seconds
         bar.begin(epoch)
         run.tell("on_epoch_begin", self, epoch)
-        workspace = Workspace(settled=self._is_settled(run, data))
+        workspace = Workspace(settled=run.is_settled(data))
         ctx = Context(True, self.stream, self._threads, False, workspace=workspace)
         ctx = ctx.entering(self.model)
         layers = [one for one in self.model.walk() if not is_method(one.own_penalty, Layer)]
@@ -319,7 +328,7 @@ class Trainer(Evaluation):
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
             record, weight = self._step(
-                layers, parameters, batch, own, epoch, run.step + 1, ctx, watched)
+                run, layers, parameters, batch, own, ctx, watched)
             run.tell("on_batch_end", self, epoch, run.steps, record)
             run.add(len(x), record, weight)
             run.seconds = time.perf_counter() - started
@@ -329,6 +338,7 @@ class Trainer(Evaluation):
                 save_checkpoint(target, run.state(self))
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
+        run.update.finish(layers, parameters)
         self._check_parameters(epoch, run.step, ctx, last)
         run.tell("on_batches_end", self, epoch)
         measured: Record = {"epoch": epoch} | run.mean.result()
@@ -343,34 +353,24 @@ class Trainer(Evaluation):
             save_checkpoint(target, run.state(self))
 
     def _step(
-        self, layers: list[Layer], parameters: dict[str, Parameter], batch: Array, own: list[Array],
-        epoch: int, step: int, ctx: Context, watched: bool,
+        self, run: Run, layers: list[Layer], parameters: dict[str, Parameter], batch: Array,
+        own: list[Array], ctx: Context, watched: bool,
     ) -> tuple[Record, float | None]:
         draw = self.stream.next_draw
         prediction, backward = self._forward(batch, ctx, watched)
         value, gradient, accuracy, weight = self.loss.measured(prediction, *own)
         if not math.isfinite(value):
             layer = first_nonfinite(self.model, batch, ctx, draw, self.loss.passes)
-            raise NonFiniteLossError(value, epoch, step, layer)
-        for parameter in parameters.values():
-            parameter.zero_grad()
-        backward(gradient)
-        value += sum(layer.own_penalty() for layer in layers)
-        clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
-        self.optimizer.step(parameters, num_threads=self._threads)
+            raise NonFiniteLossError(value, run.epoch + 1, run.step + 1, layer)
+        counts = len(batch) if weight is None else weight
+        value += run.update.add(layers, parameters, backward, gradient, counts)
         record: Record = {"loss": value}
         return record if accuracy is None else record | {"accuracy": accuracy}, weight
 
-    def _is_settled(self, run: Run, data: Any) -> bool:
-        """Whether no code of others runs between the steps of an epoch, nor in the model."""
-        heard = (getattr(callback, event) for callback in run.callbacks
-                 for event in ("on_batch_begin", "on_batch_end"))
-        return (
-            isinstance(data, ArrayBatches)
-            and all(is_method(event, Callback) for event in heard)
-            and not any(callback.reads_masks for callback in run.callbacks)
-            and all(is_ours(type(one)) and is_ours(one.forward) for one in self.model.walk())
-        )
+    def _update(self, parameters: dict[str, Parameter]) -> None:
+        """Take a step by the gradients as they are."""
+        clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
+        self.optimizer.step(parameters, num_threads=self._threads)
 
     def _check_parameters(
         self, epoch: int, step: int, ctx: Context, last: tuple[Array, int] | None

@@ -81,7 +81,7 @@ class Callback(Worded):
     def on_batch_end(
         self, trainer: Trainer, epoch: int, step: int, record: Mapping[str, float]
     ) -> None:
-        """Run after a batch and its update, with the loss (and accuracy) of the batch alone."""
+        """Run after a batch and the update if one is due, with the loss of the batch alone."""
 
     def on_batches_end(self, trainer: Trainer, epoch: int) -> None:
         """Run after the last batch of an epoch, before what is measured of it without dropout."""
