@@ -98,7 +98,8 @@ def test_a_resumed_run_goes_on_at_the_right_step(data, tmp_path, at):
     model = network()
     watch = Watch(model.layers[1])
     callbacks = RateSchedule(schedule), Crash()
-    fit(model, data, *callbacks, epochs=at - 1, checkpoint=path, resume=True)
+    done = fit(network(), data, *callbacks, epochs=at - 1, checkpoint=path, resume=True)
+    assert done.model.layers[1].rate == schedule((at - 1) * STEPS - 1)  # that of the last step
     with pytest.raises(ValueError, match="callbacks"):
         fit(model, data, *callbacks, watch, epochs=4, checkpoint=path, resume=True)
     assert_same_bits(state(whole), state(run(checkpoint=path, resume=True)))

@@ -240,6 +240,40 @@ def test_the_same_trainer_goes_on_after_an_interruption_though_schedules_moved_i
         runs[1].fit(*data, **options, callbacks=callbacks, resume=True)
 
 
+class Leave(Callback):
+    """End a run after its last batch, before the end of its epoch is saved."""
+
+    on = True
+
+    def on_batches_end(self, trainer, epoch):
+        if self.on:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("callback", [
+    lambda: LearningRateSchedule(schedules.Linear(0.1, 0.01, 9), per="step"),
+    lambda: LearningRateSchedule(schedules.Linear(0.1, 0.01, 9)),
+    lambda: RateSchedule(schedules.Linear(0.1, 0.5, 9)),
+])
+def test_what_schedules_moved_is_as_it_was_where_no_step_is_left(data, tmp_path, callback):
+    ends = []
+    for stopped in (False, True):
+        leave, path = Leave(), tmp_path / f"{stopped}"
+        leave.on = stopped
+        options = {"checkpoint_every": 1, "resume": True}
+        if stopped:
+            with pytest.raises(KeyboardInterrupt):
+                fit(data, path, callbacks=[callback(), leave], **options)
+            leave.on = False
+            fit(data, path, callbacks=[callback(), leave], **options)
+        ends += [fit(data, path, callbacks=[callback(), leave], **options), load_checkpoint(path)]
+    assert ends[1]["config"] == ends[3]["config"]
+    assert str(ends[1]["optimizer"]["state"]) == str(ends[3]["optimizer"]["state"])
+    for end in (ends[0], ends[2]):  # the second is of a finished run, which took no step
+        assert end.model.layers[1].rate == ends[1]["config"]["layers"][1]["rate"]
+        assert end.optimizer.learning_rate == ends[1]["optimizer"]["state"]["learning_rate"]
+
+
 def test_frozen_parameters_are_compared(data, tmp_path):
     fit(data, tmp_path / "run")
     model = network()

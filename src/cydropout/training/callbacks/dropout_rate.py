@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cydropout._validate import check_all, check_function
+from cydropout._validate import check_all, check_function, check_rate
 from cydropout.layers._layer import Layer, held_noise
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.schedules import Schedule
@@ -65,6 +65,7 @@ class RateSchedule(Callback):
         self.schedule = schedule
         self.layers = layers
         self._scheduled: list[Any] = []
+        self._rate: Any = None  # that of the last step
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -72,13 +73,32 @@ class RateSchedule(Callback):
 
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Find the layers."""
-        self._scheduled = rate_layers(trainer.model, self.layers)
+        self._scheduled, self._rate = rate_layers(trainer.model, self.layers), None
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Set the rate of the last step again: a resumed run may have no further one."""
+        if self._rate is not None:
+            for layer in self._scheduled:
+                layer.rate = self._rate
 
     def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
         """Set the rate of step ``step``."""
         rate = self.schedule(step)
         for layer in self._scheduled:
             layer.rate = rate
+        self._rate = check_rate(rate)
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """Leave the rate of the last step, also where that was before a resume."""
+        self.on_epoch_begin(trainer, 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rate of the last step."""
+        return {"rate": self._rate}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take that back; layers get it when the run goes on."""
+        self._rate = None if state["rate"] is None else check_rate(state["rate"])
 
 
 def rate_layers(model: Layer, layers: Sequence[Layer | str] | None) -> list[Any]:
