@@ -52,6 +52,34 @@ def test_what_is_no_metric_is_refused(metrics, error, words):
         trainer(metrics=metrics)
 
 
+def weighed(prediction, target, sample_weight=None):
+    right = prediction.argmax(axis=1) == target
+    return np.average(right, weights=sample_weight)
+
+
+@pytest.mark.parametrize("batch_size", [7, 1024])
+def test_metrics_that_take_weights_get_them(batch_size):
+    w = np.random.default_rng(1).random(50)
+    seen = []
+
+    def always(prediction, target, *, sample_weight):
+        seen.append(sample_weight)
+        return 0.0
+
+    t = trainer(metrics=[weighed, hits])
+    history = t.fit(X, Y, epochs=1, validation_data=(X, Y, w), progress=False)
+    right = t.predict(X).argmax(axis=1) == Y
+    for found in (history.records[-1]["val_weighed"],
+                  t.evaluate(X, Y, sample_weight=w, batch_size=batch_size)["weighed"]):
+        assert found == np.average(right, weights=w) != right.mean()
+    assert t.evaluate(X, Y)["weighed"] == right.mean()
+    assert t.evaluate(X, Y, sample_weight=w)["hits"] == right.sum()
+    parts = [(X[:20], Y[:20]), (X[20:], Y[20:], w[20:])]
+    assert t.evaluate(parts)["weighed"] == np.average(right, weights=np.r_[np.ones(20), w[20:]])
+    trainer(metrics=always).evaluate(X, Y, sample_weight=w, batch_size=batch_size)
+    np.testing.assert_array_equal(seen, [w])
+
+
 @pytest.mark.parametrize("value", [None, "0.5", np.ones(2), 1j])
 def test_a_metric_must_return_a_number(value):
     with pytest.raises(TypeError, match="metric 'wrong' must return one number, not"):
@@ -165,6 +193,34 @@ def test_scorers_of_values_of_several_classes_and_of_sequences():
                 metrics=["f1_macro"])
     wanted = metrics.f1_score(several, t.evaluate(X, several) and t.predict(X) > 0, average="macro")
     assert t.evaluate(X, several)["f1_macro"] == wanted
+
+
+def test_scorers_get_the_weights():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(1)
+    w, y, words = rng.random(50), rng.integers(0, 3, 50), rng.integers(0, 3, (50, 4))
+
+    def evaluated(units, loss, names, x, target, weight):
+        t = Trainer(Sequential([Dense(units)]), loss, "adam", rng=0, metrics=names)
+        return t.predict(x), t.evaluate(x, target, sample_weight=weight, batch_size=20)
+
+    z, found = evaluated(3, "softmax_cross_entropy", ["f1_macro"], X, y, w)
+    assert found["f1_macro"] == metrics.f1_score(
+        y, z.argmax(axis=1), average="macro", sample_weight=w)
+    z, found = evaluated(1, "mse", ["r2", "neg_max_error"], X, X[:, :1], w)
+    assert found["r2"] == pytest.approx(metrics.r2_score(X[:, 0], z[:, 0], sample_weight=w))
+    assert found["neg_max_error"] == pytest.approx(-abs(X[:, 0] - z[:, 0]).max())  # takes none
+    z, found = evaluated(1, "binary_cross_entropy", {"right": "accuracy"}, X,
+                         Y.astype("f4"), w)
+    assert found["right"] == pytest.approx(np.average((z[:, 0] > 0) == Y, weights=w))
+    words[:, 2:] = -1
+    sequences = np.repeat(X[:, None], 4, axis=1) * rng.random((50, 4, 1)).astype("f4")
+    for weight in (w, rng.random((50, 4))):
+        z, found = evaluated(3, losses.SoftmaxCrossEntropy(ignore_index=-1), "balanced_accuracy",
+                             sequences, words, weight)
+        each = np.broadcast_to(weight[:, None] if weight.ndim == 1 else weight, (50, 4))[:, :2]
+        assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(
+            words[:, :2].ravel(), z.argmax(axis=-1)[:, :2].ravel(), sample_weight=each.ravel()))
 
 
 def test_early_stopping_watches_a_scorer():

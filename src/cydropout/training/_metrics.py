@@ -9,7 +9,7 @@ import numpy as np
 
 from cydropout._validate import ArgumentTypeError, check_function, shown
 from cydropout.training._batches import Batch
-from cydropout.training._scorers import Scorer, as_scorer
+from cydropout.training._scorers import Scorer, as_scorer, takes_weights
 from cydropout.training.history import Mean, Record
 from cydropout.training.losses import Loss
 
@@ -43,20 +43,34 @@ def as_metrics(metrics: Any) -> Metrics:
 def measure(
     batches: Iterable[Batch], infer: Callable[[Array], Array], loss: Loss, metrics: Metrics
 ) -> Record:
-    """Return the means of the loss and its accuracy, and each metric of all predictions."""
-    mean, kept = Mean(), []
+    """Return the means of the loss and its accuracy, and each metric of all predictions.
+
+    Metrics that take a ``sample_weight`` get the weights, where there are some.
+    """
+    mean, kept, weights = Mean(), [], []
     for x, *own in batches:
         prediction = infer(x)
         value, _, accuracy, weight = loss.measured(prediction, *own)
         mean.add(len(x), value, accuracy, weight)
         if metrics:
             kept.append((prediction, own[0]))
+            weights.append(own[1] if own[1:] else None)
     found = mean.result()
     if metrics:
-        prediction, target = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-        found |= {name: _number(name, one(prediction, target, *[loss] * isinstance(one, Scorer)))
+        arrays = [np.concatenate(parts) for parts in zip(*kept, strict=True)]
+        more = _weights(weights, [len(part) for part, _ in kept])
+        found |= {name: _number(name, one(*arrays, *[loss] * isinstance(one, Scorer),
+                                          **more if takes_weights(one) else {}))
                   for name, one in metrics.items()}
     return found
+
+
+def _weights(parts: list[Any], counts: list[int]) -> dict[str, Array]:
+    """Return the weights of all batches, 1 where a batch brought none, if any did."""
+    shapes = [part.shape[1:] for part in parts if part is not None]
+    return {} if not shapes else {"sample_weight": np.concatenate([
+        np.ones((count, *shapes[0])) if part is None else part
+        for part, count in zip(parts, counts, strict=True)])}
 
 
 def _number(name: str, value: Any) -> float:

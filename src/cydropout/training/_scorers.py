@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cydropout import _sklearn
+from cydropout._samples import spread
 from cydropout._validate import ArgumentTypeError
 from cydropout._words import did_you_mean
 
@@ -64,20 +65,26 @@ class Scorer:
             name = getattr(getattr(scorer, "_score_func", scorer), "__name__", str(scorer))
         self.scorer, self.__name__ = scorer, name
 
-    def __call__(self, prediction: Array, target: Array, loss: Loss) -> Any:
+    def __call__(
+        self, prediction: Array, target: Array, loss: Loss, sample_weight: Array | None = None
+    ) -> Any:
         """Return the score of all positions that count; the loss says what predictions mean."""
+        weighs = takes_weights(getattr(self.scorer, "_score_func", self.scorer))
+        own = sample_weight if weighs else None
         probabilities = loss.probabilities(prediction)
         if probabilities is None:
             if prediction.size == target.size:
                 prediction = prediction.reshape(target.shape)
             made = _fitted("RegressorMixin", Values, guess=prediction)
-            return self.scorer(made, prediction, target)
+            return self.scorer(made, prediction, target, **_weighed(own))
         target, weight = loss.counted(target, prediction.shape)
         labels, classes = loss.labels(target, prediction.shape[1:])
         if labels.shape == probabilities.shape[:-1]:  # the last axis are classes
             counts = slice(None) if weight is None else weight.reshape(-1) > 0
             rows = probabilities.reshape(-1, classes)[counts]
-            guess, labels = rows.argmax(axis=1), labels.reshape(-1)[counts]
+            guess = rows.argmax(axis=1)
+            own = None if own is None else spread(own, labels.shape).reshape(-1)[counts]
+            labels = labels.reshape(-1)[counts]
         else:
             rows = probabilities.reshape(len(probabilities), -1)
             guess, labels = (rows > 0.5).astype(np.int64), labels.reshape(rows.shape)
@@ -86,7 +93,19 @@ class Scorer:
                 rows = np.concatenate([1 - rows, rows], axis=1)
         made = _fitted("ClassifierMixin", Classes, guess=guess, rows=rows,
                        classes_=np.arange(classes))
-        return self.scorer(made, guess, labels)
+        return self.scorer(made, guess, labels, **_weighed(own))
+
+
+def takes_weights(metric: Any) -> bool:
+    """Whether a function takes weights of samples."""
+    try:
+        return "sample_weight" in inspect.signature(metric).parameters
+    except (TypeError, ValueError):  # of a builtin function
+        return False
+
+
+def _weighed(weight: Array | None) -> dict[str, Array]:
+    return {} if weight is None else {"sample_weight": weight}
 
 
 def as_scorer(metric: Any) -> Any:

@@ -70,7 +70,8 @@ class Trainer(Evaluation):
     metrics : function, str, sequence of them, or mapping of names to them
         ``metric(predictions, targets)`` of all validation data, and of all that `evaluate` gets,
         is one number. Or scorers of scikit-learn: ``"f1_macro"``, ``make_scorer(f1_score)``; they
-        get labels or probabilities, as the loss says.
+        get labels or probabilities, as the loss says. What has a ``sample_weight`` gets the weights
+        too, where the data have some.
     clip_norm : float, optional
         Largest norm of the gradients of all parameters together; longer ones are scaled to it.
     clip_value : float, optional
@@ -201,7 +202,7 @@ class Trainer(Evaluation):
         sample_weight : array-like, optional
             A number of at least 0 for each sample, or for each position of a sequence, ``(n, t)``.
             The loss of a batch is the weighted mean, which the sum of its weights divides, and so
-            are loss and accuracy of an epoch; `metrics` get no weights.
+            are loss and accuracy of an epoch.
         class_weight : mapping of int to float or "balanced", optional
             What a position of each label weighs in training, times its ``sample_weight``; labels
             left out weigh 1. Balanced is ``n / (classes n_c)``, of ``n_c`` positions of a class.
