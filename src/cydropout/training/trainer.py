@@ -120,6 +120,7 @@ class Trainer(Evaluation):
         self.clip_value = optional(check_number, "clip_value", clip_value, "(0, inf)")
         self.num_threads = optional(check_count, "num_threads", num_threads)
         self._threads: int | None = 1
+        self._again: Callable[[], None] | None = None  # the step of a settled epoch
         self.stream: MaskStream = as_stream(rng)
         self.epoch = 0
         self.stop_training = False
@@ -277,7 +278,7 @@ class Trainer(Evaluation):
             run.tell("on_error", self, error)
             raise
         finally:
-            self.epoch = run.epoch
+            self.epoch, self._again = run.epoch, None
             run.end()
         run.tell("on_train_end", self)
         return run.history
@@ -321,6 +322,8 @@ class Trainer(Evaluation):
         ctx = ctx.entering(self.model)
         layers = [one for one in self.model.walk() if not is_method(one.own_penalty, Layer)]
         parameters = dict(self.model.named_parameters())
+        if workspace.settled:
+            self._again = self.optimizer.repeated(parameters, num_threads=self._threads)
         last: tuple[Array, int] | None = None
         for x, *own in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
             batch = self._cast(x)
@@ -337,6 +340,7 @@ class Trainer(Evaluation):
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 self._check_parameters(epoch, run.step, ctx, last)
                 save_checkpoint(target, run.state(self))
+        self._again = None
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
         run.update.finish(layers, parameters)
@@ -371,7 +375,10 @@ class Trainer(Evaluation):
     def _update(self, parameters: dict[str, Parameter]) -> None:
         """Take a step by the gradients as they are."""
         clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
-        self.optimizer.step(parameters, num_threads=self._threads)
+        if self._again is None:
+            self.optimizer.step(parameters, num_threads=self._threads)
+        else:
+            self._again()
 
     def _check_parameters(
         self, epoch: int, step: int, ctx: Context, last: tuple[Array, int] | None

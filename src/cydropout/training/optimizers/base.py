@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy.typing as npt
 
 from cydropout import functional
-from cydropout._validate import check_array, check_integer, check_max_norm, check_number
+from cydropout._validate import (
+    check_array,
+    check_integer,
+    check_max_norm,
+    check_number,
+    is_method,
+)
 from cydropout._words import Foreign
 from cydropout.functional import Gradient
 from cydropout.layers._layer import Parameter
@@ -158,6 +164,43 @@ class Optimizer(Configured):
                 self._together[number] = functional.StepGroup(arrays)
             self._together[number].step(
                 self.kind, grads, **rules[key][0], num_threads=num_threads)
+
+    def repeated(
+        self, parameters: Mapping[str, Parameter], *, num_threads: int | None = 1
+    ) -> Callable[[], None]:
+        """Return what takes a `step` at every call, as long as nothing changes but gradients."""
+        again: Callable[[], bool] | None = None
+
+        def step() -> None:
+            nonlocal again
+            if again is None or not again():
+                self.step(parameters, num_threads=num_threads)
+                again = self._again(parameters, num_threads)
+
+        return step
+
+    def _again(
+        self, parameters: Mapping[str, Parameter], num_threads: int | None
+    ) -> Callable[[], bool] | None:
+        """Return what takes the last step again, or says that it is another; None if it cannot."""
+        stepped = [(name, one) for name, one in parameters.items() if one.trainable]
+        apart = self.groups or any(one.max_norm is not None for _, one in stepped)
+        if apart or len(self._together) != 1 or not is_method(self.step, Optimizer):
+            return None
+        (together,), states = self._together, self._states.of(stepped, len(self.slots))
+
+        def again() -> bool:
+            grads = [one.gradient for _, one in stepped]
+            if any(grad.submatrix for grad in grads):
+                return False
+            self.steps += 1
+            for state in states:
+                state.steps, state.last = state.steps + 1, self.steps
+            rule = self.rule(states[0].steps)
+            together.step(self.kind, grads, **rule, num_threads=num_threads)
+            return True
+
+        return again
 
     def _places(self, named: Sequence[tuple[str, Parameter]]) -> list[int]:
         """Return the place of the group of each trainable parameter, found once for all steps."""
