@@ -24,6 +24,7 @@ from cydropout.layers import (
 from cydropout.layers._workspace import Workspace
 from cydropout.training.callbacks import RateSchedule
 from cydropout.training.losses import RDropLoss
+from cydropout.training.run import Run
 
 available = DenseStack.available
 pytestmark = pytest.mark.skipif(not available(), reason="NumPy runs on another BLAS than OpenBLAS")
@@ -56,7 +57,7 @@ def train(model, monkeypatch, together, **options):
     forward = DenseStack.forward
     monkeypatch.setattr(DenseStack, "available", staticmethod(lambda: together))
     if not together:
-        monkeypatch.setattr(Trainer, "_is_settled", lambda *args: False)
+        monkeypatch.setattr(Run, "is_settled", lambda *args: False)
     monkeypatch.setattr(
         DenseStack, "forward", lambda *args, **own: calls.append(1) or forward(*args, **own))
     loss = options.pop("loss", "softmax_cross_entropy")

@@ -18,6 +18,7 @@ from cydropout.training.callbacks import (
     RateSchedule,
 )
 from cydropout.training.losses import RDropLoss
+from cydropout.training.run import Run
 
 X = np.random.default_rng(0).standard_normal((60, 12)).astype("f4")
 Y = np.arange(60) % 3
@@ -29,13 +30,13 @@ def model(first=Dense):
 
 def run(make=model, *, callbacks=(), settled=None, monkeypatch=None, optimizer="adam", **options):
     """Return all that a run leaves, and whether each of its epochs was settled."""
-    found, real = [], Trainer._is_settled
+    found, real = [], Run.is_settled
 
-    def spy(trainer, *args):
-        found.append(real(trainer, *args) if settled is None else settled)
+    def spy(own, *args):
+        found.append(real(own, *args) if settled is None else settled)
         return found[-1]
 
-    monkeypatch.setattr(Trainer, "_is_settled", spy)
+    monkeypatch.setattr(Run, "is_settled", spy)
     loss = options.pop("loss", "softmax_cross_entropy")
     trainer = Trainer(make(), loss, copy.deepcopy(optimizer), rng=0, **options)
     history = trainer.fit(X, Y, epochs=3, batch_size=16, callbacks=callbacks, progress=False)
