@@ -169,6 +169,8 @@ def refused(capsys, arguments, *parts):
         ("train --wrong-labels 1.01", ["--wrong-labels", "1.01", "between 0 and 1"]),
         ("train --runs 0", ["--runs", "'0'"]),
         ("train --output picture", ["--output", "cydropout-train.png"]),
+        ("train --output ~nobody-here/x", ["--output", "home directory"]),
+        ("train --hidden 65536 65536", ["--hidden", "GiB of memory"]),
         ("train --directory .", ["--directory", "--data mnist"]),
         ("train --data mnist --directory nowhere", ["--directory", "nowhere"]),
         ("train --data fashion --directory .", ["--directory"]),
@@ -178,6 +180,7 @@ def refused(capsys, arguments, *parts):
 )
 def test_a_wrong_option_is_one_line_and_code_2(arguments, parts, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "memory", lambda: 2**32)
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "picture" / PICTURE).mkdir(parents=True)
     refused(capsys, arguments.split(), *parts)
@@ -265,6 +268,36 @@ def test_a_reader_that_is_gone_is_one_line(tmp_path):
     os.close(there)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 1 and len(err.splitlines()) == 1 and "Broken pipe" in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [["info"], ["--help"], ["train", "--help"]])
+def test_a_full_disk_is_one_line(arguments):
+    with open("/dev/full", "w") as full:
+        run = command(*arguments, stdout=full)
+        _, err = run.communicate(timeout=60)
+    assert run.returncode == 1 and len(err.splitlines()) == 1 and "No space left" in err
+
+
+def test_the_output_may_lie_below_the_home_directory(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *TINY, "--output", "~/made"]) == 0
+    assert [*tmp_path.iterdir()] == [tmp_path / "made"]
+    assert os.listdir(tmp_path / "made") == [PICTURE]
+
+
+def test_ctrl_c_before_the_package_is_there_is_one_line_too():
+    run = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "cydropout_command", "info"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )
+    while "numpy" not in run.stderr.readline():
+        assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 130 and not out
+    assert err.splitlines()[-1] == "cydropout: error: interrupted" and "Traceback" not in err
 
 
 def test_ctrl_c_is_one_line_and_code_130(tmp_path):

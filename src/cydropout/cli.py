@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -17,7 +18,8 @@ import numpy as np
 from cydropout import functional, layers
 from cydropout._bench import race
 from cydropout._bench.contender import CONTENDERS
-from cydropout._bench.machine import cpu_name
+from cydropout._bench.machine import cpu_name, memory
+from cydropout._files.replace import expanded
 from cydropout._optional import blas_threads
 from cydropout._text import show
 from cydropout._validate import check_integer, check_number
@@ -39,19 +41,26 @@ class _Parser(argparse.ArgumentParser):
         """Say it in one line: the usage text above it would only bury the message."""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
+    def print_help(self, file: Any = None) -> None:
+        """Print it, or raise where argparse would say nothing: the disk is full."""
+        show(self.format_help().rstrip())
+        _flush()
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code: 0, 1 (it failed), 2 (wrong options) or 130."""
-    options = _parser().parse_args(arguments)
+    command = "--help"
     try:
+        options = _parser().parse_args(arguments)
+        command = options.command
         options.run(options)
         _flush()
     except UsageError as error:
-        return _fail(options.command, error, 2)
+        return _fail(command, error, 2)
     except (ImportError, ArithmeticError, MemoryError, OSError) as error:
-        return _fail(options.command, error, 1)
+        return _fail(command, error, 1)
     except KeyboardInterrupt:
-        return _fail(options.command, "interrupted", 130)
+        return _fail(command, "interrupted", 130)
     return 0
 
 
@@ -188,6 +197,8 @@ def _train(options: argparse.Namespace) -> None:
     if options.samples > len(data.x_train):
         raise UsageError(f"argument --samples: {options.samples} of {len(data.x_train)}")
 
+    _check_memory(options, data.x_train[0].size)
+
     cases = {"without dropout": [0.0] * len(rates), "with dropout": rates}
     runs: dict[str, list[Run]] = {label: [] for label in cases}
     with blas_threads(options.threads):
@@ -214,6 +225,19 @@ def _train(options: argparse.Namespace) -> None:
         picture, title=title,
     )
     show(f"\nlearning curves: {picture}")
+
+
+def _check_memory(options: argparse.Namespace, inputs: int) -> None:
+    """Raise if the network's weights, their gradients and the optimizer's states have no room."""
+    sizes = [inputs, *options.hidden, 10]
+    weights = sum((above + 1) * below for above, below in pairwise(sizes))
+    kept = 2 + len(optimizers.get(options.optimizer).slots)
+    needed, there = 4 * kept * weights, memory()
+    if needed > there:
+        raise UsageError(
+            f"argument --hidden: {weights:,} weights need {needed / 2**30:.1f} GiB with "
+            f"{options.optimizer}, but there are {there / 2**30:.1f} GiB of memory"
+        )
 
 
 def _verdict(gains: Any) -> str:
@@ -290,9 +314,10 @@ def _load(name: str, directory: Path | None) -> Dataset:
 def _writable(picture: Path) -> Path:
     """Create the directory and see that the file can be written, before the training."""
     try:
+        picture = expanded(picture)
         picture.parent.mkdir(parents=True, exist_ok=True)
         with picture.open("ab") if picture.exists() else tempfile.TemporaryFile(dir=picture.parent):
             return picture
-    except OSError as error:
-        reason = error.strerror or error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UsageError(f"argument --output: cannot write {picture}: {reason}") from error
