@@ -74,11 +74,21 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, fails, full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space.*state'" if fails == "fsync" else "No space"):
         save_checkpoint(path, {"n": 2})
     monkeypatch.undo()
     assert load_checkpoint(path) == {"n": 1}
     assert os.listdir(tmp_path) == ["state"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+@pytest.mark.parametrize("to, words", [
+    ("link", "link to itself"), ("no/x", "directory .*no.* does not exist")])
+def test_a_link_that_leads_nowhere_is_refused(tmp_path, to, words):
+    os.symlink(tmp_path / to, tmp_path / "link")
+    with pytest.raises(ValueError, match=words):
+        save_checkpoint(tmp_path / "link", {"n": 1})
+    assert os.listdir(tmp_path) == ["link"]
 
 
 def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path, monkeypatch):

@@ -172,6 +172,9 @@ M = "0.dense.weight.m"
         (lambda s: s["optimizer"]["state"].__setitem__(M, {"x": np.ones(3)}), f"{M}.* an array"),
         (lambda s: s["optimizer"]["state"].__setitem__(M, np.ones(3)), f"{M}.*float64"),
         (lambda s: s["optimizer"]["state"].__setitem__("steps", "x"), "x"),
+        (lambda s: s["optimizer"]["state"].__setitem__("steps", {"a": 1}), "steps.*dict"),
+        (lambda s: s["optimizer"]["state"].__setitem__("learning_rate", []), "learning_rate.*list"),
+        (lambda s: s.__setitem__("optimizer", np.ones(3)), "holds no run"),
         (lambda s: s["optimizer"]["state"].pop(M), "lacks"),
         (lambda s: s["optimizer"]["state"].pop("steps"), "lacks 'steps'"),
         (lambda s: s["model"].__setitem__("0.dense.weight", {"x": np.ones(3)}), "an array"),
@@ -183,6 +186,7 @@ M = "0.dense.weight.m"
         (lambda s: s.__setitem__("epoch", True), "epoch.*True"),
         (lambda s: s.__setitem__("settings", 3), "int"),
         (lambda s: s.__setitem__("history", [3]), "int"),
+        (lambda s: s.__setitem__("history", [np.ones((4, 2), int)]), r"history\[0\] must be"),
         (lambda s: s.__setitem__("callbacks", {"type": 3}), "str"),
         (lambda s: s["callbacks"][0]["state"].pop("best"), "EarlyStopping cannot.*best"),
         *[(lambda s, name=name: s.pop(name), name) for name in (

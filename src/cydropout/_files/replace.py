@@ -32,16 +32,19 @@ def expanded(path: str | os.PathLike[str], what: str = "path") -> Path:
 def check_target(path: str | os.PathLike[str], what: str = "checkpoint") -> Path:
     """Return ``path``, with ``~`` expanded, after checking that a file can be written there."""
     target = expanded(path, what)
+    real = Path(os.path.realpath(target))  # where a link leads: it is that which is written
+    if real.is_symlink():
+        raise ValueError(f"{what} must be a file, but {str(target)!r} is a link to itself")
     if target.is_dir():
         raise ValueError(f"{what} must be a file, but {str(target)!r} is a directory")
     if target.exists() and not target.is_file():
         raise ValueError(f"{what} must be a file, but {str(target)!r} is a device or a pipe")
-    if not target.parent.is_dir():
+    if not real.parent.is_dir():
         raise ValueError(
-            f"the directory {str(target.parent)!r} of the {what} does not exist; create it"
+            f"the directory {str(real.parent)!r} of the {what} does not exist; create it"
         )
-    if not os.access(target.parent, os.W_OK):
-        raise ValueError(f"the directory {str(target.parent)!r} of the {what} is not writable")
+    if not os.access(real.parent, os.W_OK):
+        raise ValueError(f"the directory {str(real.parent)!r} of the {what} is not writable")
     return target
 
 
@@ -70,10 +73,14 @@ def replace(
     target = check_target(path, what).resolve()
     _sweep(target)
     with _temporary(target) as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            error.filename = str(target)
+            raise
         if os.name != "posix":
             file.close()  # where an open file cannot be renamed
         os.replace(file.name, target)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cydropout._files.replace import reserve
-from cydropout._validate import check_integer, check_number, is_method, is_ours
+from cydropout._validate import check_all, check_integer, check_number, is_method, is_ours
 from cydropout.layers._layer import Layer, Parameter
 from cydropout.layers._saved import check_config, model_state, undeclared
 from cydropout.random import MaskStream
@@ -184,7 +184,7 @@ class SavedRun:
         state = load_checkpoint(path)
         try:
             self._read(state)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # what an entry of another type can raise is no closed list
             raise ValueError(
                 f"{str(path)!r} holds no run of training that could be resumed: {error!r}"
             ) from error
@@ -204,7 +204,7 @@ class SavedRun:
         self.key, self.next_draw = (
             check_integer(name, stream[name], "[0, 2**64)") for name in ("key", "next_draw")
         )
-        self.history = History(state["history"])
+        self.history = History(check_all("history", state["history"], dict))
         self.model = {name: _array(name, array) for name, array in state["model"].items()}
         self.optimizer = dict(state["optimizer"]["state"])
         self.callbacks = [(str(one["type"]), dict(one["state"])) for one in state["callbacks"]]
