@@ -108,7 +108,7 @@ def test_ctrl_c_stops_at_once_and_keeps_what_is_done(tmp_path):
     began = time.monotonic()
     os.killpg(parent.pid, signal.SIGINT)
     _, err = parent.communicate(timeout=30)
-    assert time.monotonic() - began < 2  # one second on a machine that has nothing else to do
+    assert time.monotonic() - began < 1
     assert err.rstrip().endswith("KeyboardInterrupt") and "SpawnProcess" not in err
     assert lines(tmp_path / "sweep") >= 4
     wait_for(lambda: not group(parent.pid), 5)  # Python's own helper ends last
@@ -153,6 +153,13 @@ def test_an_error_in_a_worker_comes_with_where_it_was(small, tmp_path):
         sweep(small, None, optimizer=Dies(after=0, error=True))
     cause = str(caught.value.__cause__)
     assert "in the run of {'rate': 0.0}, fold 0, seed 0" in cause and "in step" in cause
+
+
+@pytest.mark.parametrize("kind", ["takes more", "holds a lambda"])
+def test_an_error_that_cannot_be_sent_is_told(small, kind):
+    with pytest.raises(RuntimeError, match="Odd: odd it is") as caught:
+        sweep(small, None, optimizer=Dies(after=0, error=kind))
+    assert "raise Odd" in str(caught.value.__cause__)
 
 
 def test_what_cannot_go_to_a_process_is_said_before_one_starts(small, monkeypatch):
@@ -286,6 +293,23 @@ def test_two_sweeps_may_share_a_record(tmp_path):
         (one, two)[number % 2].add(job, number / 4)
     both = record_module.ScoreRecord(tmp_path / "sweep", {"model": "m"}, jobs)
     assert both.scores == {job: number / 4 for number, job in enumerate(jobs)}
+
+
+def test_two_sweeps_may_take_up_a_record_that_was_cut(tmp_path):
+    jobs = [((("rate", 0.5),), fold, 0) for fold in range(3)]
+    record_module.ScoreRecord(tmp_path / "sweep", {"model": "m"}, jobs).add(jobs[0], 0.25)
+    whole = (tmp_path / "sweep").read_bytes()
+    (tmp_path / "sweep").write_bytes(whole + b'{"rates": {"ra')
+    one, two = (record_module.ScoreRecord(tmp_path / "sweep", {"model": "m"}, jobs)
+                for _ in range(2))
+    one.add(jobs[1], 0.5)
+    two.add(jobs[2], 0.75)
+    both = record_module.ScoreRecord(tmp_path / "sweep", {"model": "m"}, jobs)
+    assert both.scores == dict(zip(jobs, (0.25, 0.5, 0.75), strict=True))
+    head = whole.partition(b"\n")[0]
+    (tmp_path / "sweep").write_bytes(head + b"\n" + whole)  # both began it at one moment
+    again = record_module.ScoreRecord(tmp_path / "sweep", {"model": "m"}, jobs)
+    assert again.scores == {jobs[0]: 0.25}
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])

@@ -114,6 +114,16 @@ class Slow(SGD):
         super().step(parameters, **options)
 
 
+class Odd(Exception):
+    """An error that pickle takes for one of one argument, or cannot take at all."""
+
+    def __init__(self, kind, held):
+        super().__init__("odd it is")
+        self.held = held if kind == "holds a lambda" else None
+        if kind == "takes more":
+            self.args = ("odd it is",)
+
+
 class Dies(SGD):
     """An optimizer that ends its process, or fails, at one of the first steps there."""
 
@@ -125,6 +135,8 @@ class Dies(SGD):
 
     def step(self, parameters, **options):
         Dies.taken += 1
+        if Dies.taken > self.after and isinstance(self.error, str):
+            raise Odd(self.error, lambda: None)
         if Dies.taken > self.after and self.error:
             1 / 0  # noqa: B018
         if Dies.taken > self.after:

@@ -28,11 +28,13 @@ class ScoreRecord:
         if self.path is None:
             return
         *lines, rest = (self.path.read_bytes() if self.path.exists() else b"").split(b"\n")
-        self._part = len(rest)
+        self._part = rest
         if lines or rest:
             self._compare(lines[0] if lines else rest, sweep)
         known = {json.dumps(_entry(job), sort_keys=True): job for job in jobs}
         for number, line in enumerate(lines[1:], 2):
+            if line == lines[0]:
+                continue  # two sweeps began the file at the same moment
             try:
                 entry = json.loads(line)
                 score = check_number("score", entry.pop("score"))
@@ -70,10 +72,13 @@ class ScoreRecord:
     def _append(self, entry: Mapping[str, Any]) -> None:
         assert self.path is not None
         line = json.dumps(entry).encode() + b"\n"
-        with self.path.open("ab", buffering=0) as file:
+        with self.path.open("a+b", buffering=0) as file:
             if self._part:
-                file.truncate(file.tell() - self._part)
-                self._part = 0
+                place = file.tell() - len(self._part)
+                file.seek(place)
+                if file.read() == self._part:  # and no other sweep has cut it off
+                    file.truncate(place)
+                self._part = b""
             written = file.write(line)
             if written < len(line):
                 file.truncate(file.tell() - written)

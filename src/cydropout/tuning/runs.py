@@ -74,8 +74,13 @@ def _work(connection: Connection) -> None:
             connection.send(score)  # None says that it has begun
             score = task.score(connection.recv())
     except Exception as error:
+        text, sent = traceback.format_exc(), error
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # it takes other arguments than it keeps, or holds what cannot be sent
+            sent = RuntimeError(f"{type(error).__name__}: {error}")
         with contextlib.suppress(OSError):  # nobody is there any more
-            connection.send((error, traceback.format_exc()))
+            connection.send((sent, text))
 
 
 def _end_with_parent() -> None:
