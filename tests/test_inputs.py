@@ -5,7 +5,7 @@ import pytest
 from layer_cases import ROWS, training
 from training_cases import assert_same_bits, state, without_seconds
 
-from cydropout import Trainer, predict_mc
+from cydropout import MaskStream, Trainer, predict_mc
 from cydropout.layers import Context, Dense, Dropout, Embedding, Sequential
 from cydropout.training import losses
 from cydropout.training.callbacks import DeadUnits, dead_units
@@ -83,6 +83,19 @@ def test_layers_refuse_masked_arrays(name):
     layer.build(x.shape[1:], 0, "float64")
     with pytest.raises(TypeError, match="masked array"):
         layer.forward(np.ma.masked_greater(x, 0.5), training())
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_number_alone_is_no_batch(name):
+    layer = ROWS[name].make()
+    layer.build(ROWS[name].shape[1:], 0)
+    stream = MaskStream(0)
+    try:
+        y, _ = layer.forward(np.array(1.0, "f4"), Context(True, stream))
+    except (TypeError, ValueError):
+        assert stream.next_draw == 0
+    else:
+        assert y.shape == ()
 
 
 @pytest.mark.parametrize("name", losses.NAMES)

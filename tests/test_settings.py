@@ -30,7 +30,7 @@ from cydropout.layers import (
     WeightDropout,
     Zoneout,
 )
-from cydropout.layers._settings import from_config, to_config
+from cydropout.layers._settings import Count, Lengths, Noise, from_config, to_config
 
 MORE = {
     "Embedding": lambda: Embedding(5, 3, rate=[[0.1], [0.2], [0.3], [0.4], [0.5]]),
@@ -118,6 +118,38 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(layer, attribute, valu
     with pytest.raises(error, match=words):
         setattr(layer, attribute, value)
     assert layer.get_config() == before
+
+
+NOISE = [(name, setting.key) for name, make in LAYERS.items()
+         for setting in type(make()).settings.values() if isinstance(setting, Noise)]
+
+
+@pytest.mark.parametrize("name, key", [*NOISE, ("block", "depth_rate"), ("block", "head_rate")])
+@pytest.mark.parametrize("value", [2.0, [2.0], "x", -1])
+def test_a_wrong_rate_of_noise_is_named_by_its_argument(name, key, value):
+    layer = LAYERS[name]()
+    config = {**layer.get_config(), key: value}
+    with pytest.raises((TypeError, ValueError), match=f"^{key} .*(2.0|x|-1)"):
+        type(layer).from_config(config)
+
+
+HUGE = [(name, key) for name, make in LAYERS.items() for key, value in make().get_config().items()
+        if isinstance(make().settings.get(key), (Count, Lengths)) or key in ("ff_units", "padding")]
+
+
+@pytest.mark.parametrize("name, key", HUGE)
+@pytest.mark.parametrize("value", [2**47, 10**30])  # no address space is that large
+def test_a_huge_size_is_named_or_a_memory_error(name, key, value):
+    layer = LAYERS[name]()
+    shape = ROWS[name].shape if name in ROWS else (2, 3, 4)
+    try:
+        huge = type(layer).from_config({**layer.get_config(), key: value})
+        huge.build(shape[1:], 0)
+        huge.forward(draw(shape, 1), training())
+    except MemoryError as error:
+        assert value == 2**47, error
+    except ValueError as error:
+        assert any(word in str(error) for word in (key, "windows of", str(value))), error
 
 
 def test_noise_is_set_by_its_rate():

@@ -66,6 +66,11 @@ class NoBackward(Layer):
         return x, None
 
 
+class Listed(Layer):
+    def forward(self, x, ctx):
+        return x.tolist(), lambda dy: dy
+
+
 class Nothing(Layer):
     def forward(self, x, ctx):
         return None
@@ -73,7 +78,8 @@ class Nothing(Layer):
 
 @pytest.mark.parametrize(
     ("kind", "found"),
-    [(OnlyY, "not ndarray"), (NoBackward, r"\(ndarray, NoneType\)"), (Nothing, "not NoneType")],
+    [(OnlyY, "not ndarray"), (NoBackward, r"\(ndarray, NoneType\)"), (Nothing, "not NoneType"),
+     (Listed, r"\(list, function\)")],
 )
 @pytest.mark.parametrize("place", ["alone", "first", "last", "inside"])
 def test_a_forward_that_returns_no_pair_is_named(kind, found, place):

@@ -89,7 +89,10 @@ def check_array(name: str, value: Any) -> Array:
     if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):
         fill = f"{name.partition(' ')[0]}.filled(0)"
         raise ArgumentTypeError(f"{name} is a masked array; fill it first, with {fill}")
-    array: Array = np.asarray(value)
+    try:
+        array: Array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array: {error}") from None
     return array
 
 
@@ -237,11 +240,11 @@ def check_numbers(name: str, value: ArrayLike, interval: str = "(-inf, inf)") ->
     return float(values) if values.ndim == 0 else values
 
 
-def check_rate(rate: ArrayLike) -> float | Array:
+def check_rate(rate: ArrayLike, name: str = "rate") -> float | Array:
     """Return ``rate`` as a float, or as a float64 array; raise if a value is no probability."""
     if type(rate) is float and 0.0 <= rate <= 1.0:
         return rate
-    return check_numbers("rate", rate, "[0, 1]")
+    return check_numbers(name, rate, "[0, 1]")
 
 
 def check_one_rate(rate: Any, owner: str) -> float:

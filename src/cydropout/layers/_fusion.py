@@ -7,6 +7,8 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
 from cydropout._validate import is_ours
 from cydropout.layers import activations
 from cydropout.layers._batchwise import Chain, Link
@@ -56,13 +58,14 @@ def forward_of(layer: Layer) -> Forward:
 
 def _checked(layer: Layer, x: Array, ctx: Context) -> tuple[Array, Backward]:
     found: Any = layer.forward(x, ctx)
-    if not isinstance(found, tuple) or len(found) != 2 or not callable(found[1]):
+    if (not isinstance(found, tuple) or len(found) != 2 or not callable(found[1])
+            or not isinstance(found[0], np.ndarray)):
         kinds = type(found).__name__
         if isinstance(found, tuple):
             kinds = f"({', '.join(type(one).__name__ for one in found)})"
         raise TypeError(
             f"forward of {type(layer).__name__}, at {layer.path!r}, must return (y, backward), "
-            f"with the function that takes dy to dx, not {kinds}"
+            f"an array and the function that takes dy to dx, not {kinds}"
         )
     return found
 

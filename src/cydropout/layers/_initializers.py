@@ -41,6 +41,8 @@ def initial(
     }[rule]
     limit = (3 * variance) ** 0.5
     columns = fan_out if columns is None else columns
+    if fan_in * columns >= 2**60:  # of which NumPy says no number
+        raise MemoryError(f"there is no room for weights of shape ({fan_in}, {columns})")
     weight = np.empty((fan_in, columns), dtype)
     # Row by row in float64: both dtypes get the same weights, and no second array is made.
     for row in weight:

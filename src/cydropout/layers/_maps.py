@@ -20,7 +20,7 @@ def check_data_format(data_format: Any) -> DataFormat:
 def check_maps(shape: Shape, spatial: int, path: str) -> None:
     """Raise if ``shape`` does not have a batch axis, channels, and ``spatial`` axes of space."""
     if len(shape) != spatial + 2:
-        lengths = ", ".join(map(str, shape)) if shape[0] else ", ".join(["n", *map(str, shape[1:])])
+        lengths = ", ".join(map(str, shape if all(shape[:1]) else ("n", *shape[1:])))
         channel = "; of one channel make x[:, None]" if len(shape) == spatial + 1 else ""
         raise ValueError(
             f"{path} needs {spatial + 2} axes: batch, channels and "

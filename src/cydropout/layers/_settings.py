@@ -12,7 +12,6 @@ import numpy as np
 
 from cydropout._validate import (
     check_choice,
-    check_count,
     check_flag,
     check_integer,
     check_lengths,
@@ -125,6 +124,7 @@ class Noise(Setting):
         noise = vars(layer).get(self.name)
         if hasattr(value, "fitted"):
             return value
+        check_rate(value, f"{self.key} of {type(layer).__name__}")
         if noise is None:
             return self.make(value, layer)
         noise.rate = value
@@ -171,11 +171,11 @@ class Flag(Setting):
 
 
 class Count(Setting):
-    """An integer of at least 1."""
+    """An integer of at least 1, and not so large that NumPy refuses an array without saying why."""
 
     def check(self, value: Any, layer: Any) -> int:
         """Return an int."""
-        return check_count(self.key, value)
+        return check_integer(self.key, value, "[1, 2**48)")
 
 
 class Number(Setting):

@@ -79,6 +79,11 @@ class Sliding(Layer):
                 raise ValueError(
                     f"{self.path} has windows of {self.size}, but maps of {tuple(maps)}"
                 )
+        if max(*self.size, *self.strides, *before, *counts) >= 2**31:
+            raise ValueError(
+                f"{self.path} has windows of {self.size}, strides {self.strides} and padding "
+                f"{self.padding!r}; none of them may be 2**31 or more"
+            )
         return Windows(
             (maps[0], maps[1]), (self.size[0], self.size[1]), (self.strides[0], self.strides[1]),
             (before[0], before[1]), (counts[0], counts[1]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from cydropout._validate import check_count
+from cydropout._validate import check_count, check_rate
 from cydropout.layers._layer import Layer
 from cydropout.layers._state import Entries, joined
 from cydropout.layers.attention.multi_head_attention import MultiHeadAttention
@@ -84,6 +84,9 @@ class TransformerBlock(Sequential):
         name: str | None = None,
     ) -> None:
         check_count("units", units)
+        check_count("ff_units", ff_units)
+        for key, value in (("depth_rate", depth_rate), ("head_rate", head_rate)):
+            check_rate(value, key)
         self._config = {
             "units": units, "heads": heads, "ff_units": ff_units, "rate": rate,
             "depth_rate": depth_rate, "head_rate": head_rate, "causal": causal,
