@@ -209,7 +209,7 @@ def test_every_argument_of_a_callback_has_a_row():
 #: those that decide nothing, or are compared elsewhere.
 ARGUMENTS = {
     "clip_norm": 1.0, "clip_value": 0.5, "batch_size": 16, "shuffle": False, "drop_last": True,
-    "accumulate": 2,
+    "accumulate": 2, "validation_split": 0.25,
     "validation_data": "data", "class_weight": {0: 2.0}, "sample_weight": [1.0] * SAMPLES,
     "metrics": {"share": lambda prediction, target: 0.5},
     **dict.fromkeys(["model", "loss", "optimizer", "rng", "num_threads", "x", "y", "epochs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cydropout._samples import check_pair, check_weights
-from cydropout._validate import ArgumentTypeError, Array, check_count
+from cydropout._validate import ArgumentTypeError, Array, check_count, check_number
 
 #: Samples and targets, and their weights where there are some.
 Batch = tuple[Array, ...]
@@ -55,20 +56,40 @@ class ArrayBatches:
             self.own.append(check_weights(name, weight, len(x)))
             if not self.own[1].any():
                 raise ValueError(f"{name} must not be 0 for all samples")
-        self.samples: int | None = len(x) - (len(x) % size if drop_last else 0)
-        if not self.samples:
-            raise ValueError(
-                f"drop_last leaves no batch: batch_size is {size}, and there are {len(x)} samples"
-            )
+        self.drop_last = drop_last
+        self._cut(0, len(x))
         self.run = {"samples": len(x), "sample_shape": list(x.shape[1:]),
                     "target_shape": list(y.shape[1:]), "batch_size": int(size),
                     "sample_weight": [list(one.shape[1:]) for one in self.own[1:]],
                     "shuffle": bool(shuffle), "drop_last": bool(drop_last)}
 
+    def _cut(self, first: int, count: int) -> None:
+        """Use so many of the rows, from the first on."""
+        self.first_row, self.count = first, count
+        self.samples: int | None = count - (count % self.size if self.drop_last else 0)
+        if not self.samples:
+            raise ValueError(
+                f"drop_last leaves no batch: batch_size is {self.size}, and there are {count} "
+                "samples"
+            )
+
     @property
     def smallest(self) -> int | None:
         """Samples in the smallest batch, where that is known."""
         return ((self.samples or 0) - 1) % self.size + 1
+
+    def split_off(self, share: float, size: int) -> ArrayBatches:
+        """Return batches, in order, of a share of the rows, the last, and keep the others."""
+        held, whole, count = copy.copy(self), self.count, int(self.count * share)
+        if not 0 < count < whole:
+            raise ValueError(
+                f"validation_split={share:g} of {whole} samples holds {count} back; hold more back"
+            )
+        held.size, held.shuffle, held.drop_last = size, False, False
+        held.run = {}  # the share says it all
+        held._cut(whole - count, count)
+        self._cut(0, whole - count)
+        return held
 
     def first(self, number: int, generators: Generators) -> Batch:
         """Return some samples, for their shape."""
@@ -76,17 +97,21 @@ class ArrayBatches:
 
     def targets(self) -> Iterator[tuple[int, Batch]]:
         """Yield targets and weights in parts, each with the place of its first."""
-        for rows in batches(len(self.x), 4096):
+        for rows in self._slices(self.count, 4096):
             yield rows.start, tuple(part[rows] for part in self.own)
+
+    def _slices(self, count: int, size: int, skip: int = 0) -> Iterator[slice]:
+        for rows in batches(count, size, None, skip):
+            yield slice(self.first_row + rows.start, self.first_row + rows.stop)
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
         if not self.shuffle:
-            for rows in batches(self.samples or 0, self.size, None, skip):
+            for rows in self._slices(self.samples or 0, self.size, skip):
                 yield self.x[rows], *[part[rows] for part in self.own]
             return
         room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
-        order = generators(number).permutation(len(self.x))
+        order = generators(number).permutation(self.count)
         for rows in batches(self.samples or 0, self.size, order, skip):
             # Without the check of the numbers, which would need a second buffer.
             x = self.x.take(rows, axis=0, out=room[: len(rows)], mode="clip")
@@ -184,6 +209,19 @@ def as_batches(
     if hasattr(x, "__len__") and hasattr(x, "__getitem__") and not callable(x):
         return SequenceBatches(x, shuffle)
     return StreamBatches(x, epochs)
+
+
+def split_off(share: float, data: Batches, held: Batches | None) -> Batches | None:
+    """Return what is held out, or split off from the data that are trained with."""
+    if not check_number("validation_split", share, "[0, 1)"):
+        return held
+    if held is not None:
+        raise ValueError("give validation_data or validation_split, and not both")
+    if isinstance(data, OwnBatches):
+        raise ValueError(
+            "validation_split cuts x and y; hold back some of your own batches, as validation_data"
+        )
+    return data.split_off(share, 1024)
 
 
 def held_out(data: Any, size: int, epochs: int) -> Batches:

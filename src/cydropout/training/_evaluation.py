@@ -18,6 +18,7 @@ from cydropout.random import MaskStream
 from cydropout.training._batches import Batches, as_batches, batches, order_of, weights_of
 from cydropout.training._checks import check_batch, check_data
 from cydropout.training._metrics import Metrics, measure
+from cydropout.training.history import History
 from cydropout.training.losses import Loss
 
 Array = np.ndarray[Any, Any]
@@ -32,6 +33,22 @@ class Evaluation:
     num_threads: int | None
     stream: MaskStream
     _threads: int | None
+    _run: Any
+
+    @property
+    def history(self) -> History:
+        """What the last call of `fit` measured, of whole epochs."""
+        return self._run.history if self._run else History()
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint of the run would hold now, for callbacks to save.
+
+        Before a batch or after an epoch it is whole; during a batch its counts are those before.
+        """
+        if self._run is None:
+            raise RuntimeError("there is no run yet: call fit first")
+        found: dict[str, Any] = self._run.state(self)
+        return found
 
     def evaluate(
         self, x: Any, y: Any = None, *, batch_size: int = 1024, sample_weight: Any = None

@@ -28,7 +28,7 @@ from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
-from cydropout.training._batches import Batches, as_batches, held_out, order_of
+from cydropout.training._batches import Batches, as_batches, held_out, order_of, split_off
 from cydropout.training._checks import check_data, check_model, check_smallest
 from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
@@ -135,6 +135,7 @@ class Trainer(Evaluation):
         epochs: int,
         batch_size: int = 32,
         validation_data: Any = None,
+        validation_split: float = 0.0,
         callbacks: Iterable[Callback] = (),
         progress: bool | str = True,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -169,6 +170,9 @@ class Trainer(Evaluation):
             Samples in a batch, where ``x`` and ``y`` are arrays.
         validation_data : (x, y), (x, y, w) or iterable of batches, optional
             Measured at the end of every epoch, without dropout.
+        validation_split : float
+            Share of the samples that is held back for that, of the last ones, as in Keras: shuffle
+            sorted data before.
         callbacks : Callback, or iterable of Callback
             Run in this order. A function stands for a callback that calls it after every epoch,
             as ``function(trainer, epoch, record)``.
@@ -234,14 +238,16 @@ class Trainer(Evaluation):
             raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
         data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", drop_last, sample_weight)
         held = None if validation_data is None else held_out(validation_data, 1024, epochs)
+        held = split_off(validation_split, data, held)
         target = None if checkpoint is None else check_target(checkpoint)
         saved = SavedRun(target) if target and resume and target.exists() else None
         metrics = ["loss", "accuracy"]
         metrics += [f"val_{name}" for name in (*metrics, *self.metrics)] if held else []
         parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer,
                  "trainer": self, "data": {
-                     **data.run, "class_weight": class_weight, "accumulate": accumulate},
-                 "validation_data": held and held.run}
+                     **data.run, "class_weight": class_weight, "accumulate": accumulate,
+                     "validation_split": validation_split},
+                 "validation_data": (held and held.run) or None}
         update = Update(accumulate, self._update)
         run = Run(parts, callbacks, update, epoch=self.epoch, first=self.epoch)
         if saved:
@@ -283,11 +289,6 @@ class Trainer(Evaluation):
         run.tell("on_train_end", self)
         return run.history
 
-    @property
-    def history(self) -> History:
-        """What the last call of `fit` measured, of whole epochs."""
-        return self._run.history if self._run else History()
-
     def reset(self) -> None:
         """Count the epochs from 0 again, and with them the orders of the samples.
 
@@ -299,15 +300,6 @@ class Trainer(Evaluation):
         """Return the settings that decide a run, but those of model, loss and optimizer."""
         return {"metrics": [*self.metrics], "clip_norm": self.clip_norm,
                 "clip_value": self.clip_value}
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint of the run would hold now, for callbacks to save.
-
-        Before a batch or after an epoch it is whole; during a batch its counts are those before.
-        """
-        if self._run is None:
-            raise RuntimeError("there is no run yet: call fit first")
-        return self._run.state(self)
 
     def _epoch(
         self, run: Run, data: Batches | ClassWeighted, held: Batches | None, bar: Progress,
@@ -331,8 +323,7 @@ class Trainer(Evaluation):
             run.tell("on_batch_begin", self, epoch, run.steps)
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
-            record, weight = self._step(
-                run, layers, parameters, batch, own, ctx, watched)
+            record, weight = self._step(run, layers, parameters, batch, own, ctx, watched)
             run.tell("on_batch_end", self, epoch, run.steps, record)
             run.add(len(x), record, weight)
             run.seconds = time.perf_counter() - started
@@ -362,7 +353,10 @@ class Trainer(Evaluation):
         own: list[Array], ctx: Context, watched: bool,
     ) -> tuple[Record, float | None]:
         draw = self.stream.next_draw
-        prediction, backward = self._forward(batch, ctx, watched)
+        self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
+        recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
+        prediction, backward = all_passes(
+            self.model, batch, recorded or [ctx] * self.loss.passes)
         value, gradient, accuracy, weight = self.loss.measured(prediction, *own)
         if not math.isfinite(value):
             layer = first_nonfinite(self.model, batch, ctx, draw, self.loss.passes)
@@ -387,11 +381,3 @@ class Trainer(Evaluation):
         if last and not all(np.isfinite(p.value).all() for p in self.model.parameters()):
             layer = first_nonfinite(self.model, last[0], ctx, last[1], self.loss.passes)
             raise NonFiniteLossError(math.nan, epoch, step, layer)
-
-    def _forward(
-        self, batch: Array, ctx: Context, watched: bool
-    ) -> tuple[Array, Callable[[Array], object]]:
-        """Run the passes of the loss, with their masks written down where they are watched."""
-        self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
-        recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
-        return all_passes(self.model, batch, recorded or [ctx] * self.loss.passes)
