@@ -123,6 +123,7 @@ def test_the_same_layers_unchanged_run_as_one(pattern):
     assert len(changed.steps) > 1
 
 
+@pytest.mark.filterwarnings("ignore:predict_mc. all passes are alike")
 def test_monte_carlo_describes_the_model_that_predicts(pattern):
     make, shape = pattern
     model, _ = passes(make(tripled), shape, False, True)
@@ -169,6 +170,7 @@ def test_a_forward_set_on_one_layer_is_run(pattern, when):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.filterwarnings("ignore:predict_mc. all passes are alike")
 def test_a_unit_of_the_user_trains_and_predicts_as_it_says():
     class LeakyReLU(ReLU):
         def forward(self, x, ctx):
