@@ -17,9 +17,11 @@ from cydropout.layers import (
     Flatten,
     GlobalAveragePool2D,
     LayerDrop,
+    LayerNorm,
     MaxPool2D,
     ReLU,
     Sequential,
+    TransformerBlock,
     WeightDropout,
 )
 from cydropout.torch.exchange import from_torch, to_torch
@@ -34,6 +36,21 @@ def built(layer, shape, seed=0):
         rng = np.random.default_rng([seed, number])
         parameter.value[...] = rng.uniform(0.1, 1.0, parameter.value.shape)
     return layer
+
+
+def encoder(activation="gelu", **options):
+    options = {"nhead": 2, "dropout": 0.0, "norm_first": True} | options
+    return nn.TransformerEncoderLayer(
+        8, dim_feedforward=12, activation=activation, batch_first=True, **options)
+
+
+class Module(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(5, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x)))
 
 
 # A layer, the PyTorch module of the same meaning, the shape of a sample.
@@ -82,6 +99,28 @@ PAIRS = {
         ),
         (2, 9, 8),
     ),
+    "TransformerBlock": (
+        lambda: TransformerBlock(8, 2, 12, dtype="float64"), lambda: encoder(), (5, 8),
+    ),
+    "TransformerBlock-model": (
+        lambda: Sequential(
+            [Dense(8), TransformerBlock(8, 2, 12), TransformerBlock(8, 2, 12), LayerNorm(),
+             Dense(3)], dtype="float64"),
+        lambda: nn.Sequential(
+            nn.Linear(6, 8), encoder(), encoder(), nn.LayerNorm(8), nn.Linear(8, 3)),
+        (5, 6),
+    ),
+    "TransformerEncoder": (
+        lambda: Sequential([*[TransformerBlock(8, 2, 12) for _ in range(2)], LayerNorm()],
+                           dtype="float64"),
+        lambda: nn.TransformerEncoder(
+            encoder(), 2, nn.LayerNorm(8), enable_nested_tensor=False),
+        (5, 8),
+    ),
+    "Module": (
+        lambda: Sequential([Dense(4, activation="relu"), Dense(3)], dtype="float64"),
+        lambda: Module(), (5,),
+    ),
     "Sequential": (
         lambda: Sequential(
             [Flatten(), Dense(4, activation="relu"), Dropout(0.5), Sequential([Dense(3)])],
@@ -110,8 +149,56 @@ def test_the_output_is_the_same_after_the_way_there_and_after_the_way_back(name)
         np.testing.assert_array_equal(other.state_dict()[key], value)
 
 
+@pytest.mark.parametrize("name", PAIRS)
+def test_a_state_dict_goes_without_its_module(name):
+    make, peer, shape = PAIRS[name]
+    module, states = peer().double(), []
+    for source in (module, module.state_dict(), {k: t.numpy() for k, t in
+                                                 module.state_dict().items()}):
+        layer = built(make(), shape)
+        from_torch(source, layer)
+        states.append(layer.state_dict())
+    for state in states[1:]:
+        for key, value in state.items():
+            np.testing.assert_array_equal(value, states[0][key])
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRS if "Pool" not in name])
+def test_bfloat16_goes_both_ways(name):
+    make, peer, shape = PAIRS[name]
+    module, layer = peer().to(torch.bfloat16), built(make(), shape)
+    to_torch(layer, module)
+    rounded = {key: torch.from_numpy(value).to(torch.bfloat16).double().numpy()
+               for key, value in layer.state_dict().items()}
+    other = built(make(), shape, seed=7)
+    from_torch(module, other)
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    again = built(make(), shape, seed=7)
+    from_torch({key: tensor.float().numpy().astype(ml_dtypes.bfloat16)
+                for key, tensor in module.state_dict().items()}, again)
+    for key, value in rounded.items():
+        np.testing.assert_array_equal(other.state_dict()[key], value)
+        np.testing.assert_array_equal(again.state_dict()[key], value)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"norm_first": False}, "norm_first=True, but the Trans"), ({"nhead": 4}, "heads=2, but .* has 4"),
+    ({"activation": "relu"}, "activation='gelu', but .* has 'relu'"),
+])
+def test_a_block_that_means_something_else_is_refused(options, words):
+    layer, module = built(TransformerBlock(8, 2, 12, dtype="float64"), (5, 8)), encoder(**options)
+    before = layer.state_dict(), {key: t.clone() for key, t in module.state_dict().items()}
+    for call in (lambda: to_torch(layer, module), lambda: from_torch(module, layer)):
+        with pytest.raises(ValueError, match=words):
+            call()
+    for key, value in before[0].items():
+        np.testing.assert_array_equal(layer.state_dict()[key], value)
+    assert all(torch.equal(before[1][key], t) for key, t in module.state_dict().items())
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", [n for n in PAIRS if n not in ("WeightDropout", "Sequential")])
+@pytest.mark.parametrize("name", [n for n in PAIRS if n not in (
+    "WeightDropout", "Sequential", "TransformerBlock-model", "TransformerEncoder")])
 def test_a_training_pass_gives_the_gradients_of_pytorch(name, dtype):
     make, peer, shape = PAIRS[name]
     layer, module = make(), peer().to(getattr(torch, dtype)).train()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,20 +25,22 @@ _COUNTERS = ("num_batches_tracked",)
 def to_torch(layer: Layer, module: Any) -> None:
     """Copy the parameters of ``layer`` into ``module``, all of them or none.
 
-    A `Sequential` goes with a ``torch.nn.Sequential``: of both, the layers that have parameters
-    are paired in their order, and all others skipped. Dtypes are converted.
+    A `Sequential` goes with a ``torch.nn.Sequential``, or any module that holds the same layers: of
+    both, those that have parameters are paired in their order. Dtypes are converted.
 
     Parameters
     ----------
     layer : Layer
         Built.
     module : torch.nn.Module
-        The PyTorch layer of the same name: `Dense` is ``Linear``, `BatchNorm` is ``BatchNorm2d``.
+        The PyTorch layer of the same name: `Dense` is ``Linear``, `BatchNorm` is ``BatchNorm2d``,
+        `TransformerBlock` is ``TransformerEncoderLayer`` with ``norm_first=True``.
 
     Raises
     ------
     ValueError
-        If the two have another number of layers, or parameters of other names or shapes.
+        If the two have another number of layers, parameters of other names or shapes, or blocks
+        with other heads, activations or order of norms.
     ImportError
         Without PyTorch.
 
@@ -55,12 +57,8 @@ def to_torch(layer: Layer, module: Any) -> None:
     """
     torch = _torch()
     moved = []
-    for own, theirs in _pairs(layer, module):
-        state, targets = own.torch_state(), _state(theirs)
-        if state.keys() != targets.keys():
-            raise ValueError(
-                f"{own.path} has {sorted(state)}, but {theirs} has {sorted(targets)}"
-            )
+    for own, targets, theirs in _pairs(layer, module):
+        state = own.torch_state()
         for name, target in targets.items():
             if tuple(target.shape) != state[name].shape:
                 raise ValueError(
@@ -78,8 +76,8 @@ def from_torch(module: Any, layer: Layer) -> None:
 
     Parameters
     ----------
-    module : torch.nn.Module
-        As for `to_torch`.
+    module : torch.nn.Module, or mapping of names to tensors or arrays
+        As for `to_torch`; or its ``state_dict()``, also one that was read from a file.
     layer : Layer
         Built.
 
@@ -100,47 +98,74 @@ def from_torch(module: Any, layer: Layer) -> None:
     True
     """
     with restored_on_error(layer):
-        for own, theirs in _pairs(layer, module):
-            own.load_torch_state(
-                {name: _array(tensor) for name, tensor in _state(theirs).items()}
+        for own, state, _ in _pairs(layer, module):
+            own.load_torch_state({name: _array(tensor) for name, tensor in state.items()})
+
+
+def _pairs(layer: Layer, module: Any) -> Iterator[tuple[Layer, dict[str, Any], Any]]:
+    """Iterate over the layers with parameters, each with its part of a state and the module."""
+    whole = module if isinstance(module, Mapping) else module.state_dict()
+    left = {name: one for name, one in whole.items() if name.rpartition(".")[2] not in _COUNTERS}
+    layers = [*_layers(layer)]
+    for own in layers:
+        names = own.torch_entries().keys()
+        prefix = _prefix(names, left)
+        if prefix is None:
+            raise ValueError(
+                f"{layer.path} has {len(layers)} layers with parameters; {own.path} has "
+                f"{sorted(names)}, where the other side goes on with {[*left][:len(names)]}"
+            )
+        theirs = module if isinstance(module, Mapping) else module.get_submodule(prefix[:-1])
+        _check_alike(own, theirs)
+        yield own, {name: left.pop(prefix + name) for name in names}, theirs
+    if left:
+        raise ValueError(
+            f"{layer.path} has {len(layers)} layers with parameters, "
+            f"{[each.path for each in layers]}, and the other side also {[*left]}"
+        )
+
+
+def _prefix(names: Collection[str], left: Mapping[str, Any]) -> str | None:
+    """Return where a state that is left has all these names and begins with them, or None."""
+    first = next(iter(left), "")
+    for name in names:
+        prefix = first.removesuffix(name)
+        if prefix + name == first and prefix[-1:] in ("", ".") and all(
+                prefix + each in left for each in names):
+            return prefix
+    return None
+
+
+def _check_alike(own: Layer, theirs: Any) -> None:
+    """Raise if a block has settings with which the same parameters mean something else."""
+    config, attention = own.get_config(), getattr(theirs, "self_attn", theirs)
+    wanted = {"heads": config.get("heads"), "activation": config.get("activation"),
+              "norm_first": True}
+    activation = getattr(theirs, "activation", None)
+    name = getattr(activation, "__name__", type(activation).__name__).lower()
+    found = {"heads": getattr(attention, "num_heads", None),
+             "activation": name if activation else None,
+             "norm_first": getattr(theirs, "norm_first", None)}
+    for key, value in found.items():
+        if value is not None and value != wanted[key]:
+            raise ValueError(
+                f"{own.path} computes with {key}={wanted[key]!r}, but the "
+                f"{type(theirs).__name__} has {value!r}; make it with that of {own.path}"
             )
 
 
-def _pairs(layer: Layer, module: Any) -> Iterator[tuple[Layer, Any]]:
-    torch = _torch()
-    own, theirs = [*_layers(layer)], [*_modules(module, torch.nn.Sequential)]
-    if len(own) != len(theirs):
-        raise ValueError(
-            f"{layer.path} has {len(own)} layers with parameters, {[each.path for each in own]}, "
-            f"the module {len(theirs)}: {theirs}"
-        )
-    return zip(own, theirs, strict=True)
-
-
 def _layers(layer: Layer) -> Iterator[Layer]:
-    if isinstance(layer, Sequential):
-        for inner in layer.layers:
+    if getattr(type(layer), "torch_entries", None) is Sequential.torch_entries:
+        for inner in cast("Sequential", layer).layers:
             yield from _layers(inner)
     elif layer.parameters():
         yield layer
 
 
-def _modules(module: Any, sequential: type) -> Iterator[Any]:
-    if isinstance(module, sequential):
-        for inner in module.children():  # type: ignore[attr-defined]
-            yield from _modules(inner, sequential)
-    elif _state(module):
-        yield module
-
-
-def _state(module: Any) -> Mapping[str, Any]:
-    return {
-        name: tensor
-        for name, tensor in module.state_dict().items()
-        if name.rpartition(".")[2] not in _COUNTERS
-    }
-
-
 def _array(tensor: Any) -> Array:
-    array: Array = tensor.detach().cpu().numpy()
-    return array
+    """Return a tensor, or an array, as NumPy's; bfloat16 as float32, which holds all of it."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu()
+        tensor = tensor.float() if "bfloat16" in str(tensor.dtype) else tensor.numpy()
+    array: Array = np.asarray(tensor)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
