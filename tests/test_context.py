@@ -76,3 +76,18 @@ def test_a_record_gives_nothing_back(name):
 def test_what_is_no_record_is_named(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+FLAGS = ("training", "input_gradient", "backward", "batch_statistics")
+
+
+@pytest.mark.parametrize("name, wrong, words", [
+    *((name, wrong, "must be True or False") for name in FLAGS for wrong in (1, "no", None)),
+    ("stream", 0, "must be a MaskStream or None, not the int 0"),
+    ("stream", np.random.default_rng(0), "must be a MaskStream"),
+    ("states", [], "must be a dict or None"), ("workspace", {}, "must be a Workspace or None"),
+])
+def test_what_a_pass_knows_is_checked(name, wrong, words):
+    with pytest.raises(TypeError, match=f"{name}.* {words}"):
+        Context(**{name: wrong})
+    assert Context(**dict.fromkeys(FLAGS, np.True_)).backward is True

@@ -273,3 +273,72 @@ def test_kernels_take_no_array_that_they_cannot_read(wrong):
         with pytest.raises(ValueError, match="contiguous, aligned and native"):
             call()
     assert (y == 1).all()
+
+
+OFFSETS = [name for name, case in MASKS.items()
+           if {"key", "offset"} <= {*inspect.signature(case.call).parameters}]
+
+
+@pytest.mark.parametrize("name", OFFSETS)
+def test_no_offset_gives_what_another_does(name):
+    case = MASKS[name]
+    x, given = np.ones(case.make(n=64)["shape"]), case.make(n=64)
+    found = [case.call(**given).apply(x)]
+    for bits in (32, 34, 39, 58, 60, 61, 62, 63):
+        try:
+            found.append(case.call(**given, offset=2**bits).apply(x))
+        except ValueError as error:
+            assert bits >= 61 and "at most 2**61" in str(error)
+    assert len({y.tobytes() for y in found}) == len(found) >= 6
+
+
+def test_items_are_chosen_by_words_of_their_own():
+    assert masks.subset(0, 0, 1, 8, 4, offset=2**61 - 8).shape == (1, 4)
+    with pytest.raises(ValueError, match=r"at most 2\*\*61, not 2305843009213693945 \+ 8"):
+        masks.subset(0, 0, 1, 8, 4, offset=2**61 - 7)
+
+
+@pytest.mark.parametrize("name", ["BlockMask", "WalkMask", "CutoutMask"])
+def test_a_region_that_no_memory_holds_is_named_with_its_size(name, monkeypatch):
+    case = MASKS[name]
+
+    def bits(self, *args):
+        raise MemoryError
+
+    monkeypatch.setattr(case.call, "_bits", bits)
+    with pytest.raises(MemoryError, match=rf"a {name} of shape \(2, 3, .* holds .*e-\d+ GiB"):
+        case.call(**case.make())
+    with pytest.raises(ValueError, match="rate"):
+        case.call(**case.make() | {"rate": 2})
+
+
+def test_a_map_without_end_is_named_with_its_size():
+    with pytest.raises(MemoryError, match=r"BlockMask of shape \(1, 1, 1099.* holds 1.41e\+14 GiB"):
+        masks.BlockMask(0, 0, (1, 1, 2**40, 2**40), 0.1)
+
+
+@pytest.mark.parametrize("variance, epsilon", [([-1.0, 1.0], 0.5), ([0.0, 1.0], 0.0)])
+def test_a_variance_that_has_no_root_is_refused(variance, epsilon):
+    x, ones, zeros = np.ones((2, 2)), np.ones(2), np.zeros(2)
+    with pytest.raises(ValueError, match=r"variance \+ epsilon must be above 0"):
+        functional.normalise(x, zeros, np.array(variance), ones, zeros, epsilon=epsilon)
+    y, _ = functional.normalise(x, zeros, np.array([np.nan, 3.0]), ones, zeros, epsilon=1.0)
+    assert np.isnan(y[:, 0]).all() and (y[:, 1] == 0.5).all()
+
+
+@pytest.mark.parametrize("seen", [True, np.ones(3, bool)])
+def test_an_attention_mask_has_keys(seen):
+    with pytest.raises(ValueError, match="shape must end with the number of keys"):
+        functional.AttentionMask(seen, ())
+
+
+@pytest.mark.parametrize("rate", [[True, 0.5], (0.5, False), [[0.5], [np.True_]]])
+def test_a_bool_is_no_rate_among_others(rate):
+    stream = MaskStream(0)
+    for call in (
+        lambda: dropout(np.ones((2, 2)), rate, rng=stream), lambda: Dropout(rate),
+        lambda: stream.draw((2, 2), rate), lambda: masks.GaussianMask(0, 0, (2, 2), sigma=rate),
+    ):
+        with pytest.raises(TypeError, match="must be a number or an array of numbers"):
+            call()
+    assert stream.next_draw == 0

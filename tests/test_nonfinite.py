@@ -118,3 +118,18 @@ def test_spoilt_parameters_never_replace_a_good_checkpoint(data, tmp_path):
 
 
 # ---------------------------------------------------------------- history
+
+
+class Backwards(Sequential):
+    """A model with a forward of its own."""
+
+    def forward(self, x, ctx):
+        return self.layers[0].forward(x + np.inf, ctx)
+
+
+def test_a_model_with_a_forward_of_its_own_is_named_as_one(data):
+    broken = Trainer(Sequential([Backwards([Dense(CLASSES), Dense(CLASSES)])]),
+                     "softmax_cross_entropy", "sgd", rng=0)
+    with pytest.raises(NonFiniteLossError) as caught, np.errstate(all="ignore"):
+        broken.fit(*data, epochs=1, progress=False)
+    assert caught.value.layer == "0.backwards"

@@ -145,3 +145,13 @@ def test_fused_passes_use_what_is_set_after_they_were_planned(name, built_first)
                     found = map(numbers, models, (x, x), ctxs)
                     for one, other in zip(*found, strict=True):
                         np.testing.assert_allclose(one, other, 1e-4, 1e-5, err_msg=f"{key} {value}")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_setting_is_lost_under_the_name_of_its_argument(name):
+    layer = built(ROWS[name])
+    for key, setting in layer.settings.items():
+        if key not in (setting.name, "parameters"):
+            with pytest.raises(AttributeError, match=f"{key} of .* attribute '{setting.name}'"):
+                setattr(layer, key, 0.5)
+            assert not hasattr(layer, key)

@@ -1,5 +1,7 @@
 """Attention of many heads, residual blocks and positions: against plain NumPy and PyTorch."""
 
+import json
+
 import numpy as np
 import pytest
 import reference_attention
@@ -342,3 +344,25 @@ def test_what_does_not_fit_is_named():
 def test_dropout_behind_a_dense_layer_of_a_branch_is_one_pass():
     layer = Residual(LayerNorm(), Dense(4), Dropout(0.5))
     assert [len(step.layers) for step in layer.layer.steps] == [1, 2]
+
+
+@pytest.mark.parametrize("change", [
+    lambda attention, feed: setattr(attention, "dropout", 0.5),
+    lambda attention, feed: setattr(attention.layer.layers[1], "drop_head", 0.25),
+    lambda attention, feed: setattr(feed.layer.layers[2], "rate", 0.75),
+    lambda attention, feed: setattr(feed.layer.layers[1], "activation", "relu"),
+    lambda attention, feed: setattr(feed.layer.layers[0], "epsilon", 0.5),
+])
+def test_a_block_tells_what_was_set_after_it_was_made(change):
+    block, plain = (TransformerBlock(4, 2, 8, rate=0.1, name="b") for _ in range(2))
+    assert "layers" not in block.get_config()
+    change(*block.layers)
+    again = TransformerBlock.from_config(json.loads(json.dumps(block.get_config())))
+    assert again.get_config() == block.get_config() != plain.get_config()
+    x = np.random.default_rng(0).standard_normal((3, 5, 4)).astype("f4")
+    found = []
+    for one in (block, again, plain):
+        one.build((5, 4), 0)
+        found.append(one.forward(x, Context(True, MaskStream(0)))[0])
+    np.testing.assert_array_equal(found[0], found[1])
+    assert again.name == "b" and (found[0] != found[2]).any()

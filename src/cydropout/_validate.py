@@ -221,11 +221,18 @@ def check_all(name: str, values: Any, *kinds: type[T]) -> list[T]:
     return found
 
 
+def _holds_bool(value: Any) -> bool:
+    """Whether a bool stands among the numbers of a list, which an array of it would hide."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_holds_bool, value))
+    return isinstance(value, (bool, np.bool_))
+
+
 def check_numbers(name: str, value: ArrayLike, interval: str = "(-inf, inf)") -> float | Array:
     """Return ``value`` as a float or a float64 array, all of it in the interval."""
     try:
         values = check_array(name, value)
-        if not _is_real(values):
+        if not _is_real(values) or _holds_bool(value):
             raise TypeError
         values = values.astype(np.float64)
     except ArgumentTypeError:
@@ -324,13 +331,13 @@ def check_axes(shared_axes: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted({axis % ndim for axis in axes}))
 
 
-def check_offset(offset: Any, size: int) -> int:
-    """Return ``offset`` as an int, if a draw has ``size`` elements from there on."""
+def check_offset(offset: Any, size: int, bits: int = 64) -> int:
+    """Return ``offset`` as an int, if a draw of 2**bits elements has ``size`` from there on."""
     (first,) = _indices("offset", (offset,))
     if size >= 2**63:
         raise ValueError(f"a mask of {size} elements is too large; at most 2**63 - 1 fit")
-    if not 0 <= first <= 2**64 - max(size, 1):
+    if not 0 <= first <= 2**bits - max(size, 1):
         raise ValueError(
-            f"offset must be at least 0, and offset + size at most 2**64, not {first} + {size}"
+            f"offset must be at least 0, and offset + size at most 2**{bits}, not {first} + {size}"
         )
     return first

@@ -108,7 +108,7 @@ def normalise(
     mean, variance, gamma, beta : array of shape (columns,)
         Of each column.
     epsilon : float
-        Added to the variance.
+        Added to the variance; the sum must be above 0.
     relu : bool
         Whether y is max(y, 0).
     of_batch : bool
@@ -141,7 +141,12 @@ def normalise(
             ("mean", mean), ("variance", variance), ("gamma", gamma), ("beta", beta))
     )
     check_number("epsilon", epsilon, "[0, inf)")
-    inverse = 1.0 / np.sqrt(variance.astype(np.float64) + epsilon)
+    try:
+        with np.errstate(divide="raise", invalid="raise"):
+            inverse = 1.0 / np.sqrt(variance.astype(np.float64) + epsilon)
+    except FloatingPointError:
+        least = np.nanmin(variance)
+        raise ValueError(f"variance + epsilon must be above 0, not {least} + {epsilon}") from None
     done = Normalised(
         x, _arrays.contiguous(mean, x.dtype), inverse,
         _arrays.contiguous(inverse * gamma, x.dtype), _arrays.contiguous(beta, x.dtype),

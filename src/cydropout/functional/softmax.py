@@ -40,6 +40,8 @@ class AttentionMask:
 
     def __init__(self, seen: ArrayLike, shape: tuple[int, ...]) -> None:
         array, shape = check_array("attention_mask", seen), check_shape(shape)
+        if not shape:
+            raise ValueError("shape must end with the number of keys, not be ()")
         if array.dtype != np.bool_:
             raise TypeError(
                 "attention_mask must be an array of bool, True where a key is seen, not of "

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cydropout._rates import Scaling
-from cydropout._validate import check_choice
+from cydropout._validate import check_choice, check_flag, shown
 from cydropout.functional.host import check_num_threads
 from cydropout.layers._workspace import Workspace
 from cydropout.masks import InferenceMask, Mask
@@ -126,6 +126,15 @@ class Context:
 
     def __post_init__(self) -> None:
         check_num_threads(self.num_threads)
+        for name in ("training", "input_gradient", "backward", "batch_statistics"):
+            if type(getattr(self, name)) is not bool:
+                object.__setattr__(self, name, check_flag(name, getattr(self, name)))
+        for name, kind in (("stream", MaskStream), ("workspace", Workspace), ("states", dict)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(
+                    f"{name} of Context must be a {kind.__name__} or None, not {shown(value)}"
+                )
         if isinstance(self.masks, dict):
             object.__setattr__(self, "masks", Masks(self.masks))
         elif self.masks is not None and not isinstance(self.masks, Masks):

@@ -137,6 +137,11 @@ class Layer(Owner):
         """Return layers that, one after the other, do what this one does, to the same bit."""
         return (self,)
 
+    @property
+    def branch(self) -> Any:
+        """The `Sequential` that runs on the input before all else, or None where there is none."""
+        return None
+
     def convert(self, x: Array) -> Array:
         """Return an input as the first of the layers of `parts` takes it."""
         return x

@@ -232,6 +232,21 @@ class Inner(Setting):
         return to_config(vars(layer)[self.name])
 
 
+class Elsewhere:
+    """The key of a setting whose attribute has another name: set here it would set nothing."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        raise AttributeError(f"{self.setting.key} is had as {self.setting.name!r}")
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        raise AttributeError(
+            f"{self.setting.key} of {layer.path} is set as its attribute {self.setting.name!r}"
+        )
+
+
 def declare(kind: Any) -> None:
     """Collect the settings of a class of layers, and make its signature of them."""
     names = dict.fromkeys(
@@ -242,6 +257,9 @@ def declare(kind: Any) -> None:
     found = sorted((one for one in found if isinstance(one, Setting)), key=lambda one: one.last)
     kind.settings = {one.key: one for one in found}
     kind.noises = tuple(one.name for one in kind.settings.values() if isinstance(one, Noise))
+    for key, one in kind.settings.items():
+        if key != one.name and inspect.getattr_static(kind, key, None) is None:
+            setattr(kind, key, Elsewhere(one))
     first = [key for key in kind.positional.split() if key in kind.settings]
     rest = [key for key in kind.settings if key not in first]
     form = inspect.Parameter

@@ -164,9 +164,15 @@ class Sequential(Layer):
         steps = self.steps if ctx.workspace is None else self._stacked
         return in_order(steps, self.convert(x), ctx)
 
+    @property
+    def branch(self) -> Any:
+        """The model itself, unless a subclass has a forward of its own."""
+        own = type(self).forward is not Sequential.forward or "forward" in vars(self)
+        return None if own else self
+
     def parts(self) -> Sequence[Layer]:
         """Return the layers, each in its own parts; a model of another dtype is one part."""
-        if type(self).forward is not Sequential.forward or "forward" in vars(self):
+        if self.branch is None:
             return (self,)
         parts: list[Layer] = []
         for layer in self.layers:

@@ -20,6 +20,8 @@ Run = Callable[[np.ndarray, np.ndarray, int, int], None]
 
 #: Keys and draws are below this.
 WORD = 2**64
+#: So many elements, 2**61, of a draw have a whole word each: the counter has no room for more.
+WORD_BITS = 61
 
 
 class BaseMask:

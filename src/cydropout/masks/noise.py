@@ -11,7 +11,7 @@ from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import size_of
 from cydropout._validate import check_choice, check_offset, check_shape
 from cydropout.masks._sums import spread_axes, summed_to, totals_for
-from cydropout.masks.base import BaseMask, check_source
+from cydropout.masks.base import WORD_BITS, BaseMask, check_source
 
 Storage: TypeAlias = Literal["values", "seed"]
 
@@ -35,7 +35,7 @@ class NoiseMask(BaseMask):
     shape : tuple of ints
         The shape of the arrays that the noise is for.
     offset : int
-        The noise starts at this element of the draw.
+        The noise starts at this element of the draw, which has 2**61.
     storage : {"values", "seed"}
         What is held between uses.
     key, draw : int or None
@@ -62,7 +62,7 @@ class NoiseMask(BaseMask):
     ) -> None:
         self.key, self.draw = check_source(key, draw)
         self.shape = check_shape(shape)
-        self.offset = check_offset(offset, size_of(self.shape))
+        self.offset = check_offset(offset, size_of(self.shape), WORD_BITS)
         self.storage = check_storage(storage)
 
     def _build(self) -> None:

@@ -86,11 +86,17 @@ class RegionMask(KeepMask):
         self.rate = self._expected(sizes)
         if self.rate > 0.0:
             self.key, self.draw = key, draw
-        if 0.0 < self.rate < 1.0 and size_of(compact):
-            count, inner = size_of(compact[: space[0]]), size_of(compact[space[-1] + 1 :])
-            words = self._bits(key, draw, (count, *sizes, inner), self._threads)
-        else:
-            words = compacted(np.bool_(self.rate == 0.0), compact, compact)
+        try:
+            if 0.0 < self.rate < 1.0 and size_of(compact):
+                count, inner = size_of(compact[: space[0]]), size_of(compact[space[-1] + 1 :])
+                words = self._bits(key, draw, (count, *sizes, inner), self._threads)
+            else:
+                words = compacted(np.bool_(self.rate == 0.0), compact, compact)
+        except (MemoryError, OverflowError) as error:
+            raise MemoryError(
+                f"a {type(self).__name__} of shape {shape} holds {size_of(compact) / 2**33:.3g} "
+                "GiB of bits, for which there is no room; draw it for fewer samples at once"
+            ) from error
         self._hold(shape, compact, words)
 
     def _expected(self, sizes: tuple[int, ...]) -> float:

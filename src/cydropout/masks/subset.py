@@ -10,7 +10,7 @@ from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import size_of
 from cydropout._validate import check_flag, check_integer, check_offset, check_shape
-from cydropout.masks.base import BaseMask, check_source
+from cydropout.masks.base import WORD_BITS, BaseMask, check_source
 from cydropout.masks.given import KeepMask
 
 
@@ -52,7 +52,8 @@ def subset(
     Raises
     ------
     ValueError
-        If a number is negative, ``count`` is above ``size``, or ``size`` above 2**32.
+        If a number is negative, ``count`` is above ``size``, ``size`` above 2**32, or the offset
+        and the items together above 2**61, which a draw has.
 
     References
     ----------
@@ -71,7 +72,7 @@ def subset(
         for name, value in (("rows", rows), ("size", size), ("count", count))
     )
     flags = check_flag("flags", flags)
-    offset = check_offset(offset, rows * size)
+    offset = check_offset(offset, rows * size, WORD_BITS)
     threads = check_num_threads(num_threads)
     if size > 2**32:
         raise ValueError(f"size must be at most 2**32, not {size}")

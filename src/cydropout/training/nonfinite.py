@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from cydropout.layers._layer import Context, Layer
-from cydropout.layers.residual import Residual
-from cydropout.layers.sequential import Sequential
 
 Array = np.ndarray[Any, Any]
 
@@ -70,8 +68,8 @@ def outputs(
     layer: Layer, x: Array, ctx: Context, path: str | None = None
 ) -> Generator[tuple[str, Layer, Array], None, Array]:
     """Run a layer, and yield path, layer and output of it or of each one inside, in order."""
-    inside = layer.layer if isinstance(layer, Residual) else layer
-    if not isinstance(inside, Sequential):
+    inside = layer.branch
+    if inside is None:
         y, _ = layer.forward(x, ctx)
         yield path or layer.path, layer, y
         return y
@@ -80,7 +78,7 @@ def outputs(
     for name, inner in zip(inside.paths, inside.layers, strict=True):
         place = f"{path}.{name}" if path else name
         y = yield from outputs(inner, y, ctx, place)
-    if type(layer).forward is not Sequential.forward:
+    if inside is not layer:
         # More happens than in the layers inside: it is run as it is, with the draws they had.
         if ctx.stream:
             ctx.stream.next_draw = draw

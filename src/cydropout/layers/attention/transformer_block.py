@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 from cydropout._validate import check_count, check_rate
 from cydropout.layers._layer import Layer
+from cydropout.layers._settings import Inner, one_config, to_config
 from cydropout.layers._state import Entries, joined
 from cydropout.layers.attention.multi_head_attention import MultiHeadAttention
 from cydropout.layers.dense import Dense
 from cydropout.layers.dropout.dropout import Dropout
 from cydropout.layers.layer_norm import LayerNorm
 from cydropout.layers.residual import Residual
-from cydropout.layers.sequential import Sequential
+from cydropout.layers.sequential import Layers, Sequential
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class TransformerBlock(Sequential):
@@ -123,8 +128,31 @@ class TransformerBlock(Sequential):
         return joined({name: layer.torch_entries() for name, layer in named.items()})
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
+        """Return the constructor's arguments, and the layers where these have been set since."""
         config = {**self._config, "dtype": self.dtype.name}
+        if _settings(self) != _settings(TransformerBlock(**config)):
+            with one_config():
+                config["layers"] = [to_config(layer) for layer in self.layers]
         return {**config, "name": self.name} if self.named else config
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return the block that `get_config` described, not built."""
+        settings = dict(config)
+        with one_config():
+            layers = settings.pop("layers", None)
+            block = cls(**settings)
+            if layers is not None:
+                block.is_made = False
+                Sequential.__init__(block, layers, dtype=block.dtype, name=settings.get("name"))
+        return block
+
     __repr__ = Layer.__repr__
+
+
+def _settings(block: Layer) -> list[Any]:
+    return [
+        (type(layer), [one.read(layer) for one in layer.settings.values()
+                       if not isinstance(one, (Inner, Layers))])
+        for layer in block.walk() if layer is not block
+    ]
