@@ -259,7 +259,7 @@ def test_scores_are_those_of_what_is_held_out(kind, score):
     _, _, _, held = model._hold_out(x, codes, weights, weights, model._stream.key, 0.3)
     assert len(held[0]) == 36 and len(model.validation_scores_) == 9
     right = model.classes_[held[1]] if kind == "three" else held[1]
-    found = score(right, model.predict(held[0]), sample_weight=held[2])
+    found = score(right, model.predict(held[0]), sample_weight=held[2][0] if held[2] else None)
     assert found == pytest.approx(max(model.validation_scores_))
     assert found == pytest.approx(model.best_validation_score_)
 

@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cydropout.sklearn import FeatureDropoutTransformer, _estimator
+from cydropout.sklearn import FeatureDropoutTransformer, _documentation, _estimator
 
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SHORT = {"max_iter": 15, "learning_rate_init": 0.02, "dropout": 0.1}
@@ -273,10 +273,12 @@ def test_weights_are_routed():
 
 
 def test_the_page_of_an_estimator_links_to_its_documentation(monkeypatch):
-    for model in (Classifier((10,)), Regressor((10,))):
-        name = type(model).__name__
-        assert name in model._repr_html_()
-        monkeypatch.setattr(type(model), "_doc_link_template", "https://example.org/{estimator_name}")
+    from cydropout import sklearn as estimators
+
+    for kind in (getattr(estimators, name) for name in estimators.__all__):
+        model, name = kind(), kind.__name__
+        assert name in model._repr_html_() and "Documentation for" not in model._repr_html_()
+        monkeypatch.setattr(kind, "_doc_link_template", "https://example.org/{estimator_name}")
         assert f"https://example.org/{name}" in model._repr_html_()
 
 
@@ -284,10 +286,10 @@ def test_where_the_documentation_is_comes_from_the_package(monkeypatch):
     from email.message import Message
 
     told = Message()
-    monkeypatch.setattr(_estimator, "metadata", lambda name: told)
-    assert _estimator.documentation() == ""
+    monkeypatch.setattr(_documentation, "metadata", lambda name: told)
+    assert _documentation.documentation() == ""
     told["Project-URL"] = "Documentation, https://example.org/docs/"
-    assert _estimator.documentation() == (
+    assert _documentation.documentation() == (
         "https://example.org/docs/api/cydropout.sklearn.{estimator_name}.html")
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from importlib.metadata import PackageNotFoundError, metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cydropout import _sklearn
+from cydropout._samples import check_weights
 from cydropout._text import show
 from cydropout._validate import check_choice, check_count, check_flag, check_integer, check_number
 from cydropout.functional import get_num_threads
 from cydropout.layers import Layer
 from cydropout.random import MaskStream
+from cydropout.sklearn._documentation import Documented
 from cydropout.sklearn._network import check_settings, dense_layers, network, thinned
 from cydropout.training import Trainer, optimizers
 from cydropout.training.callbacks import Callback, EarlyStopping, LearningRateSchedule
@@ -52,22 +53,24 @@ class Adaptive(Callback):
             self.stopping.load_state_dict(self.stopping.state_dict() | {"waited": 0})
 
 
-def documentation() -> str:
-    """Return where the page of an estimator is, as the package's metadata say, or nothing."""
+@contextmanager
+def all_or_nothing(estimator: Any) -> Iterator[None]:
+    """Give an estimator its attributes back if what is done with it raises an error."""
+    before = dict(vars(estimator))
     try:
-        urls = metadata("cydropout").get_all("Project-URL") or []
-    except PackageNotFoundError:
-        return ""
-    found = dict(url.split(", ", 1) for url in urls)
-    base = found.get("Documentation", "").rstrip("/")
-    return f"{base}/api/cydropout.sklearn.{{estimator_name}}.html" if base else ""
+        yield
+    except Exception:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
-class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
+class DropoutMLP(
+    Documented,
+    _base.BaseEstimator,  # type: ignore[misc, name-defined]
+):
     """Base of `DropoutMLPClassifier` and `DropoutMLPRegressor`, over `Trainer`."""
 
-    _doc_link_module = "cydropout"
-    _doc_link_template = documentation()
     _confidence = 1.0  # of concrete dropout in its rates, for each sample
     n_outputs_: int
     _settings: dict[str, Any]
@@ -85,7 +88,8 @@ class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
         ``sample_weight`` holds a weight of at least 0 for each sample; the loss of a batch is the
         weighted mean. Returns the estimator.
         """
-        return self._fit(X, y, sample_weight, False)
+        with all_or_nothing(self):
+            return self._fit(X, y, sample_weight, False)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, more: bool) -> Self:
         """Train for up to ``max_iter`` epochs, or for one ``more``."""
@@ -101,7 +105,8 @@ class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
         if self.normalization == "batch" and X.shape[0] == 1:
             raise ValueError("normalization='batch' needs 2 samples or more, got n_samples = 1")
         if sample_weight is not None:
-            sample_weight = _validation._check_sample_weight(sample_weight, X, dtype=np.float64)
+            sample_weight = check_weights(
+                "sample_weight", _validation._check_sample_weight(sample_weight, X))
         codes = self._encode(y, go_on)
         weight = self._weights(y, sample_weight)
         stream = self._stream if go_on else MaskStream(_seed(self.random_state))
@@ -109,13 +114,17 @@ class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
         if self.early_stopping:
             X, codes, weight, held = self._hold_out(
                 X, codes, weight, sample_weight, stream.key, control["validation_fraction"])
+        if weight is not None and not weight.any():
+            raise ValueError("no sample to train on has a weight above 0; see sample_weight, "
+                             "class_weight and validation_fraction")
         size = min(200 if self.batch_size == "auto" else control["batch_size"], X.shape[0])
         if not go_on:
             self.model_ = network(self.n_outputs_, self._confidence / X.shape[0],
                                   X.dtype, **settings)
             self._settings, self._stream, self._epochs = settings, stream, 0
             self.loss_curve_: list[float] = []
-            self.validation_scores_: list[float] | None = [] if self.early_stopping else None
+            self.validation_scores_: list[float] | None = None
+            self.best_validation_score_: float | None = None
         if not (go_on and more):
             self._optimizer = self._new_optimizer()
         mean = 1.0 if weight is None else float(weight.mean())
@@ -124,22 +133,17 @@ class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
         callbacks = [] if more else self._callbacks(control, X.shape[0])
         if self.verbose:
             callbacks.append(_tell)  # type: ignore[arg-type]
-        metrics = {"score": partial(self._score, weight=held[2])} if held else ()
-        trainer = self._trainer(metrics)
-        history = trainer.fit(
-            X, self._targets(codes), epochs=1 if more else control["max_iter"], batch_size=size,
-            validation_data=held and (held[0], self._targets(held[1], smooth=False)),
-            callbacks=callbacks, progress=False, shuffle=control["shuffle"],
-            drop_last=self.normalization == "batch" and X.shape[0] % size == 1 < size,
-            sample_weight=weight,
-        )
-        self._epochs = trainer.epoch
-        self.n_iter_ = len(history)
-        self.loss_curve_ = self.loss_curve_ + history["loss"]
-        self.best_loss_ = min(self.loss_curve_)
-        if held:
-            self.validation_scores_ = (self.validation_scores_ or []) + history["val_score"]
-            self.best_validation_score_ = max(self.validation_scores_)
+        trainer = self._trainer({"score": self._score} if held else ())
+        try:
+            trainer.fit(
+                X, self._targets(codes), epochs=1 if more else control["max_iter"], batch_size=size,
+                validation_data=held and (held[0], self._targets(held[1], smooth=False), *held[2]),
+                callbacks=callbacks, progress=False, shuffle=control["shuffle"],
+                drop_last=self.normalization == "batch" and X.shape[0] % size == 1 < size,
+                sample_weight=weight,
+            )
+        finally:  # what was learned before Ctrl-C can be used
+            self._told(trainer, bool(held))
         if not more and not trainer.stop_training and not math.isinf(self.n_iter_no_change):
             warnings.warn(
                 f"{type(self).__name__} reached max_iter={self.max_iter} before "
@@ -147,10 +151,22 @@ class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
                 _exceptions.ConvergenceWarning, stacklevel=3)
         return self
 
+    def _told(self, trainer: Trainer, scored: bool) -> None:
+        """Keep what a training has measured."""
+        found = trainer.history.to_dict()
+        self._epochs, self.n_iter_ = trainer.epoch, len(trainer.history)
+        self.loss_curve_ = self.loss_curve_ + found.get("loss", [])
+        self.best_loss_ = min(self.loss_curve_, default=math.inf)
+        if scored:
+            self.validation_scores_ = (self.validation_scores_ or []) + found.get("val_score", [])
+            self.best_validation_score_ = max(self.validation_scores_, default=-math.inf)
+
     def _samples(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         X, y = _validation.validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, reset=reset,
+            self, X, y, accept_sparse="csr", multi_output=True, reset=reset,
             dtype=[np.float64, np.float32], y_numeric=_base.is_regressor(self))
+        if hasattr(y, "toarray"):
+            y = y.toarray()
         if y.ndim == 2 and y.shape[1] == 1:
             y = _validation.column_or_1d(y, warn=True)
         return X, y
@@ -159,7 +175,7 @@ class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
         """Return samples as the network takes them."""
         _validation.check_is_fitted(self)
         return _validation.validate_data(
-            self, X, accept_sparse=["csr", "csc"], dtype=[np.float64, np.float32], reset=False)
+            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
 
     def _control(self) -> dict[str, Any]:
         """Return the parameters of the training that are numbers or flags, each of it checked."""
@@ -184,19 +200,23 @@ class DropoutMLP(_base.BaseEstimator):  # type: ignore[misc, name-defined]
 
     def _hold_out(
         self, X: Any, codes: Array, weight: Any, sample_weight: Any, key: int, share: float
-    ) -> tuple[Any, Array, Any, tuple[Any, Array, Any]]:
+    ) -> tuple[Any, Array, Any, tuple[Any, Array, list[Array]]]:
         """Return what is trained on, and what is held out for the score, with its weights."""
         arrays = [one for one in (X, codes, weight, sample_weight) if one is not None]
-        parts = _selection.train_test_split(
-            *arrays, test_size=share, random_state=key % 2**32,
-            stratify=codes if _base.is_classifier(self) and codes.ndim == 1 else None)
+        stratify = codes if _base.is_classifier(self) and codes.ndim == 1 else None
+        try:
+            parts = _selection.train_test_split(
+                *arrays, test_size=share, random_state=key % 2**32, stratify=stratify)
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot hold out validation_fraction={share} of {X.shape[0]} "
+                f"samples: {error}") from None
         if parts[1].shape[0] < 2:
             raise ValueError(
                 f"validation_fraction={share} of {X.shape[0]} samples leaves fewer than 2 to "
                 "measure; raise it, or give more samples")
-        kept, left = parts[4::2], parts[5::2]
-        held_weight = left[-1] if sample_weight is not None else None
-        return (parts[0], parts[2], None if weight is None else kept[0],
+        held_weight = [parts[-1]] if sample_weight is not None else []
+        return (parts[0], parts[2], None if weight is None else parts[4],
                 (parts[1], parts[3], held_weight))
 
     def _new_optimizer(self) -> optimizers.Optimizer:

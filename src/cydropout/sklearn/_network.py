@@ -57,14 +57,19 @@ def check_settings(estimator: Any) -> dict[str, Any]:
             f"dropout must be one rate, or one for each of {len(units)} hidden layers, "
             f"not {estimator.dropout!r}"
         )
+    noise = check_choice("noise", estimator.noise, NOISES)
+    shares = [_rate("input_dropout", estimator.input_dropout),
+              *(_rate("dropout", one) for one in rates)]
+    if noise == "concrete" and 1.0 in shares:
+        raise ValueError("dropout and input_dropout must be below 1 where noise='concrete' learns "
+                         f"them, not {estimator.dropout!r} and {estimator.input_dropout!r}")
     if estimator.normalization is not None:
         check_choice("normalization", estimator.normalization, NORMALIZATIONS)
     return {
         "hidden_layer_sizes": units,
         "activation": check_choice("activation", estimator.activation, ACTIVATIONS),
-        "rates": [_rate("input_dropout", estimator.input_dropout),
-                  *(_rate("dropout", one) for one in rates)],
-        "noise": check_choice("noise", estimator.noise, NOISES),
+        "rates": shares,
+        "noise": noise,
         "max_norm": check_max_norm(estimator.max_norm),
         "normalization": estimator.normalization,
     }

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cydropout import _sklearn
+from cydropout._samples import check_weights
 from cydropout._validate import check_number
 from cydropout.layers import Context
-from cydropout.sklearn._estimator import Array, DropoutMLP
+from cydropout.sklearn._estimator import Array, DropoutMLP, all_or_nothing
 from cydropout.sklearn._network import Pairs
 from cydropout.training.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from cydropout.training.losses.classes import log_softmax
@@ -104,7 +105,7 @@ class DropoutMLPClassifier(
     loss_curve_, best_loss_ : list of float, float
         Training loss of each epoch, with penalties and with dropout at work; the lowest.
     validation_scores_, best_validation_score_ : list of float, float
-        Accuracy on what is held out, with ``early_stopping``; else the first is None.
+        Accuracy on what is held out, with ``early_stopping``; else both are None.
     coefs_, intercepts_ : list of array
         Weights and biases.
     model_ : Sequential
@@ -175,18 +176,19 @@ class DropoutMLPClassifier(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> Self:
         """Train for one epoch; the first call needs all ``classes``, of multi-label data none."""
-        if self.class_weight == "balanced":
+        if isinstance(self.class_weight, str) and self.class_weight == "balanced":
             raise ValueError("class_weight='balanced' needs all data at once; give a dict")
         first = not hasattr(self, "classes_")
         if first and classes is None and not _multiclass.type_of_target(y).startswith("multilabel"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None:
-            found = _multiclass.unique_labels(classes)
-            if not first and not np.array_equal(found, self.classes_):
-                raise ValueError(f"classes={found} differ from those of the first call, "
-                                 f"{self.classes_}")
-            self.classes_ = found
-        return self._fit(X, y, sample_weight, True)
+        with all_or_nothing(self):
+            if classes is not None:
+                found = _multiclass.unique_labels(classes)
+                if not first and not np.array_equal(found, self.classes_):
+                    raise ValueError(f"classes={found} differ from those of the first call, "
+                                     f"{self.classes_}")
+                self.classes_ = found
+            return self._fit(X, y, sample_weight, True)
 
     def predict(self, X: Any) -> Array:
         """Return the most probable class of each sample, or a row of labels as 0 and 1."""
@@ -256,7 +258,8 @@ class DropoutMLPClassifier(
         check_number("label_smoothing", self.label_smoothing, "[0, 1)")
         if self.class_weight is None:
             return sample_weight
-        weights = _class_weight.compute_sample_weight(self.class_weight, y)
+        weights = check_weights(
+            "class_weight", _class_weight.compute_sample_weight(self.class_weight, y))
         return weights if sample_weight is None else weights * sample_weight
 
     @property
@@ -288,10 +291,11 @@ class DropoutMLPClassifier(
         named: Array = places.astype(np.int64) if self._multilabel else self.classes_[places]
         return named
 
-    def _score(self, logits: Array, targets: Array, weight: Any = None) -> float:
+    def _score(self, logits: Array, targets: Array, sample_weight: Any = None) -> float:
         right = self._decide(logits) == targets.reshape(
             len(targets), -1)[:, slice(None) if self._multilabel else 0]
-        return float(np.average(right.all(axis=1) if right.ndim > 1 else right, weights=weight))
+        every = right.all(axis=1) if right.ndim > 1 else right
+        return float(np.average(every, weights=sample_weight))
 
     def _scores(self, X: Any) -> Array:
         """Return the logits of the network, or those of mean probabilities."""

@@ -9,6 +9,7 @@ from cydropout._rates import feature_count
 from cydropout._validate import check_array, check_choice, check_features, check_number
 from cydropout.masks import subset
 from cydropout.random import MaskStream
+from cydropout.sklearn._documentation import Documented
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -24,6 +25,7 @@ DROPS = ("remove", "zero")
 
 
 class FeatureDropoutTransformer(
+    Documented,
     _selection.SelectorMixin,  # type: ignore[misc, name-defined]
     _base.BaseEstimator,  # type: ignore[misc, name-defined]
 ):

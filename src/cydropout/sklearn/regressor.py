@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cydropout import _sklearn
-from cydropout.sklearn._estimator import Array, DropoutMLP
+from cydropout.sklearn._estimator import Array, DropoutMLP, all_or_nothing
 from cydropout.training.losses import Loss, MeanSquaredError
 from cydropout.training.monte_carlo import MonteCarlo
 
@@ -45,7 +45,7 @@ class DropoutMLPRegressor(
 intercepts_, model_
         As for `DropoutMLPClassifier`.
     validation_scores_, best_validation_score_ : list of float, float
-        R2 on what is held out, with ``early_stopping``; else the first is None.
+        R2 on what is held out, with ``early_stopping``; else both are None.
 
     References
     ----------
@@ -102,7 +102,8 @@ intercepts_, model_
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch, from where the last call ended."""
-        return self._fit(X, y, sample_weight, True)
+        with all_or_nothing(self):
+            return self._fit(X, y, sample_weight, True)
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Return the value of each sample, or with ``return_std`` mean and standard deviation.
@@ -146,8 +147,8 @@ intercepts_, model_
     def _penalty(self, samples: float) -> float:
         return float(self.alpha / samples)
 
-    def _score(self, values: Array, targets: Array, weight: Any = None) -> float:
-        return float(_metrics.r2_score(targets, values, sample_weight=weight))
+    def _score(self, values: Array, targets: Array, sample_weight: Any = None) -> float:
+        return float(_metrics.r2_score(targets, values, sample_weight=sample_weight))
 
     def _shaped(self, values: Array) -> Array:
         return values[:, 0] if self._flat else values
