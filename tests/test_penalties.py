@@ -18,6 +18,7 @@ from cydropout.layers import (
     Sequential,
     Standout,
     WeightDropout,
+    _penalties,
 )
 from cydropout.training.optimizers import SGD, AdamW, RMSprop
 
@@ -277,3 +278,14 @@ def test_rows_that_are_not_finite_stay():
 def test_errors(settings, message):
     with pytest.raises(ValueError, match=message):
         Dense(3, **settings)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 5000])
+@pytest.mark.parametrize(("dtype", "scale"), [
+    ("float64", 1.0), ("float64", 1e100), ("float32", 1.0), ("float32", 1e25), ("float16", 300.0)])
+def test_the_sum_of_squares_is_exact_enough_and_has_the_range_of_float64(size, dtype, scale):
+    w = (np.random.default_rng(0).uniform(-1, 1, (size, 2)) * scale).astype(dtype)
+    for array in (w, w[::-1, ::-1], np.asfortranarray(w)):
+        assert _penalties.sum_of_squares(array) == pytest.approx(
+            float(np.square(array.astype("f8")).sum()), rel=1e-6)
+    assert np.isnan(_penalties.sum_of_squares(np.full(3, np.nan, dtype)))
