@@ -1,6 +1,9 @@
-"""An epoch of the estimators for scikit-learn, beside its own networks: digits, MNIST, a table."""
+"""An epoch of the estimators for scikit-learn, beside its own networks: digits, MNIST, a table.
 
-from suite.case import SECONDS_PER_EPOCH, Case
+Then the test error after some epochs, of the same networks.
+"""
+
+from suite.case import SECONDS_PER_EPOCH, TEST_ERROR, Case
 
 CONTENDERS = ("cydropout", "scikit-learn")
 #: Samples and features: of the 8x8 digits, of MNIST, and of a wide table.
@@ -8,10 +11,10 @@ SHAPES = ((1797, 64), (60_000, 784), (100_000, 50))
 
 
 def cases(full):
-    for shape in SHAPES if full else SHAPES[:1]:
-        operations = ("classifier", "regressor") if full and shape == SHAPES[2] else ("classifier",)
-        for operation in operations:
-            for batch in (200, 32):
-                for rate in (0.5, 0.0):
-                    yield Case(operation, shape, rate=rate, unit=SECONDS_PER_EPOCH, hidden=(100,),
-                               batch=batch, limit=False, contenders=CONTENDERS)
+    for unit in (SECONDS_PER_EPOCH, TEST_ERROR):
+        for shape in SHAPES if full else SHAPES[:1]:
+            for operation in ("classifier", "regressor") if shape == SHAPES[2] else ("classifier",):
+                for batch in (200, 32):
+                    for rate in (0.5, 0.0):
+                        yield Case(operation, shape, rate=rate, unit=unit, hidden=(100,),
+                                   batch=batch, limit=False, contenders=CONTENDERS)

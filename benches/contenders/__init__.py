@@ -97,6 +97,8 @@ class Base:
     epoch = _cannot
     # the loss of one epoch of a classifier or regressor with scikit-learn's interface, of x and y
     classifier = regressor = _cannot
+    # that classifier or regressor, of the case alone
+    estimator = _cannot
     # the mean loss of one training epoch of the network that the case names
     network = _cannot
     # dropout of a product of a and b, or of what stands before it, of a and b

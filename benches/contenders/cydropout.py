@@ -106,17 +106,19 @@ class Contender(Base):
             return training.products(case, x, labels)
         return training.epoch(case, x, labels, self.net)
 
-    def classifier(self, case, x, labels):
-        return self._estimator("DropoutMLPClassifier", case, x, labels)
+    def estimator(self, case):
+        from contenders.sklearn import estimator
+        from cydropout.sklearn import DropoutMLPClassifier, DropoutMLPRegressor
 
-    def regressor(self, case, x, y):
-        return self._estimator("DropoutMLPRegressor", case, x, y)
+        kind = DropoutMLPRegressor if case.operation == "regressor" else DropoutMLPClassifier
+        return estimator(kind, case, dropout=case.rate)
 
-    def _estimator(self, name, case, x, y):
-        import cydropout.sklearn as estimators
+    def classifier(self, case, x, y):
         from contenders.sklearn import epoch_of
 
-        return epoch_of(getattr(estimators, name), case, x, y, dropout=case.rate)
+        return epoch_of(self.estimator(case), x, y)
+
+    regressor = classifier
 
     def network(self, case, x, labels):
         from contenders.networks import cydropout as networks

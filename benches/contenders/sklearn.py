@@ -16,22 +16,29 @@ class Contender(Base):
         threadpool_limits(threads)
 
     def epoch(self, case, x, labels):
-        return epoch_of(MLPClassifier, case, x, labels)
+        return epoch_of(estimator(MLPClassifier, case), x, labels)
 
-    def classifier(self, case, x, labels):
-        return epoch_of(MLPClassifier, case, x, labels)
+    def estimator(self, case):
+        kind = MLPRegressor if case.operation == "regressor" else MLPClassifier
+        return estimator(kind, case)
 
-    def regressor(self, case, x, y):
-        return epoch_of(MLPRegressor, case, x, y)
+    def classifier(self, case, x, y):
+        return epoch_of(self.estimator(case), x, y)
+
+    regressor = classifier
 
 
-def epoch_of(kind, case, x, y, **options):
+def estimator(kind, case, **options):
+    """Return an estimator of a kind that trains for an epoch with each `fit`."""
+    return kind(hidden_layer_sizes=case.hidden, batch_size=case.batch, max_iter=1,
+                warm_start=True, random_state=0, **options)
+
+
+def epoch_of(model, x, y):
     """Return a run of one epoch of an estimator, which goes on from the last and returns the loss.
 
     The time is that of `fit`, with its checks of the data.
     """
-    model = kind(hidden_layer_sizes=case.hidden, batch_size=case.batch, max_iter=1,
-                 warm_start=True, random_state=0, **options)
 
     def run():
         with warnings.catch_warnings():

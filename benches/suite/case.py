@@ -12,6 +12,7 @@ US_PER_STEP = "µs/step"
 BYTES_PER_ELEMENT = "bytes/element"
 SECONDS_PER_EPOCH = "s/epoch"
 MS_PER_STEP = "ms/step"
+TEST_ERROR = "% test error"
 #: Networks by what they learn, and those of them that predict the next character.
 NETWORKS = {"images": "CNN", "characters": "LSTM", "sentences": "transformer"}
 TEXTS = ("characters", "sentences")
@@ -88,6 +89,8 @@ class Case:
     @property
     def classes(self):
         """What a network tells apart: digits, or the characters of a text."""
+        if self.operation == "regressor":
+            return 1
         return VOCABULARY if self.variant in TEXTS else 10
 
     @property

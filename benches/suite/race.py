@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 from contenders import DEFAULT
-from suite.case import BYTES_PER_ELEMENT, Case
+from suite import estimators
+from suite.case import BYTES_PER_ELEMENT, TEST_ERROR, Case
 
 WARM = 0.003  # seconds before a turn for the caches to fill: others had them since the last one
 REST = 0.01  # seconds for the last contender's threads to fall asleep
@@ -151,26 +152,33 @@ def race(case, pool, effort, tell=lambda text: None):
     return Outcome(case, [r.entry for r in runners if r.entry.samples], left_out)
 
 
-def weigh(case, pool, tell=lambda text: None):
-    """Return the Outcome of a case in bytes per element, each in a new process."""
+#: What is asked for once, in a new process, and is no time.
+ASKED = {BYTES_PER_ELEMENT: "memory", TEST_ERROR: "test_error"}
+
+
+def ask(case, pool, tell=lambda text: None):
+    """Return the Outcome of a case in bytes per element or test errors, each in a new process."""
     entries, left_out = [], {}
     names = [process.name for process in pool.start(case.contenders or DEFAULT)]
     for process in pool.fresh(names):
-        tell(f"{process.name} is weighed")
-        answer = process.ask("memory", case=dataclasses.asdict(case))
+        tell(f"{process.name} tells its {case.unit}")
+        answer = process.ask(ASKED[case.unit], case=dataclasses.asdict(case))
         process.close()
         if "value" in answer:
             entry = Entry(process.name, case.operation, process.threads, [answer["value"]])
             entries.append(entry)
         else:
             left_out[process.name] = _reason(process.name, answer)
-    return Outcome(case, entries, left_out)
+    outcome = Outcome(case, entries, left_out)
+    if case.unit == TEST_ERROR:
+        estimators.check(outcome)
+    return outcome
 
 
 def run(case, pool, effort, tell=lambda text: None):
-    """Race or weigh, as the unit of the case wants."""
-    if case.unit == BYTES_PER_ELEMENT:
-        return weigh(case, pool, tell)
+    """Race or ask, as the unit of the case wants."""
+    if case.unit in ASKED:
+        return ask(case, pool, tell)
     return race(case, pool, effort, tell)
 
 

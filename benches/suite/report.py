@@ -108,8 +108,10 @@ def write_pages(directory):
         parts.append(f"## {importlib.import_module(f'bench_{name}').__doc__.splitlines()[0]}")
         if (day := fields.get("dates", {}).get(name, fields["date"])) != fields["date"]:
             parts.append(f"Measured on {day}.")
-        for first in range(0, len(found), COLUMNS):
-            parts.append(tables.matrix(found[first : first + COLUMNS], CONTENDERS))
+        for unit in dict.fromkeys(outcome.case.unit for outcome in found):
+            same = [outcome for outcome in found if outcome.case.unit == unit]
+            for first in range(0, len(same), COLUMNS):
+                parts.append(tables.matrix(same[first : first + COLUMNS], CONTENDERS))
         if text := below(name, found):
             parts.append(text)
         left_out = {name: why for o in found for name, why in o.left_out.items()}

@@ -1,6 +1,6 @@
 """Outcomes as tables: Markdown, which reads well in a terminal too."""
 
-from suite.case import BYTES_PER_ELEMENT, Case
+from suite.case import BYTES_PER_ELEMENT, TEST_ERROR, Case
 from suite.race import Entry, Outcome
 
 
@@ -9,7 +9,8 @@ def table(outcome):
     case = outcome.case
     lines = [f"### {case.title()}", ""]
     many = len(case.threads) > 1
-    lines += _bytes(outcome) if case.unit == BYTES_PER_ELEMENT else _times(outcome, many)
+    once = case.unit in (BYTES_PER_ELEMENT, TEST_ERROR)
+    lines += _once(outcome) if once else _times(outcome, many)
     if outcome.left_out:
         reasons = {}
         for name, why in outcome.left_out.items():
@@ -19,8 +20,8 @@ def table(outcome):
     return "\n".join(lines)
 
 
-def _bytes(outcome):
-    lines = ["| contender | bytes/element |", "|---|---|"]
+def _once(outcome):
+    lines = [f"| contender | {outcome.case.unit} |", "|---|---|"]
     ordered = sorted(outcome.entries, key=lambda e: e.median)
     return lines + [f"| {entry.contender} | {entry.median:.2f} |" for entry in ordered]
 

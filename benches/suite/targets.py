@@ -4,6 +4,8 @@ import dataclasses
 import math
 
 from contenders import BATCHWISE
+from suite import estimators
+from suite.case import TEST_ERROR
 
 
 @dataclasses.dataclass
@@ -144,6 +146,17 @@ def steps(results):
                                SMALLER[outcome.case.hidden].get(
                                    entry.contender, REST[outcome.case.hidden])))
             lines.append(_line(f"{text} `Dropout`", entry.median / dropout.median, 1))
+    for outcome in results.get("estimators", []):
+        ours, peers = outcome.find("cydropout"), outcome.peers()
+        if not (ours and peers):
+            continue
+        text, theirs = ", ".join(outcome.case.fields()), peers[0].median
+        if outcome.case.unit == TEST_ERROR:
+            most = estimators.bound(outcome.case, theirs) / max(theirs, 1e-9)
+            text = f"{text}: test error over {peers[0].contender}'s, without dropout"
+        else:
+            most, text = estimators.TIME[outcome.case.batch], f"{text}, over {peers[0].contender}"
+        lines.append(_line(text, ours.median / max(theirs, 1e-9), most))
     if not lines:
         return ""
     return "\n".join(["| training | ratio | at most | met |", "|---|---|---|---|", *lines])
@@ -154,7 +167,7 @@ def _net(case):
 
 
 def _line(text, ratio, most):
-    return f"| {text} | {ratio:.2f} | {most:g} | {'yes' if ratio <= most else '**no**'} |"
+    return f"| {text} | {ratio:.2f} | {most:.2g} | {'yes' if ratio <= most else '**no**'} |"
 
 
 def table(results):

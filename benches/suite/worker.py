@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 import contenders
+from suite import estimators
 from suite.case import Case
 from suite.check import WrongResult, check, differ, inputs
 from suite.pipeline import neighbour
@@ -49,8 +50,8 @@ class Worker:
         return {"seconds": seconds}
 
     def _check(self, case, arrays, run, result):
-        if case.operation == "network":
-            result = run()  # its epoch is short: only the second one shows what it learned
+        if case.operation in ("network", "classifier", "regressor"):
+            result = run()  # the epoch may be short: only a second one shows what it learned
         if not isinstance(result, float):
             result = self.contender.numpy(result)
         check(case, arrays, result)
@@ -107,6 +108,12 @@ class Worker:
             file.write("5")  # the peak starts again from here
         run()
         return {"value": (_resident("VmHWM") - before - given) / case.size}
+
+    def test_error(self, case):
+        """Return the error of a classifier or regressor on samples that it has not seen."""
+        case = Case.from_json(case)
+        model = self.contender.estimator(case)
+        return {"value": estimators.test_error(model, case, *inputs(case))}
 
 
 def _both(first, second):
