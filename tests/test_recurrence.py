@@ -139,3 +139,39 @@ def test_what_is_dropped_never_enters(cell):
     found = run(cell, arrays, masks)
     others = [0, 1, 3, 4]
     np.testing.assert_array_equal(found.h[..., others], expected.h[..., others])
+
+
+@pytest.mark.parametrize("each", [True, False])
+@pytest.mark.parametrize("cell", GATES)
+def test_a_state_stays_behind_the_end_of_its_row(build, cell, each):
+    size, lengths = (3, 5, 19), [5, 1, 3]
+    arrays = inputs_of(cell, size, "float64")
+    dy = np.random.default_rng(5).standard_normal(size if each else (3, 19))
+    for masks in masks_of(size):
+        done = recurrence(cell, arrays[0].copy(), *arrays[1:4], h0=arrays[4], c0=arrays[5],
+                          **masks, lengths=lengths)
+        back, whole = recurrence_backward(dy, done), run(cell, arrays, masks)
+        for row, end in enumerate(lengths):
+            np.testing.assert_array_equal(done.h[row, :end], whole.h[row, :end])
+            for states in (done.h, done.c) if cell == "lstm" else (done.h,):
+                np.testing.assert_array_equal(
+                    states[row, end:], np.broadcast_to(states[row, end - 1], (5 - end, 19)))
+            assert not back.dz[row, end:].any() and not back.ds[row, end:].any()
+            assert not back.before[row, end:].any()
+        late = np.array([range(5)] * 3) >= np.array(lengths)[:, None]
+        folded = np.zeros(size)
+        if each:
+            folded = np.where(late[..., None], 0, dy)
+        folded[range(3), np.array(lengths) - 1] += (
+            np.where(late[..., None], dy, 0).sum(axis=1) if each else dy)
+        expected = recurrence_backward(folded, whole)
+        for name in ("dz", "ds", "dh0", "dc0"):
+            if getattr(back, name) is not None:
+                np.testing.assert_allclose(
+                    getattr(back, name), getattr(expected, name), rtol=1e-10, atol=1e-13)
+
+
+def test_lengths_of_a_recurrence_are_checked():
+    for lengths in ([3], [0, 1], [4, 1], [1.0, 1.0]):
+        with pytest.raises((TypeError, ValueError), match="lengths"):
+            recurrence("tanh", np.ones((2, 3, 1)), np.ones((1, 1)), lengths=lengths)

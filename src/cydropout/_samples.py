@@ -134,7 +134,61 @@ def spread(weight: Array, shape: tuple[int, ...], name: str = "weight") -> Array
             f"{name} of shape {weight.shape} does not fit; there can be one for each sample, "
             f"{shape[:1]}, or for each position, {shape}"
         )
-    return np.broadcast_to(weight.reshape(weight.shape + (1,) * (len(shape) - weight.ndim)), shape)
+    return np.broadcast_to(along(weight, len(shape)), shape)
+
+
+def check_ends(name: str, lengths: Any, shape: tuple[int | None, ...] = (None, None)) -> Array:
+    """Return the lengths of sequences as int64; raise, naming the first that cannot be one.
+
+    ``shape`` begins with the number of sequences and of their positions, padding included, where
+    these are known.
+
+    Examples
+    --------
+    >>> check_ends("lengths", [3, 1], (2, 4))
+    array([3, 1])
+    """
+    array = check_array(name, lengths)
+    if array.dtype.kind not in "iu":
+        hint = "; of a mask take mask.sum(axis=1)" if array.dtype.kind == "b" else ""
+        raise ArgumentTypeError(f"{name} must be integers, not of dtype {array.dtype}{hint}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} needs a number for each sequence, not shape {array.shape}")
+    if len(shape) < 2:
+        raise ValueError(f"{name} belong to sequences (n, time, ...), not to shape {shape}")
+    count, time = shape[:2]
+    if count is not None and len(array) != count:
+        raise ValueError(f"{name} must have one for each of {count} samples, not {len(array)}")
+    wide = array.astype(np.int64)
+    right = (array >= 1) & (wide >= 1) if time is None else (array >= 1) & (array <= time)
+    most = "" if time is None else f", and at most the {time} positions that there are"
+    check_each(array, right, f"{name} must be at least 1{most}")
+    return wide
+
+
+def within(lengths: Array, time: int) -> Array:
+    """Return which positions of sequences, ``(n, time)``, are no padding.
+
+    Examples
+    --------
+    >>> within(np.array([2, 1]), 3)
+    array([[ True,  True, False],
+           [ True, False, False]])
+    """
+    inside: Array = np.arange(time) < lengths[:, None]
+    return inside
+
+
+def along(real: Array, ndim: int) -> Array:
+    """Return what is known of each position with axes of 1 behind, to broadcast to ``ndim``."""
+    shaped: Array = real.reshape(real.shape + (1,) * (ndim - real.ndim))
+    return shaped
+
+
+def unpadded(array: Array, real: Array) -> Array:
+    """Return an array whose padding holds what is at the start, which fits whatever reads it."""
+    filled: Array = np.where(along(real, array.ndim), array, array[:, :1])
+    return filled
 
 
 def place_of(place: int, shape: tuple[int, ...], first: int) -> str:

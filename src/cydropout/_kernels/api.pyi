@@ -151,7 +151,8 @@ class Recurrence:
     def __init__(
         self, kind: str, z: np.ndarray, h: np.ndarray, c: np.ndarray | None,
         inner: np.ndarray | None, h0: np.ndarray, c0: np.ndarray | None, bias: np.ndarray,
-        inner_bias: np.ndarray, keeps: list[tuple[np.ndarray | None, int, int, float]], code: int
+        inner_bias: np.ndarray, keeps: list[tuple[np.ndarray | None, int, int, float]], code: int,
+        lengths: np.ndarray | None = None
     ) -> None: ...
     def forward(
         self, weight: np.ndarray, state: np.ndarray, product: np.ndarray, num_threads: int = 0

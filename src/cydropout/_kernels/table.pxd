@@ -255,6 +255,7 @@ ctypedef struct cell_t:
     const void *inner_bias
     const void *h0
     const void *c0
+    const int64_t *lengths    # steps of each row that count; or NULL: all
     # Of a backward pass alone.
     bint each                 # dy is that of each step, not of the last
     const void *dy

@@ -3,11 +3,13 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
+from cydropout._samples import check_ends
 from cydropout._validate import check_choice
 from cydropout.masks import BitMask, InferenceMask, KeepMask
 from cydropout.masks.base import check_mask
@@ -94,6 +96,7 @@ def recurrence(
     update: BitMask | None = None,
     zoneout_h: BitMask | None = None,
     zoneout_c: BitMask | None = None,
+    lengths: ArrayLike | None = None,
     num_threads: int | None = None,
 ) -> Recurrence:
     """Run a sequence through a cell, from ``s = z_t + b + hidden(h) W`` at each step.
@@ -124,6 +127,8 @@ def recurrence(
     hidden, update, zoneout_h, zoneout_c : Mask of shape (n, steps, units), optional
         Masks that share axis 1 hold at all steps. The mask of inference stands for the mean of
         zoneout.
+    lengths : array of int of shape (n,), optional
+        After so many steps of a row its states stay as they are.
     num_threads : int, optional
         Of the passes between the products.
 
@@ -163,11 +168,13 @@ def recurrence(
         _choice(zoneout_h, shape, "zoneout_h", threads, mean=True),
         _choice(zoneout_c, shape, "zoneout_c", threads, mean=True),
     ]
+    if lengths is not None:
+        lengths = check_ends("lengths", lengths, shape)
     h = np.empty(shape, z.dtype)
     c = np.empty_like(h) if cell == "lstm" else None
     inner = np.empty_like(h) if cell == "gru" else None
     run = api.Recurrence(cell, z.reshape(n, steps, gates, units), h, c, inner, start, c_start,
-                         bias, inner_bias, keeps, code)
+                         bias, inner_bias, keeps, code, lengths)
     if z.size:
         run.forward(weight, _entering(start, hidden), np.empty((n, gates * units), z.dtype),
                     threads)

@@ -78,6 +78,38 @@ cdef void fill_row(cell_row_t *r, const cell_t *s, uint64_t row) noexcept nogil:
     r.before = place(s.before, at * units)
 
 
+cdef inline bint is_over(const cell_t *s, uint64_t row) noexcept nogil:
+    return s.lengths != NULL and <int64_t>s.step >= s.lengths[row]
+
+
+cdef inline void zeros(void *p, uint64_t bytes) noexcept nogil:
+    if p != NULL:
+        memset(p, 0, bytes)
+
+
+cdef void stay(const cell_row_t *r, uint64_t bytes) noexcept nogil:
+    """h = h_before and c = c_before, and nothing enters a product."""
+    memcpy(r.h, r.h_before, bytes)
+    if r.c != NULL:
+        memcpy(r.c, r.c_before, bytes)
+    zeros(r.next, bytes)
+
+
+cdef void stay_back(const real *x, const cell_row_t *r, uint64_t units,
+                    uint64_t gates) noexcept nogil:
+    """dh += dy, and no gate has a gradient."""
+    cdef real *dh = <real*>r.dh
+    cdef const real *dy = <const real*>r.dy
+    cdef uint64_t k
+    if dy != NULL:
+        for k in range(units):
+            dh[k] = dh[k] + dy[k]
+    zeros(r.dz, gates * sizeof(real))
+    zeros(r.ds, gates * sizeof(real))
+    zeros(r.flow, gates * sizeof(real))
+    zeros(r.before, units * sizeof(real))
+
+
 cdef void cell_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
                     uint64_t end) noexcept nogil:
     """The gates, in the place of z, and the new states."""
@@ -85,7 +117,10 @@ cdef void cell_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
     cdef uint64_t row
     for row in range(begin, end):
         fill_row(&r, s, row)
-        cell_row(x, &r)
+        if is_over(s, row):
+            stay(&r, s.units * s.size)
+        else:
+            cell_row(x, &r)
 
 
 cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
@@ -95,7 +130,10 @@ cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin
     cdef uint64_t row
     for row in range(begin, end):
         fill_row(&r, s, row)
-        cell_back_row(x, &r)
+        if is_over(s, row):
+            stay_back(x, &r, s.units, s.gates * s.units)
+        else:
+            cell_back_row(x, &r)
 
 
 reals(RECURRENCE, <kernel_fn>cell_rows[float], <kernel_fn>cell_rows[double])

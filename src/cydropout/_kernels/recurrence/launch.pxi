@@ -19,7 +19,8 @@ cdef class Recurrence:
     """One sequence through a cell; its arrays are contiguous, of one dtype, and checked.
 
     `z` (rows, steps, gates, units) holds what the inputs give, and after the loop the gates.
-    `keeps` are the choices of the hidden state, the update, and zoneout of h and c.
+    `keeps` are the choices of the hidden state, the update, and zoneout of h and c. Behind the
+    `lengths` of its row a state stays.
     """
 
     cdef cell_t cell
@@ -28,11 +29,11 @@ cdef class Recurrence:
     cdef list held
 
     def __cinit__(self, str kind, cnp.ndarray z, cnp.ndarray h, c, inner, h0, c0, bias,
-                  inner_bias, list keeps, int code):
+                  inner_bias, list keeps, int code, lengths=None):
         cdef cell_t *cell = &self.cell
         memset(cell, 0, sizeof(cell_t))
         self.code, self.rows = code, <uint64_t>cnp.PyArray_DIM(z, 0)
-        self.held = [z, h, c, inner, h0, c0, bias, inner_bias, keeps]
+        self.held = [z, h, c, inner, h0, c0, bias, inner_bias, keeps, lengths]
         cell.cell, cell.size = number_of(kind, CELLS), item_size(code)
         cell.steps = <uint64_t>cnp.PyArray_DIM(z, 1)
         cell.gates = <uint64_t>cnp.PyArray_DIM(z, 2)
@@ -44,6 +45,7 @@ cdef class Recurrence:
         cell.h0, cell.c0 = address_or_null(h0), address_or_null(c0)
         cell.bias = address_or_null(bias)
         cell.inner_bias = address_or_null(inner_bias)
+        cell.lengths = <const int64_t*>address_or_null(lengths)
 
     cdef int run(self, row_t row, cell_t *cell, int num_threads) except -1:
         # A gate costs as much as this many elements of a dropout, and BLAS has just woken the team.
