@@ -168,6 +168,8 @@ ROWS = {
         (2, 4, 5, 3), True,
     ),
     "GlobalAveragePool2D": Row(GlobalAveragePool2D, (2, 3, 4, 5), True),
+    "GlobalAveragePool1D": Row(layers.GlobalAveragePool1D, (2, 4, 3), True),
+    "GlobalMaxPool1D": Row(layers.GlobalMaxPool1D, (2, 4, 3)),
     "BatchNorm": Row(BatchNorm, (5, 3, 2, 3), keeps_dtype=False),
     "BatchNorm-last": Row(lambda: BatchNorm(axis=-1), (4, 3, 2, 5), keeps_dtype=False),
     "BatchNorm-features": Row(lambda: BatchNorm(0.5, 1e-3), (7, 4), keeps_dtype=False),

@@ -9,6 +9,7 @@ from cydropout import MaskStream, Trainer
 from cydropout.functional import gather, scatter_add
 from cydropout.layers import Context, Dense, Embedding, EmbeddingDropout, Flatten, Sequential
 from cydropout.masks import KeepMask
+from cydropout.training.optimizers import SGD, Adam
 
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 RATES = [None, 0.0, 0.4, 1.0, "words"]
@@ -195,6 +196,9 @@ def test_bad_tokens_are_named_before_a_draw(tokens, error, named):
         (lambda: Embedding(3, 2.5), ValueError, "2.5"),
         (lambda: Embedding(3, 2, init="zero"), ValueError, "zero"),
         (lambda: Embedding(3, 2, rate=1.5), ValueError, "1.5"),
+        (lambda: Embedding(3, 2, padding_idx=3), ValueError, "padding_idx must be .* 3, not 3"),
+        (lambda: Embedding(3, 2, padding_idx=-1), ValueError, "padding_idx.*-1"),
+        (lambda: Embedding(3, 2, padding_idx=True), TypeError, "padding_idx"),
         (lambda: Embedding(3, 2).forward(np.array([1]), Context()), RuntimeError, "build"),
         (lambda: EmbeddingDropout(0.5).forward(np.ones((2, 3, 4)), Context()), ValueError, "2, 3"),
         (lambda: embedding()[0].forward(np.array([1]), Context())[1](np.ones((1, 4))), ValueError,
@@ -218,3 +222,25 @@ def test_a_model_learns_which_words_matter():
     assert model.output_shape((6,)) == (2,) and model.layers[0].output_shape((6,)) == (6, 4)
     with pytest.raises(TypeError, match="float64"):
         model(tokens.astype("f8"))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_the_vector_of_padding_stays_zero(rate):
+    model = Sequential([Embedding(6, 4, padding_idx=2, rate=rate), Flatten(), Dense(2)])
+    other = Sequential([Embedding(6, 4, rate=rate), Flatten(), Dense(2)])
+    for one in (model, other):
+        one.build((5,), 0)
+    table = model.parameters()[0]
+    expected = other.parameters()[0].value.copy()
+    expected[2] = 0
+    np.testing.assert_array_equal(table.value, expected)
+    tokens, stream = np.array([[1, 2, 2, 5, 0], [2, 3, 4, 4, 2]]), MaskStream(0)
+    for optimizer in (Adam(0.1), SGD(0.1, momentum=0.9)):
+        for _ in range(3):
+            y, backward = model.forward(tokens, Context(True, stream, input_gradient=False))
+            for parameter in model.parameters():
+                parameter.zero_grad()
+            backward(np.ones_like(y))
+            assert not table.grad[2].any() and table.grad[[1, 3, 4]].any()
+            optimizer.step(model.parameters())
+    assert not table.value[2].any()

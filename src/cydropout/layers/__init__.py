@@ -40,6 +40,7 @@ from cydropout.layers.recurrent.gru import GRU
 from cydropout.layers.recurrent.lstm import LSTM
 from cydropout.layers.recurrent.simple_rnn import SimpleRNN
 from cydropout.layers.residual import Residual
+from cydropout.layers.sequence_pooling import GlobalAveragePool1D, GlobalMaxPool1D
 from cydropout.layers.sequential import Sequential
 
 __all__ = [
@@ -70,7 +71,9 @@ __all__ = [
     "FeatureDropout",
     "Flatten",
     "GaussianDropout",
+    "GlobalAveragePool1D",
     "GlobalAveragePool2D",
+    "GlobalMaxPool1D",
     "Layer",
     "LayerDrop",
     "LayerNorm",

@@ -39,6 +39,7 @@ class Affine(Weighted):
     """
 
     unit_axis = -1
+    with_lengths = "keep"
     positional = "units"
     units = Count(shapes=True)
     activation = Checked(check_activation, "linear")

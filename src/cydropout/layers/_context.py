@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cydropout._rates import Scaling
+from cydropout._samples import check_ends, within
 from cydropout._validate import check_choice, check_flag, shown
 from cydropout.functional.host import check_num_threads
 from cydropout.layers._workspace import Workspace
@@ -102,6 +103,9 @@ class Context:
     batch_statistics : bool
         Whether a training pass normalises with the statistics of its batch, where a layer does
         so; False has it use the running averages, as at inference.
+    lengths : array of int, optional
+        How many positions of each sequence of a batch (n, time, ...) count; what lies behind them
+        is padding, and moves nothing. `Layer.with_lengths` says which layers take that.
 
     Examples
     --------
@@ -122,6 +126,7 @@ class Context:
     workspace: Workspace | None = None
     states: dict[Any, Any] | None = None
     batch_statistics: bool = True
+    lengths: Any = None
     _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +140,8 @@ class Context:
                 raise TypeError(
                     f"{name} of Context must be a {kind.__name__} or None, not {shown(value)}"
                 )
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", check_ends("lengths", self.lengths))
         if isinstance(self.masks, dict):
             object.__setattr__(self, "masks", Masks(self.masks))
         elif self.masks is not None and not isinstance(self.masks, Masks):
@@ -157,6 +164,20 @@ class Context:
     def entering(self, layer: Any) -> Context:
         """The context of the first layer inside a layer that runs in this one."""
         return self if layer.skips_input_gradient else self.inside
+
+    def real(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
+        """Return which positions (n, time) of sequences are no padding; None where all are."""
+        if self.lengths is None:
+            return None
+        return within(check_ends("lengths", self.lengths, shape), shape[1])
+
+    def behind(self, layers: Sequence[Any], shape: tuple[int, ...]) -> Context:
+        """The context behind layers with inputs of ``shape``; raise if they take no `lengths`."""
+        if self.lengths is None:
+            return self
+        check_ends("lengths", self.lengths, shape)
+        keep = all([layer.keeps_lengths(shape[1:]) for layer in layers])
+        return self if keep else replace(self, lengths=None)
 
     def supplying(self, masks: Mapping[Any, Any]) -> Context:
         """Return a context in which layers use these masks before all others."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cydropout._arrays import as_float_array, contiguous
-from cydropout._validate import check_array, is_ours
+from cydropout._validate import check_array, check_choice, is_ours
 from cydropout.layers._context import Context as Context
 from cydropout.layers._owner import Owner
 from cydropout.layers._parameter import Parameter as Parameter
@@ -71,6 +71,11 @@ class Layer(Owner):
     takes_integers: bool = False
     #: How many samples a batch must have in training; known when the layer is built.
     least_samples: int = 1
+    #: What becomes of `Context.lengths`: "keep" where the layer computes each position by itself or
+    #: asks `Context.real` which ones are padding, "end" where its output has no axis of time; None
+    #: where it would mix padding in: it then refuses them. A subclass with a forward of its own
+    #: says so itself.
+    with_lengths: Any = None
     #: Along which axis of the output the units lie; None where it is that of the input.
     unit_axis: int | None = None
     #: The settings by their keys, and those that may be given by place.
@@ -89,6 +94,8 @@ class Layer(Owner):
         super().__init_subclass__(**options)
         if "forward" in vars(cls) and "skips_input_gradient" not in vars(cls):
             cls.skips_input_gradient = is_ours(cls)
+        if "forward" in vars(cls) and "with_lengths" not in vars(cls) and not is_ours(cls):
+            cls.with_lengths = None
         if "penalty" in vars(cls):
             raise TypeError(f"{cls.__name__}: define own_penalty; penalty adds up those inside")
         declare(cls)
@@ -149,6 +156,20 @@ class Layer(Owner):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape of ``y`` for an input of ``input_shape``."""
         return tuple(input_shape)
+
+    def keeps_lengths(self, input_shape: Shape) -> bool:
+        """Whether `Context.lengths` hold behind the layer too; raise if it cannot take them."""
+        if self.with_lengths is None:
+            raise ValueError(
+                f"{self.path} would mix sequences with their padding, so it takes no lengths: pool "
+                "over time before it. A class of your own that does not says with_lengths = 'keep'"
+            )
+        if len(input_shape) < 2 - self.takes_integers:
+            raise ValueError(
+                f"lengths need samples (time, features), but those of {self.path} have the shape "
+                f"{tuple(input_shape)}"
+            )
+        return bool(check_choice("with_lengths", self.with_lengths, ("keep", "end")) == "keep")
 
     def check_settings(self) -> None:
         """Refuse settings that do not go together; called when they are set, and set again."""
@@ -266,7 +287,9 @@ def in_order(steps: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Arr
     for place, step in enumerate(steps):
         own = ctx.inside
         if place <= first and not ctx.input_gradient:
-            own = ctx.entering(step.layers[0] if isinstance(step, Pass) else step)
+            own = ctx.entering(_layers(step)[0])
+        if ctx.lengths is not None:
+            ctx = ctx.behind(_layers(step), np.shape(x))
         x, back = step.forward(x, own)
         if place >= first:
             backwards.append(back)
@@ -281,12 +304,15 @@ def in_order(steps: Sequence[Layer | Pass], x: Array, ctx: Context) -> tuple[Arr
     return x, backward
 
 
+def _layers(step: Layer | Pass) -> tuple[Layer, ...]:
+    return step.layers if isinstance(step, Pass) else (step,)
+
+
 def _first_trained(steps: Sequence[Layer | Pass], ctx: Context) -> int:
     """Return the place of the first step with something to train, or how many steps there are."""
     def decide() -> int:
         for place, step in enumerate(steps):
-            layers = step.layers if isinstance(step, Pass) else (step,)
-            if any(layer.needs_gradient for layer in layers):
+            if any(layer.needs_gradient for layer in _layers(step)):
                 return place
         return len(steps)
 

@@ -12,6 +12,8 @@ from cydropout.layers._state import Entries, Entry
 class Identity(Layer):
     """``y = x``: the input itself."""
 
+    with_lengths = "keep"
+
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``x``, and what returns ``dy``."""
         y = as_float(x, self.path)
@@ -25,6 +27,7 @@ class Wrapper(Layer):
     """
 
     positional = "layer"
+    with_lengths = "keep"
     layer: Layer = Inner()  # type: ignore[assignment]
 
     @property
@@ -40,6 +43,10 @@ class Wrapper(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return what the layer inside gives."""
         return self.layer.output_shape(input_shape)
+
+    def keeps_lengths(self, input_shape: Shape) -> bool:
+        """Whether the layer inside keeps them; raise if it cannot take them."""
+        return super().keeps_lengths(input_shape) and self.layer.keeps_lengths(input_shape)
 
     def children(self) -> dict[str, Any]:
         """Return the layer inside, which goes by the wrapper's own name, and all others held."""

@@ -23,6 +23,7 @@ class Activation(Layer):
     True
     """
 
+    with_lengths = "keep"
     function: ClassVar[str] = "linear"
     a: Any = 1.0
 

@@ -36,6 +36,9 @@ class BatchNorm(Penalised):
     Where neither weight nor bias is trained, as after `freeze`, the averages are used in training
     too, and stay as they are. With one of them frozen alone only that one stays.
 
+    Of sequences with `Context.lengths` the padding does not count, and gives 0; their channels lie
+    along another axis than that of time.
+
     Parameters
     ----------
     momentum : float
@@ -76,6 +79,7 @@ class BatchNorm(Penalised):
     momentum = Number(0.9, "[0, 1]")
     epsilon = Number(1e-5, "(0, inf)")
     axis = Integer(1, shapes=True)
+    with_lengths = "keep"
     _of_one_row = False
 
     @property
@@ -112,7 +116,10 @@ class BatchNorm(Penalised):
         weight, bias, running_mean, running_var = self._parameters.values()
         x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
         self.output_shape(x.shape[1:])
-        rows, shape = self._rows(x)
+        real = ctx.real(x.shape)
+        if real is not None:
+            self.keeps_lengths(x.shape[1:])
+        rows, shape = self._rows(x, real)
         threads, trained = ctx.num_threads, weight.trainable or bias.trainable
         of_batch = ctx.training and ctx.batch_statistics and trained and len(rows) > 0
         if of_batch and len(rows) == 1:
@@ -126,7 +133,7 @@ class BatchNorm(Penalised):
         )
 
         def backward(dy: Array) -> Array:
-            rows, _ = self._rows(as_gradient(dy, x.shape, x.dtype))
+            rows, _ = self._rows(as_gradient(dy, x.shape, x.dtype), real)
             dx, dweight, dbias = functional.normalise_backward(rows, done, num_threads=threads)
             weight.accumulate(dweight)
             bias.accumulate(dbias)
@@ -134,14 +141,31 @@ class BatchNorm(Penalised):
                 unbiased = variance * (len(rows) / (len(rows) - 1))
                 for running, value in ((running_mean, mean), (running_var, unbiased)):
                     running.value += (1 - self.momentum) * (value - running.value)
-            return np.moveaxis(dx.reshape(shape), -1, self.axis)
+            return self._shaped(dx, shape, real)
 
-        return np.moveaxis(y.reshape(shape), -1, self.axis), backward
+        return self._shaped(y, shape, real), backward
 
-    def _rows(self, x: Array) -> tuple[Array, Shape]:
-        """Return the array as rows of channels, and its shape with these last."""
+    def _rows(self, x: Array, real: Array | None) -> tuple[Array, Shape]:
+        """Return what is no padding as rows of channels, and the shape of x with these last."""
         moved = np.moveaxis(x, self.axis, -1)
-        return rows_of(contiguous(moved)), moved.shape
+        return rows_of(contiguous(moved if real is None else moved[real])), moved.shape
+
+    def _shaped(self, rows: Array, shape: Shape, real: Array | None) -> Array:
+        """Return rows as the array that they were, with zeros for padding."""
+        if real is None:
+            return np.moveaxis(rows.reshape(shape), -1, self.axis)
+        whole = np.zeros(shape, rows.dtype)
+        whole[real] = rows.reshape(-1, *shape[2:])
+        return np.moveaxis(whole, -1, self.axis)
+
+    def keeps_lengths(self, input_shape: Shape) -> bool:
+        """Return True; raise where the channels lie along the axis of time."""
+        if self.axis % (len(input_shape) + 1) == 1:
+            raise ValueError(
+                f"{self.path} would mix sequences with their padding: with lengths its channels "
+                "must lie along another axis than that of time, as with axis=-1"
+            )
+        return super().keeps_lengths(input_shape)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return ``input_shape``."""

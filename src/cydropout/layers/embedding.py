@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
-from cydropout._validate import check_array
+from cydropout._samples import unpadded
+from cydropout._validate import check_array, check_integer, optional
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -22,6 +23,11 @@ from cydropout.layers._layer import (
 from cydropout.layers._penalties import Weighted
 from cydropout.layers._settings import Checked, Count, Noise
 from cydropout.layers.dropout._shared import SharedDropout
+
+
+def check_padding_idx(token: Any) -> int | None:
+    """Return a token, or None."""
+    return optional(check_integer, "padding_idx", token, "[0, inf)")
 
 
 class EmbeddingDropout(SharedDropout):
@@ -84,6 +90,9 @@ class Embedding(Weighted):
         `Context.masks` under the attribute ``dropout``.
     max_norm, l1, l2
         As for `Dense`; ``max_norm`` bounds the vector of a word.
+    padding_idx : int, optional
+        A token whose vector begins as 0, and gets no gradient. It is no length: see
+        `Context.lengths`, with which any token may stand in the padding.
     name : str, optional
         Name within a `Sequential`, where it comes first.
 
@@ -108,11 +117,21 @@ class Embedding(Weighted):
     takes_integers = True
     biases = ()
     bounds_rows = True
+    with_lengths = "keep"
     positional = "vocabulary units"
     vocabulary = Count(shapes=True)
     units = Count(shapes=True)
     init = Checked(check_init, "glorot")
     dropout = Noise(lambda rate, _: EmbeddingDropout(rate), key="rate")
+    padding_idx = Checked(check_padding_idx, None)
+
+    def check_settings(self) -> None:
+        """Refuse a padding that is no token."""
+        if self.padding_idx is not None and self.padding_idx >= self.vocabulary:
+            raise ValueError(
+                f"padding_idx must be below the vocabulary of {self.vocabulary}, not "
+                f"{self.padding_idx}"
+            )
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:
         """Draw the vectors from the NumPy generator ``rng``."""
@@ -120,6 +139,8 @@ class Embedding(Weighted):
             return
         kind = native_dtype(dtype or "float32")
         weight = initial(self.init, self.vocabulary, self.units, np.random.default_rng(rng), kind)
+        if self.padding_idx is not None:
+            weight[self.padding_idx] = 0
         self._add("weight", weight)
 
     @restoring_draws
@@ -141,6 +162,9 @@ class Embedding(Weighted):
         tokens, threads = check_array(f"x of {self.path}", x), ctx.num_threads
         if tokens.dtype.kind not in "iu":
             raise TypeError(f"{self.path} needs tokens that are integers, not {tokens.dtype}")
+        real = ctx.real(tokens.shape)
+        if real is not None:
+            tokens = unpadded(tokens, real)
         for token in (tokens.min(), tokens.max()) if tokens.size else ():
             if not 0 <= token < self.vocabulary:
                 raise ValueError(
@@ -155,6 +179,8 @@ class Embedding(Weighted):
             dy = as_gradient(dy, y.shape, weight.value.dtype)
             if weight.trainable:
                 functional.scatter_add(dy, tokens, weight.grad, used, num_threads=threads)
+                if self.padding_idx is not None:
+                    weight.grad[self.padding_idx] = 0
             return NO_GRADIENT
 
         return y, backward

@@ -60,6 +60,7 @@ class LayerNorm(Penalised):
     """
 
     positional = "epsilon"
+    with_lengths = "keep"
     epsilon = Number(1e-5, "(0, inf)")
 
     def build(self, input_shape: Shape, rng: Any = None, dtype: Any = None) -> None:

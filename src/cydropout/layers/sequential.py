@@ -94,6 +94,7 @@ class Sequential(Layer):
     layers = Layers(fixed=True)
     dtype = Dtype("float32", shapes=True)
     fuse = Flag(True, fixed=True)
+    with_lengths = "keep"
 
     def __init__(
         self,
@@ -201,9 +202,9 @@ class Sequential(Layer):
             raise ValueError("the model is not built: it has no parameters to save")
         save_model(self, path, self.input_shape)
 
-    def __call__(self, x: Array) -> Array:
-        """Return the output at inference."""
-        return self.forward(x, Context())[0]
+    def __call__(self, x: Array, lengths: Any = None) -> Array:
+        """Return the output at inference, of sequences of these lengths where they differ."""
+        return self.forward(x, Context(lengths=lengths))[0]
 
     def children(self) -> dict[str, Any]:
         """Return the layers by place and name, as in "0.dense", and all others held."""
@@ -232,6 +233,17 @@ class Sequential(Layer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """Return the shape that the last layer gives."""
         return [tuple(input_shape), *self._shapes(tuple(input_shape))][-1]
+
+    def keeps_lengths(self, input_shape: Shape) -> bool:
+        """Whether all layers keep them; raise if one cannot take them."""
+        if self.with_lengths is None:
+            return super().keeps_lengths(input_shape)
+        shape = tuple(input_shape)
+        for layer in self.layers:
+            if not layer.keeps_lengths(shape):
+                return False
+            shape = layer.output_shape(shape)
+        return True
 
     def summary(self, input_shape: Shape | None = None) -> str:
         """Print and return a table of the layers, their output shapes and parameters.

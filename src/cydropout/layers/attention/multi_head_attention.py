@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cydropout import functional
 from cydropout.layers._affine import product
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
@@ -31,13 +32,23 @@ def _drop_head(rate: Any, _: Layer) -> DropHead | None:
     return noise if noise.rate else None
 
 
+def _seen(attention_mask: Any, real: Array, shape: Shape) -> Array:
+    """Return which keys are seen, of those that are no padding."""
+    keys = real[:, None, None, :]
+    if attention_mask is None:
+        return keys
+    functional.AttentionMask(attention_mask, shape)  # raises for what it does not take
+    seen: Array = np.logical_and(attention_mask, keys)
+    return seen
+
+
 class MultiHeadAttention(Weighted):
     """``y = concat_h(dropout(softmax(q_h k_h^T / sqrt(f))) v_h) W_o + b_o``: self-attention.
 
     ``x`` is (n, time, features), and ``q, k, v = x W + b`` are (n, time, features) each, of which
     every head takes ``f = features / heads``. The output has the shape of the input and the dtype
     of the parameters: "qkv_weight" (features, 3 features), "out_weight" (features, features),
-    "qkv_bias" and "out_bias".
+    "qkv_bias" and "out_bias". Of sequences with `Context.lengths` no padding is seen.
 
     Parameters
     ----------
@@ -84,6 +95,7 @@ class MultiHeadAttention(Weighted):
     weights = ("qkv_weight", "out_weight")
     biases = ("qkv_bias", "out_bias")
     positional = "heads"
+    with_lengths = "keep"
     heads = Count(shapes=True)
     causal = Flag(False, fixed=True)
     dropout = Noise(lambda rate, layer: SoftmaxDropout(rate, causal=layer.causal), key="rate")
@@ -127,6 +139,10 @@ class MultiHeadAttention(Weighted):
         x = as_float(x, self.path).astype(self._parameters["qkv_weight"].value.dtype, copy=False)
         n, time, features = shape = (*x.shape[:1], *self.output_shape(x.shape[1:]))
         apart = (n, time, self.heads, features // self.heads)
+        real = ctx.real(shape)
+        if real is not None:
+            x = np.where(real[..., None], x, x.dtype.type(0))
+            attention_mask = _seen(attention_mask, real, (n, self.heads, time, time))
 
         def split(qkv: Array) -> Array:
             parts: Array = qkv.reshape(n, time, 3, *apart[2:]).transpose(2, 0, 3, 1, 4)
@@ -159,7 +175,10 @@ class MultiHeadAttention(Weighted):
             np.matmul(dscores, k, out=dq)
             np.matmul(dscores.swapaxes(-1, -2), q, out=dk)
             dx = to_rows(dqkv)
-            return dx.reshape(shape) if ctx.input_gradient else dx
+            if not ctx.input_gradient:
+                return dx
+            dx = dx.reshape(shape)
+            return dx if real is None else np.where(real[..., None], dx, dx.dtype.type(0))
 
         return y.reshape(shape), backward
 

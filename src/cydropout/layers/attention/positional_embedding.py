@@ -64,6 +64,7 @@ class PositionalEmbedding(Weighted):
     positional = "length"
     biases = ()
     bounds_rows = True
+    with_lengths = "keep"
     length = Count(shapes=True)
     encoding = OneOf(ENCODINGS, "learned", shapes=True)
     _vectors: Array | None = None

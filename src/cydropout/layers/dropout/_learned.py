@@ -60,6 +60,7 @@ class LearnedNoise(NoisyLayer):
     noise: ClassVar[type[NoiseMask]]
 
     learns_rate = True
+    with_lengths = "keep"
     initial_rate: float
 
     positional = "rate"

@@ -47,6 +47,7 @@ class MaskedLayer(NoisyLayer):
     """
 
     positional = "rate"
+    with_lengths: Any = "keep"
     rate = Rate()
     keeps_shape: ClassVar[bool] = True
 

@@ -48,6 +48,7 @@ class PatchDropout(MaskedLayer):
     """
 
     keeps_shape = False
+    with_lengths = None
     prefix = Integer(0, "[0, inf)")
 
     def mask(self, shape: Shape, ctx: Context) -> Any:

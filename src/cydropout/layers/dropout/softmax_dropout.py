@@ -45,6 +45,7 @@ class SoftmaxDropout(MaskedLayer):
            [0.5, 0. , 0. , 0. ]], dtype=float32)
     """
 
+    with_lengths = None
     causal = Flag(False)
     scale = Number(1.0)
 

@@ -40,6 +40,9 @@ def one_mask(rate: Any, per: str) -> Dropout:
 class Recurrent(Weighted):
     """Base of `SimpleRNN`, `LSTM` and `GRU`; parameters and errors are those of `LSTM`.
 
+    With `Context.lengths` the state stays behind the end of a sequence as it is there, in what is
+    returned and in `Context.states`.
+
     A subclass names the cell of `cydropout.functional.recurrence` and how many gates it has.
     Parameters are "weight" (in, gates * units), "recurrent_weight" (units, gates * units) and
     "bias" (gates * units,).
@@ -117,6 +120,11 @@ class Recurrent(Weighted):
         changes = noise.rate and (ctx.training or isinstance(noise, Zoneout))
         return ctx.mask_for(noise, shape, mask) if mask is not None or changes else None
 
+    @property
+    def with_lengths(self) -> str:
+        """What becomes of them depends on what is returned."""
+        return "keep" if self.return_sequences else "end"
+
     @restoring_draws
     def forward(
         self,
@@ -144,6 +152,9 @@ class Recurrent(Weighted):
         x = self._sequence(x)
         values = {name: parameter.value for name, parameter in self._parameters.items()}
         shape = (*x.shape[:2], self.units)
+        real = ctx.real(x.shape)
+        if real is not None:
+            x = np.where(real[..., None], x, x.dtype.type(0))
         start = self._states(len(x), state, ctx)
         entering = self._mask("dropout", x.shape, ctx, supplied)
         masks = self._masks(shape, ctx, supplied)
@@ -154,7 +165,7 @@ class Recurrent(Weighted):
         done = functional.recurrence(
             self.cell, z, values["recurrent_weight"], values.get("bias"),
             values.get("inner_bias"), h0=start.get("h0"), c0=start.get("c0"), **masks,
-            num_threads=ctx.num_threads,
+            lengths=ctx.lengths, num_threads=ctx.num_threads,
         )
         last = [
             part[:, -1].copy() if shape[1] else np.array(start.get(name, part.sum(axis=1)))

@@ -22,7 +22,8 @@ class LSTM(Gated):
 
     Each mask stands in `Context.masks` under the layer of noise that draws it: the attributes
     ``dropout``, ``recurrent_dropout``, ``zoneout`` and ``zoneout_cell``. `Context.states` carries
-    the state on from one part of a sequence to the next.
+    the state on from one part of a sequence to the next. With `Context.lengths` the state stays
+    as it is at the end of its sequence, which is also what is returned of the steps behind it.
 
     Parameters
     ----------
