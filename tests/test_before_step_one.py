@@ -54,7 +54,8 @@ def refused(error, words, x=X, y=Y, model=None, loss="softmax_cross_entropy", **
     ("data", "error", "words"),
     [
         ({"x": X, "y": Y}, TypeError, "validation_data: .*dict"),
-        ((X, Y, Y, Y), TypeError, "pair.*ndarray"),
+        ((X, Y, Y, Y, Y), TypeError, "pair.*ndarray"),
+        ((X, Y, None, Y), ValueError, "validation_data: lengths"),
         ((X, Y, -Y), ValueError, "validation_data: sample_weight .* got -1 at position 0"),
         (X, TypeError, "validation_data: .*ndarray"),
         ("x.csv", TypeError, "validation_data: .*str"),

@@ -308,7 +308,7 @@ class Whole(MeanSquaredError):
         ({"x": [(X, Y)], "sample_weight": W}, ValueError, "your own batches are then"),
         ({"x": [(X, Y, W[1:])]}, ValueError, "w of a batch .* 23 samples, not 22"),
         ({"x": [(X, Y, -W)]}, ValueError, "w of a batch .* at least 0"),
-        ({"x": [(X, Y, W, W)]}, TypeError, r"\(x, y, w\).* of 4"),
+        ({"x": [(X, Y, W, None, W)]}, TypeError, r"\(x, y, w\).* of 5"),
         ({"y": X[:, :3], "loss": "mean_squared_error", "class_weight": {0: 2.0}}, TypeError,
          "loss of classes.*MeanSquaredError"),
         ({"y": np.full((23, 3), 1 / 3), "class_weight": {0: 2.0}}, ValueError, "one-hot"),

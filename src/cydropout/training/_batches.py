@@ -5,15 +5,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from cydropout._samples import check_pair, check_weights
+from cydropout._samples import (
+    along,
+    check_ends,
+    check_pair,
+    check_weights,
+    spread,
+    unpadded,
+    within,
+)
 from cydropout._validate import ArgumentTypeError, Array, check_count, check_number
 
-#: Samples and targets, and their weights where there are some.
-Batch = tuple[Array, ...]
+#: Whether the predictions for samples of a shape are sequences too, as `Layer.keeps_lengths` says.
+Keeps = Callable[[tuple[int, ...]], bool]
 #: Makes the generator of an epoch, from 1: the order of the batches depends on nothing else.
 Generators = Callable[[int], np.random.Generator]
 
@@ -39,6 +47,51 @@ def batches(count: int, size: int, order: Array | None = None, skip: int = 0) ->
         yield rows if order is None else order[rows]
 
 
+class Batch(NamedTuple):
+    """Samples and targets, and where there are some their weights, and lengths of sequences.
+
+    ``real`` says which positions of the predictions are no padding, where these are sequences too.
+    """
+
+    x: Array
+    y: Array
+    weight: Array | None = None
+    lengths: Array | None = None
+    real: Array | None = None
+
+    @property
+    def own(self) -> tuple[Array, ...]:
+        """What a loss gets besides the predictions."""
+        return (self.y,) if self.weight is None else (self.y, self.weight)
+
+    def counts(self, total: float | None) -> float | None:
+        """Return for how much the batch counts in a mean: with positions each by itself."""
+        return total if self.real is None or total is None else total * self.real.shape[1]
+
+
+def without_padding(batch: Batch, keeps: Keeps, shape: tuple[int, ...]) -> Batch:
+    """Return a batch whose padding weighs nothing, and holds what is at the start.
+
+    ``shape`` is that of a sample; a batch of targets alone has no samples.
+    """
+    if batch.lengths is None:
+        return batch
+    x, y, weight, *_ = batch
+    real = within(batch.lengths, shape[0])
+    batch = batch._replace(x=unpadded(x, real) if len(x) else x)
+    if not keeps(shape):
+        return batch
+    if y.shape[:2] == real.shape:  # else the loss refuses them
+        y = unpadded(y, real)
+    if weight is None:
+        weight = real.astype(np.float64)
+    elif weight.ndim < 3:
+        weight = spread(weight, real.shape, "sample_weight") * real
+    elif weight.shape[:2] == real.shape:
+        weight = weight * along(real, weight.ndim)
+    return batch._replace(y=y, weight=weight, real=real)
+
+
 class ArrayBatches:
     """Rows of arrays, read a batch at a time: a `numpy.memmap` is never loaded whole.
 
@@ -47,21 +100,24 @@ class ArrayBatches:
     """
 
     def __init__(
-        self, x: Any, y: Array, size: int, shuffle: bool, drop_last: bool = False,
-        weight: Any = None, name: str = "sample_weight",
+        self, x: Any, y: Array, size: int, shuffle: bool, keeps: Keeps, drop_last: bool = False,
+        weight: Any = None, lengths: Any = None, what: str = "",
     ) -> None:
-        self.x, self.size, self.shuffle = x, size, shuffle
-        self.own = [y]
+        self.x, self.size, self.shuffle, self.keeps = x, size, shuffle, keeps
         if weight is not None:
-            self.own.append(check_weights(name, weight, len(x)))
-            if not self.own[1].any():
-                raise ValueError(f"{name} must not be 0 for all samples")
+            weight = check_weights(f"{what}sample_weight", weight, len(x))
+            if not weight.any():
+                raise ValueError(f"{what}sample_weight must not be 0 for all samples")
+        if lengths is not None:
+            lengths = check_ends(f"{what}lengths", lengths, x.shape)
+        self.own: tuple[Any, ...] = (y, weight, lengths)
         self.drop_last = drop_last
         self._cut(0, len(x))
         self.run = {"samples": len(x), "sample_shape": list(x.shape[1:]),
                     "target_shape": list(y.shape[1:]), "batch_size": int(size),
-                    "sample_weight": [list(one.shape[1:]) for one in self.own[1:]],
-                    "shuffle": bool(shuffle), "drop_last": bool(drop_last)}
+                    "sample_weight": [] if weight is None else [list(weight.shape[1:])],
+                    "lengths": lengths is not None, "shuffle": bool(shuffle),
+                    "drop_last": bool(drop_last)}
 
     def _cut(self, first: int, count: int) -> None:
         """Use so many of the rows, from the first on."""
@@ -93,12 +149,17 @@ class ArrayBatches:
 
     def first(self, number: int, generators: Generators) -> Batch:
         """Return some samples, for their shape."""
-        return self.x[:1], *(part[:1] for part in self.own)
+        return self._of(self.x[:1], slice(1))
 
     def targets(self) -> Iterator[tuple[int, Batch]]:
-        """Yield targets and weights in parts, each with the place of its first."""
+        """Yield targets and weights in parts, without samples, each with the place of its first."""
         for rows in self._slices(self.count, 4096):
-            yield rows.start, tuple(part[rows] for part in self.own)
+            yield rows.start, self._of(self.x[:0], rows)
+
+    def _of(self, x: Array, rows: Any) -> Batch:
+        own: list[Any] = [None if part is None else part[rows] for part in self.own]
+        batch = Batch(x, *own)
+        return without_padding(batch, self.keeps, self.x.shape[1:])
 
     def _slices(self, count: int, size: int, skip: int = 0) -> Iterator[slice]:
         for rows in batches(count, size, None, skip):
@@ -108,14 +169,21 @@ class ArrayBatches:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
         if not self.shuffle:
             for rows in self._slices(self.samples or 0, self.size, skip):
-                yield self.x[rows], *[part[rows] for part in self.own]
+                yield self._of(self.x[rows], rows)
             return
         room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
         order = generators(number).permutation(self.count)
         for rows in batches(self.samples or 0, self.size, order, skip):
             # Without the check of the numbers, which would need a second buffer.
             x = self.x.take(rows, axis=0, out=room[: len(rows)], mode="clip")
-            yield x, *[part[rows] for part in self.own]
+            yield self._of(x, rows)
+
+
+def padded(x: Any, lengths: Array | None, size: int) -> Iterator[tuple[Array, Array | None]]:
+    """Yield samples and the lengths of their sequences a batch at a time."""
+    for rows in batches(len(x), size):
+        ends = None if lengths is None else lengths[rows]
+        yield x[rows] if ends is None else unpadded(x[rows], within(ends, x.shape[1])), ends
 
 
 class OwnBatches:
@@ -123,6 +191,22 @@ class OwnBatches:
 
     samples: int | None = None
     smallest: int | None = None
+    keeps: Keeps
+
+    def _checked(self, batch: Any) -> Batch:
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3, 4):
+            found = f"of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+            raise ArgumentTypeError(
+                f"a batch must be a pair (x, y), or (x, y, w) with weights, or (x, y, w, lengths), "
+                f"where w may be None, not a {type(batch).__name__} {found}".rstrip()
+            )
+        x, y, weight, lengths = (*batch, None, None)[:4]
+        x, y = check_pair(x, y, "x and y of a batch")
+        if weight is not None:
+            weight = check_weights("w of a batch", weight, len(x))
+        if lengths is not None:
+            lengths = check_ends("lengths of a batch", lengths, x.shape)
+        return without_padding(Batch(x, y, weight, lengths), self.keeps, x.shape[1:])
 
     def targets(self) -> Iterator[tuple[int, Batch]]:
         """Yield nothing: those of a batch are checked when it is taken."""
@@ -132,34 +216,34 @@ class OwnBatches:
 class SequenceBatches(OwnBatches):
     """Batches that can be had by their place, as of a list; their order is shuffled."""
 
-    def __init__(self, source: Sequence[Any], shuffle: bool) -> None:
+    def __init__(self, source: Sequence[Any], shuffle: bool, keeps: Keeps) -> None:
         if not len(source):
             raise ValueError("there must be at least one batch, got none")
-        self.source, self.shuffle = source, shuffle
+        self.source, self.shuffle, self.keeps = source, shuffle, keeps
         self.run = {"batches": len(source), "shuffle": bool(shuffle)}
 
     def first(self, number: int, generators: Generators) -> Batch:
         """Return a batch."""
-        return _checked(self.source[0])
+        return self._checked(self.source[0])
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``, which are not read."""
         count = len(self.source)
         order = generators(number).permutation(count).tolist() if self.shuffle else range(count)
         for place in order[skip:]:
-            yield _checked(self.source[place])
+            yield self._checked(self.source[place])
 
 
 class StreamBatches(OwnBatches):
     """Batches that can only be had one after the other; those to skip are read and left."""
 
-    def __init__(self, source: Any, epochs: int) -> None:
+    def __init__(self, source: Any, epochs: int, keeps: Keeps) -> None:
         if isinstance(source, Iterator) and epochs > 1:
             raise ValueError(
                 f"{source!r} can be read once, but there are {epochs} epochs: give a list, or a "
                 "function that takes the generator of an epoch and returns its batches"
             )
-        self.source = source
+        self.source, self.keeps = source, keeps
         self.run = {"batches": "stream"}
         self._open: tuple[int, Batch, Iterator[Batch]] | None = None
 
@@ -183,32 +267,38 @@ class StreamBatches(OwnBatches):
 
     def _read(self, number: int, generators: Generators) -> Iterator[Batch]:
         source = self.source(generators(number)) if callable(self.source) else self.source
-        return map(_checked, source)
+        return map(self._checked, source)
 
 
 Batches = ArrayBatches | SequenceBatches | StreamBatches
 
 
 def as_batches(
-    x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str, drop_last: bool = False,
-    weight: Any = None,
+    x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str, keeps: Keeps,
+    drop_last: bool = False, weight: Any = None, lengths: Any = None,
 ) -> Batches:
     """Return where the batches come from: arrays, or with ``y=None`` what yields batches."""
     if y is not None:
-        return ArrayBatches(*check_pair(x, y, what), size, shuffle, drop_last, weight)
+        pair = check_pair(x, y, what)
+        return ArrayBatches(*pair, size, shuffle, keeps, drop_last, weight, lengths)
     if weight is not None:
         raise ValueError("sample_weight belongs to x and y; your own batches are then (x, y, w)")
+    if lengths is not None:
+        raise ValueError(
+            "lengths belong to x and y; your own batches are then (x, y, w, lengths), where w may "
+            "be None"
+        )
     if drop_last:
         raise ValueError("drop_last cuts batches from x and y; of your own, leave the last one out")
     whole = isinstance(x, (np.ndarray, str, Mapping)) or hasattr(x, "tocsr") or hasattr(x, "dtypes")
     if whole or not (callable(x) or isinstance(x, Iterable)):
         raise ArgumentTypeError(
-            f"{what}: give the targets too, or batches (x, y) or (x, y, w); got only "
-            f"the {type(x).__name__}"
+            f"{what}: give the targets too, or batches (x, y), (x, y, w) or (x, y, w, lengths); "
+            f"got only the {type(x).__name__}"
         )
     if hasattr(x, "__len__") and hasattr(x, "__getitem__") and not callable(x):
-        return SequenceBatches(x, shuffle)
-    return StreamBatches(x, epochs)
+        return SequenceBatches(x, shuffle, keeps)
+    return StreamBatches(x, epochs, keeps)
 
 
 def split_off(share: float, data: Batches, held: Batches | None) -> Batches | None:
@@ -224,15 +314,16 @@ def split_off(share: float, data: Batches, held: Batches | None) -> Batches | No
     return data.split_off(share, 1024)
 
 
-def held_out(data: Any, size: int, epochs: int) -> Batches:
-    """Return the batches to measure: of two or three arrays, or those that ``data`` yields."""
-    listed = isinstance(data, (tuple, list)) and len(data) in (2, 3)
+def held_out(data: Any, size: int, epochs: int, keeps: Keeps) -> Batches:
+    """Return the batches to measure: of two to four arrays, or those that ``data`` yields."""
+    listed = isinstance(data, (tuple, list)) and len(data) in (2, 3, 4)
     pair = isinstance(data, tuple) and len(data) == 2
     if pair or (listed and not isinstance(data[0], (tuple, list))):
         x, y = check_pair(data[0], data[1], "validation_data")
-        return ArrayBatches(x, y, size, False, weight=data[2] if len(data) == 3 else None,
-                            name="validation_data: sample_weight")
-    return as_batches(data, None, size, False, epochs, "validation_data")
+        weight, lengths = (*data, None, None)[2:4]
+        return ArrayBatches(x, y, size, False, keeps, weight=weight, lengths=lengths,
+                            what="validation_data: ")
+    return as_batches(data, None, size, False, epochs, "validation_data", keeps)
 
 
 def shuffled(
@@ -272,15 +363,3 @@ def _shuffled(
         held[place] = batch
     for place in rng.permutation(len(held)):
         yield held[place]
-
-
-def _checked(batch: Any) -> Batch:
-    if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
-        found = f"of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
-        raise ArgumentTypeError(
-            f"a batch must be a pair (x, y), or (x, y, w) with weights, not a "
-            f"{type(batch).__name__} {found}".rstrip()
-        )
-    x, y, *weight = batch
-    pair = check_pair(x, y, "x and y of a batch")
-    return *pair, *(check_weights("w of a batch", one, len(pair[0])) for one in weight)

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import Any
 
-from cydropout._samples import spread
-from cydropout._validate import ArgumentTypeError, is_ours, shown
+from cydropout._samples import check_ends, spread
+from cydropout._validate import ArgumentTypeError, Array, is_ours, shown
 from cydropout.layers._layer import Context, Layer
 from cydropout.training._batches import Batch, Batches
 from cydropout.training.losses import Loss
@@ -31,17 +31,17 @@ def check_data(
     Return the shape of a prediction.
     """
     with _named(what):
-        x, own = batch[0][:1], batch[1:]
+        x = batch.x[:1]
         model.convert(x)
         loss.check_output(_last_activation(model))
-        if weighted or len(own) > 1:
+        if weighted or batch.weight is not None:
             loss.check_weighable()
         shape = model.output_shape(x.shape[1:])
         names = ("__call__", "value_and_gradient", "losses_and_gradient")
         if not all(is_ours(getattr(type(loss), name)) for name in names):
             return shape  # Only its author knows which targets it takes.
         try:
-            _check_targets(loss, data, own, shape)
+            _check_targets(loss, data, batch, shape)
         except (TypeError, ValueError):
             # A layer without an output_shape of its own may give another shape than it says.
             said = shape
@@ -51,7 +51,7 @@ def check_data(
                 shape = twin.forward(x, Context())[0].shape[1:]
             if shape == said:
                 raise
-            _check_targets(loss, data, own, shape)
+            _check_targets(loss, data, batch, shape)
         return shape
 
 
@@ -65,6 +65,15 @@ def check_smallest(model: Layer, data: Batches) -> None:
             )
 
 
+def check_sequences(model: Layer, x: Any, lengths: Any) -> Array | None:
+    """Return the lengths of sequences, where there are some that the model can take."""
+    if lengths is None:
+        return None
+    checked = check_ends("lengths", lengths, x.shape)
+    model.keeps_lengths(x.shape[1:])
+    return checked
+
+
 def check_batch(model: Layer, x: Any) -> Any:
     """Return samples, if they are not one alone."""
     shape = getattr(model, "input_shape", None)
@@ -76,11 +85,11 @@ def check_batch(model: Layer, x: Any) -> Any:
     return x
 
 
-def _check_targets(loss: Loss, data: Batches, own: Batch, shape: tuple[int, ...]) -> None:
+def _check_targets(loss: Loss, data: Batches, batch: Batch, shape: tuple[int, ...]) -> None:
     positions = loss.positions(shape)
-    for first, (target, *weights) in chain([(0, own)], data.targets()):
+    for first, (_, target, weight, *_) in chain([(0, batch)], data.targets()):
         loss.check_targets(target, shape, first)
-        for weight in weights:
+        if weight is not None:
             spread(weight, (len(target), *positions), "sample_weight")
 
 

@@ -44,24 +44,26 @@ class ClassWeighted:
                 "class_weight='balanced' counts the labels of x and y; for batches of your own "
                 "give a mapping"
             )
-        labels = [self._labels(target) for _, (target, *_) in self.data.targets()]
+        labels = [self._labels(target, real) for _, (_, target, *_, real) in self.data.targets()]
         found = np.concatenate([one[weights > 0] for one, weights, _ in labels])
         balanced = _sklearn.part("utils.class_weight", "sklearn").compute_class_weight
         table, classes = np.ones(labels[0][2]), np.unique(found)
         table[classes] = balanced("balanced", classes=classes, y=found)
         return table
 
-    def _labels(self, target: Array, *weight: Array) -> tuple[Array, Array, int]:
+    def _labels(
+        self, target: Array, weight: Array | None
+    ) -> tuple[Array, Array, int]:
         """Return the labels of positions, the positions' own weights, and how many classes."""
         labels, classes = self.loss.labels(target, self.shape)
-        own = self.loss.one_pass.counted(target, (len(target), *self.shape), *weight)[1]
+        own = self.loss.one_pass.counted(target, (len(target), *self.shape), weight)[1]
         return labels, spread(np.ones(len(target)) if own is None else own, labels.shape), classes
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
-        for x, target, *weight in self.data.epoch(number, generators, skip):
-            labels, own, _ = self._labels(target, *weight)
-            yield x, target, self.table[labels] * own
+        for batch in self.data.epoch(number, generators, skip):
+            labels, own, _ = self._labels(batch.y, batch.weight)
+            yield batch._replace(weight=self.table[labels] * own)
 
 
 def as_table(class_weight: Any, classes: int) -> Array:

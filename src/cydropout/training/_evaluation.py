@@ -15,8 +15,8 @@ from cydropout._validate import check_count, check_made
 from cydropout.layers._fusion import forward_of
 from cydropout.layers._layer import Context
 from cydropout.random import MaskStream
-from cydropout.training._batches import Batches, as_batches, batches, order_of, weights_of
-from cydropout.training._checks import check_batch, check_data
+from cydropout.training._batches import Batches, as_batches, order_of, padded, weights_of
+from cydropout.training._checks import check_batch, check_data, check_sequences
 from cydropout.training._metrics import Metrics, measure
 from cydropout.training.history import History
 from cydropout.training.losses import Loss
@@ -51,18 +51,20 @@ class Evaluation:
         return found
 
     def evaluate(
-        self, x: Any, y: Any = None, *, batch_size: int = 1024, sample_weight: Any = None
+        self, x: Any, y: Any = None, *, batch_size: int = 1024, sample_weight: Any = None,
+        lengths: Any = None,
     ) -> dict[str, float]:
         """Return the mean ``loss``, and ``accuracy`` where it has one, without dropout.
 
-        Without ``y``, ``x`` brings the batches, as in `fit`; so do weights.
+        Without ``y``, ``x`` brings the batches, as in `fit`, with their weights and lengths.
         """
         check_made(self)
         check_count("batch_size", batch_size)
-        data = as_batches(x, y, batch_size, False, 1, "x and y", weight=sample_weight)
+        data = as_batches(x, y, batch_size, False, 1, "x and y", self.model.keeps_lengths,
+                          weight=sample_weight, lengths=lengths)
         batch = data.first(1, partial(order_of, self.stream.key))
         check_data(self.model, self.loss.one_pass, data, batch)
-        self._build(batch[0])
+        self._build(batch.x)
         return self._measure(data)
 
     def _measure(self, data: Batches) -> dict[str, float]:
@@ -70,13 +72,17 @@ class Evaluation:
             batches = data.epoch(1, partial(order_of, self.stream.key))
             return measure(batches, self._infer, self.loss.one_pass, self.metrics)
 
-    def predict(self, x: Any, *, batch_size: int = 1024) -> Array:
-        """Return the model's output for every sample, without dropout."""
+    def predict(self, x: Any, *, batch_size: int = 1024, lengths: Any = None) -> Array:
+        """Return the model's output for every sample, without dropout.
+
+        ``lengths`` are those of sequences, as in `fit`; the output has their padding too.
+        """
         x = check_batch(check_made(self).model, check_samples(x))
         check_count("batch_size", batch_size)
+        lengths = check_sequences(self.model, x, lengths)
         self._build(x)
         with self._one_pool():
-            parts = [self._infer(x[rows]) for rows in batches(len(x), batch_size)]
+            parts = [self._infer(*rows) for rows in padded(x, lengths, batch_size)]
         return np.concatenate(parts)
 
     @contextmanager
@@ -90,8 +96,8 @@ class Evaluation:
             finally:
                 self._threads = before
 
-    def _infer(self, x: Array) -> Array:
-        ctx = Context(training=False, num_threads=self._threads)
+    def _infer(self, x: Array, lengths: Array | None) -> Array:
+        ctx = Context(training=False, num_threads=self._threads, lengths=lengths)
         y: Array = forward_of(self.model)(self._cast(x), ctx)[0]
         return y
 

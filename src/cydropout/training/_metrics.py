@@ -41,20 +41,22 @@ def as_metrics(metrics: Any) -> Metrics:
 
 
 def measure(
-    batches: Iterable[Batch], infer: Callable[[Array], Array], loss: Loss, metrics: Metrics
+    batches: Iterable[Batch], infer: Callable[..., Array], loss: Loss, metrics: Metrics
 ) -> Record:
     """Return the means of the loss and its accuracy, and each metric of all predictions.
 
-    Metrics that take a ``sample_weight`` get the weights, where there are some.
+    Metrics that take a ``sample_weight`` get the weights, where there are some. Of sequences with
+    lengths a metric gets the positions that are no padding.
     """
     mean, kept, weights = Mean(), [], []
-    for x, *own in batches:
-        prediction = infer(x)
-        value, _, accuracy, weight = loss.measured(prediction, *own)
-        mean.add(len(x), value, accuracy, weight)
+    for batch in batches:
+        prediction = infer(batch.x, batch.lengths)
+        value, _, accuracy, total = loss.measured(prediction, *batch.own)
+        mean.add(len(batch.x), value, accuracy, batch.counts(total))
         if metrics:
-            kept.append((prediction, own[0]))
-            weights.append(own[1] if own[1:] else None)
+            where = slice(None) if batch.real is None else batch.real
+            kept.append((prediction[where], batch.y[where]))
+            weights.append(None if batch.weight is None else batch.weight[where])
     found = mean.result()
     if metrics:
         arrays = [np.concatenate(parts) for parts in zip(*kept, strict=True)]

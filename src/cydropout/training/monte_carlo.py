@@ -23,8 +23,8 @@ from cydropout._validate import (
 from cydropout.layers._fusion import plan
 from cydropout.layers._layer import Context, Layer
 from cydropout.random import RNG, MaskStream, as_stream
-from cydropout.training._batches import batches
-from cydropout.training._checks import check_batch, check_model
+from cydropout.training._batches import padded
+from cydropout.training._checks import check_batch, check_model, check_sequences
 from cydropout.training._evaluation import Evaluation
 from cydropout.training.history import figure_of, save_figure
 from cydropout.training.losses.base import OUTPUTS, Outputs
@@ -131,6 +131,7 @@ def predict_mc(
     batch_size: int = 1024,
     outputs: Outputs | None = None,
     num_threads: int | None = 1,
+    lengths: Any = None,
 ) -> MonteCarlo:
     """Return mean and spread of the model's output over passes with noise, as in training.
 
@@ -158,6 +159,8 @@ def predict_mc(
         the logit, or the probability, of a yes.
     num_threads : int, optional
         Threads of the elementwise kernels, as in `Context`.
+    lengths : array of int, optional
+        Of sequences, as in `Context`.
 
     Returns
     -------
@@ -198,7 +201,7 @@ def predict_mc(
     >>> found.mean.shape, found.std.shape, found.samples
     ((3, 2), (3, 2), 20)
     """
-    model, x, kind = _checked(model, x, batch_size, outputs, num_threads)
+    model, x, lengths, kind = _checked(model, x, lengths, batch_size, outputs, num_threads)
     check_count("samples", samples)
     source = as_stream(rng)
     draw = source.take()
@@ -206,8 +209,8 @@ def predict_mc(
     keys = tuple(int(seed.generate_state(1, np.uint64)[0]) for seed in seeds)
     streams = [MaskStream.from_state(key, 0) for key in keys]
     parts = [
-        _moments(_passes(model, x[rows], streams, kind, num_threads), _ENTROPIES[kind])
-        for rows in batches(len(x), batch_size)
+        _moments(_passes(model, *rows, streams, kind, num_threads), _ENTROPIES[kind])
+        for rows in padded(x, lengths, batch_size)
     ]
     mean, std, *rest = (np.concatenate(part) for part in zip(*parts, strict=True))
     entropy, information = rest or (None, None)
@@ -224,11 +227,12 @@ def predict_pass(
     batch_size: int = 1024,
     outputs: Outputs | None = None,
     num_threads: int | None = 1,
+    lengths: Any = None,
 ) -> Array:
     """Return the output of one pass of `predict_mc`, in float64.
 
-    Parameters are those of `predict_mc`, of which ``x``, ``batch_size`` and ``outputs`` must be
-    the same, and ``key`` one of `MonteCarlo.keys`.
+    Parameters are those of `predict_mc`, of which ``x``, ``batch_size``, ``outputs`` and
+    ``lengths`` must be the same, and ``key`` one of `MonteCarlo.keys`.
 
     Examples
     --------
@@ -240,19 +244,19 @@ def predict_pass(
     >>> bool((np.mean(passes, axis=0) == found.mean).all())
     True
     """
-    model, x, kind = _checked(model, x, batch_size, outputs, num_threads)
+    model, x, lengths, kind = _checked(model, x, lengths, batch_size, outputs, num_threads)
     stream = [MaskStream.from_state(key, 0)]
     parts = (
-        _passes(model, x[rows], stream, kind, num_threads)
-        for rows in batches(len(x), batch_size)
+        _passes(model, *rows, stream, kind, num_threads)
+        for rows in padded(x, lengths, batch_size)
     )
     return np.concatenate([next(part) for part in parts])
 
 
 def _checked(
-    model: Any, x: Any, batch_size: int, outputs: Any, num_threads: int | None
-) -> tuple[Model, Array, str]:
-    """Return what runs, its samples, and what its outputs are."""
+    model: Any, x: Any, lengths: Any, batch_size: int, outputs: Any, num_threads: int | None
+) -> tuple[Model, Array, Array | None, str]:
+    """Return what runs, its samples and their lengths, and what its outputs are."""
     if isinstance(model, Evaluation):
         trainer: Evaluation = check_made(model)
         model, outputs = trainer.model, trainer.loss.outputs if outputs is None else outputs
@@ -266,7 +270,12 @@ def _checked(
     check_count("batch_size", batch_size)
     optional(check_count, "num_threads", num_threads)
     samples = check_samples(x)
-    return model, samples if is_function else check_batch(model, samples), outputs
+    if is_function:
+        if lengths is not None:
+            raise ValueError("lengths are taken by the layers of a model, not by a function")
+        return model, samples, None, outputs
+    samples = check_batch(model, samples)
+    return model, samples, check_sequences(model, samples, lengths), outputs
 
 
 def _warn(model: Model) -> None:
@@ -284,7 +293,8 @@ def _warn(model: Model) -> None:
 
 
 def _passes(
-    model: Model, x: Array, streams: Sequence[MaskStream], outputs: str, num_threads: int | None
+    model: Model, x: Array, lengths: Array | None, streams: Sequence[MaskStream], outputs: str,
+    num_threads: int | None,
 ) -> Iterator[Array]:
     """Yield the output of a batch for each stream."""
     if not isinstance(model, Layer):
@@ -293,25 +303,30 @@ def _passes(
         return
     layers = model.parts()
     probe = Context(True, MaskStream.from_state(0, 0), num_threads, backward=False,
-                    batch_statistics=False)
-    place, x = _fixed(layers, model.convert(x), probe)
+                    batch_statistics=False, lengths=lengths)
+    place, x, probe = _fixed(layers, model.convert(x), probe)
     steps = plan(layers[place:], getattr(model, "fuse", True))
     for stream in streams:
         ctx, y = replace(probe, stream=stream), x
         for step in steps:
+            behind = ctx.behind(step.layers, y.shape)
             y, _ = step.forward(y, ctx)
+            ctx = behind
         yield _read(y, outputs)
 
 
-def _fixed(layers: Sequence[Layer], x: Array, probe: Context) -> tuple[int, Array]:
-    """Run the layers before the first that draws; return its place and its input."""
+def _fixed(
+    layers: Sequence[Layer], x: Array, probe: Context
+) -> tuple[int, Array, Context]:
+    """Run the layers before the first that draws; return its place, its input and its context."""
     stream = probe.stream
     for place, layer in enumerate(layers):
+        behind = probe.behind([layer], x.shape)
         y, _ = layer.forward(x, probe)
         if stream is not None and stream.next_draw:
-            return place, x
-        x = y
-    return len(layers), x
+            return place, x, probe
+        x, probe = y, behind
+    return len(layers), x, probe
 
 
 def _read(y: Array, outputs: str) -> Array:

@@ -73,16 +73,18 @@ def outputs(
         y, _ = layer.forward(x, ctx)
         yield path or layer.path, layer, y
         return y
-    draw = ctx.stream.next_draw if ctx.stream else 0
+    draw, whole = ctx.stream.next_draw if ctx.stream else 0, ctx
     y = inside.convert(x)
     for name, inner in zip(inside.paths, inside.layers, strict=True):
         place = f"{path}.{name}" if path else name
+        behind = ctx.behind([inner], y.shape)
         y = yield from outputs(inner, y, ctx, place)
+        ctx = behind
     if inside is not layer:
         # More happens than in the layers inside: it is run as it is, with the draws they had.
         if ctx.stream:
             ctx.stream.next_draw = draw
-        y, _ = layer.forward(x, ctx)
+        y, _ = layer.forward(x, whole)
         yield path or layer.path, layer, y
     return y
 

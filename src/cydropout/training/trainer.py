@@ -28,7 +28,14 @@ from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
-from cydropout.training._batches import Batches, as_batches, held_out, order_of, split_off
+from cydropout.training._batches import (
+    Batch,
+    Batches,
+    as_batches,
+    held_out,
+    order_of,
+    split_off,
+)
 from cydropout.training._checks import check_data, check_model, check_smallest
 from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
@@ -147,6 +154,7 @@ class Trainer(Evaluation):
         drop_last: bool = False,
         sample_weight: Any = None,
         class_weight: Any = None,
+        lengths: Any = None,
     ) -> History:
         """Train for ``epochs`` epochs and return what was measured.
 
@@ -158,17 +166,17 @@ class Trainer(Evaluation):
         x, y : array-like
             Samples and targets along the first axis. A `numpy.memmap` is read a batch at a time,
             and SciPy's sparse matrices are made dense a batch at a time; a table (pandas, polars)
-            holds numbers alone. Without ``y``, ``x`` brings the batches, ``(x, y)`` or with weights
-            ``(x, y, w)``: as a list or whatever else has a length and places, whose order is
-            shuffled; as an iterable, which is read once an epoch, in its own order; or as a
-            function that takes the NumPy generator of the epoch and returns an iterable. Such a
-            function can shuffle as it likes, as with `cydropout.training.data.shuffled`, and do it
-            again.
+            holds numbers alone. Without ``y``, ``x`` brings the batches, ``(x, y)``, with weights
+            ``(x, y, w)``, or ``(x, y, w, lengths)``, where ``w`` may be None: as a list or whatever
+            else has a length and places, whose order is shuffled; as an iterable, which is read
+            once an epoch, in its own order; or as a function that takes the NumPy generator of the
+            epoch and returns an iterable. Such a function can shuffle as it likes, as with
+            `cydropout.training.data.shuffled`, and do it again.
         epochs : int
             Epochs of this call: one resumed after its epoch 3 with ``epochs=5`` does two more.
         batch_size : int
             Samples in a batch, where ``x`` and ``y`` are arrays.
-        validation_data : (x, y), (x, y, w) or iterable of batches, optional
+        validation_data : (x, y), (x, y, w), (x, y, w, lengths) or iterable of batches, optional
             Measured at the end of every epoch, without dropout.
         validation_split : float
             Share of the samples that is held back for that, of the last ones, as in Keras: shuffle
@@ -211,6 +219,10 @@ class Trainer(Evaluation):
         class_weight : mapping of int to float or "balanced", optional
             What a position of each label weighs in training, times its ``sample_weight``; labels
             left out weigh 1. Balanced is ``n / (classes n_c)``, of ``n_c`` positions of a class.
+        lengths : array of int, optional
+            How many positions of each sequence count, ``x`` being (n, time, ...); what stands
+            behind them in ``x`` and ``y`` moves nothing. Where the predictions are sequences too,
+            padding weighs nothing in the loss, and `metrics` get the other positions alone.
 
         Raises
         ------
@@ -236,8 +248,10 @@ class Trainer(Evaluation):
         if checkpoint is None and (resume or checkpoint_every):
             name = "resume=True" if resume else "checkpoint_every"
             raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
-        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", drop_last, sample_weight)
-        held = None if validation_data is None else held_out(validation_data, 1024, epochs)
+        keeps = self.model.keeps_lengths
+        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", keeps, drop_last,
+                          sample_weight, lengths)
+        held = None if validation_data is None else held_out(validation_data, 1024, epochs, keeps)
         held = split_off(validation_split, data, held)
         target = None if checkpoint is None else check_target(checkpoint)
         saved = SavedRun(target) if target and resume and target.exists() else None
@@ -257,8 +271,8 @@ class Trainer(Evaluation):
         weighted = class_weight is not None
         shape = check_data(self.model, self.loss, data, batch, weighted=weighted)
         train = ClassWeighted(data, self.loss, class_weight, shape) if weighted else data
-        self._build(batch[0])
-        changed = run.built(batch[0], saved, override)
+        self._build(batch.x)
+        changed = run.built(batch.x, saved, override)
         check_smallest(self.model, data)
         self.optimizer.check_groups(dict(self.model.named_parameters()))
         if held:
@@ -316,26 +330,27 @@ class Trainer(Evaluation):
         parameters = dict(self.model.named_parameters())
         if workspace.settled:
             self._again = self.optimizer.repeated(parameters, num_threads=self._threads)
-        last: tuple[Array, int] | None = None
-        for x, *own in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
-            batch = self._cast(x)
-            last = batch, self.stream.next_draw
+        last: tuple[Array, Context, int] | None = None
+        for batch in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
+            x = self._cast(batch.x)
+            now = ctx if batch.lengths is None else replace(ctx, lengths=batch.lengths)
+            last = x, now, self.stream.next_draw
             run.tell("on_batch_begin", self, epoch, run.steps)
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
-            record, weight = self._step(run, layers, parameters, batch, own, ctx, watched)
+            record, weight = self._step(run, layers, parameters, x, batch, now, watched)
             run.tell("on_batch_end", self, epoch, run.steps, record)
             run.add(len(x), record, weight)
             run.seconds = time.perf_counter() - started
             bar.step(len(x), run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
-                self._check_parameters(epoch, run.step, ctx, last)
+                self._check_parameters(epoch, run.step, last)
                 save_checkpoint(target, run.state(self))
         self._again = None
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
         run.update.finish(layers, parameters)
-        self._check_parameters(epoch, run.step, ctx, last)
+        self._check_parameters(epoch, run.step, last)
         run.tell("on_batches_end", self, epoch)
         measured: Record = {"epoch": epoch} | run.mean.result()
         if held:
@@ -349,22 +364,22 @@ class Trainer(Evaluation):
             save_checkpoint(target, run.state(self))
 
     def _step(
-        self, run: Run, layers: list[Layer], parameters: dict[str, Parameter], batch: Array,
-        own: list[Array], ctx: Context, watched: bool,
+        self, run: Run, layers: list[Layer], parameters: dict[str, Parameter], x: Array,
+        batch: Batch, ctx: Context, watched: bool,
     ) -> tuple[Record, float | None]:
         draw = self.stream.next_draw
         self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
         recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
-        prediction, backward = all_passes(
-            self.model, batch, recorded or [ctx] * self.loss.passes)
-        value, gradient, accuracy, weight = self.loss.measured(prediction, *own)
+        prediction, backward = all_passes(self.model, x, recorded or [ctx] * self.loss.passes)
+        value, gradient, accuracy, total = self.loss.measured(prediction, *batch.own)
         if not math.isfinite(value):
-            layer = first_nonfinite(self.model, batch, ctx, draw, self.loss.passes)
+            layer = first_nonfinite(self.model, x, ctx, draw, self.loss.passes)
             raise NonFiniteLossError(value, run.epoch + 1, run.step + 1, layer)
-        counts = len(batch) if weight is None else weight
+        total = batch.counts(total)
+        counts = len(x) if total is None else total
         value += run.update.add(layers, parameters, backward, gradient, counts)
         record: Record = {"loss": value}
-        return record if accuracy is None else record | {"accuracy": accuracy}, weight
+        return record if accuracy is None else record | {"accuracy": accuracy}, total
 
     def _update(self, parameters: dict[str, Parameter]) -> None:
         """Take a step by the gradients as they are."""
@@ -375,9 +390,9 @@ class Trainer(Evaluation):
             self._again()
 
     def _check_parameters(
-        self, epoch: int, step: int, ctx: Context, last: tuple[Array, int] | None
+        self, epoch: int, step: int, last: tuple[Array, Context, int] | None
     ) -> None:
         """Raise if the last batch spoilt the parameters: the next loss, after the checkpoint."""
         if last and not all(np.isfinite(p.value).all() for p in self.model.parameters()):
-            layer = first_nonfinite(self.model, last[0], ctx, last[1], self.loss.passes)
+            layer = first_nonfinite(self.model, *last, self.loss.passes)
             raise NonFiniteLossError(math.nan, epoch, step, layer)
