@@ -95,3 +95,73 @@ def test_the_table_can_be_learned(load, case, operation):
     again = load("contenders.sklearn").Contender("", 1).estimator(case)
     assert estimators.test_error(again, case, x, y) == pytest.approx(error, abs=10)
     assert again.max_iter == estimators.epochs(case)
+
+
+# ---------------------------------------------------------------- uncertainty
+
+
+def test_the_table_of_gal_and_ghahramani(load, tmp_path):
+    page, arguments = tmp_path / "page.md", ("--sets", "friedman1", "diabetes", "--splits", 2,
+                                             "--epochs", 3, "--samples", 60)
+    page.write_text("# Results\n")
+    printed = command("reproduce_gal.py", *arguments, "--output", tmp_path, "--page", page)
+    rows = [line.split(" | ") for line in printed.splitlines()]
+    assert [row[0] for row in rows[2:]] == ["| friedman1", "| diabetes"]
+    assert rows[2][1] == rows[3][1] == "60 x 10"
+    assert {len(rows[place]) for place in (0, 2, 3)} == {8}
+    text = page.read_text()
+    assert text.startswith("# Results\n\n<!-- gal:begin -->") and printed in text
+    assert "2 random splits" in text and "3 epochs" in text
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert len(files) == 2
+    assert command("reproduce_gal.py", *arguments, "--output", tmp_path, "--page", page) == printed
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    assert page.read_text() == text
+
+
+def test_the_noise_of_the_table_is_the_most_likely(load):
+    gal = load("reproduce_gal")
+    error = np.random.default_rng(0).normal(0, 0.5, 4000)
+    from scipy.stats import norm
+
+    assert gal.likelihood(error, np.full(4000, 0.7)) == pytest.approx(
+        norm(0, 0.7).logpdf(error).mean())
+    best, spread = gal.noise(error, np.zeros(4000))
+    assert spread == pytest.approx(0.5, rel=0.05)
+    assert best == gal.likelihood(error, np.array(spread))
+    assert gal.noise(error, np.full(4000, 0.4))[1] == pytest.approx(0.3, rel=0.1)
+    assert gal.load("friedman1", 50)[0].shape == (50, 10)
+
+
+def test_a_gaussian_process_of_the_table_finds_the_noise(load):
+    gal = load("reproduce_gal")
+    x, y = gal.load("friedman1", 120)
+    x, y = (x - x.mean(axis=0)) / x.std(axis=0), (y - y.mean()) / y.std()
+    mean, std = gal.process(x[:100], y[:100], x[100:], 0)
+    assert np.corrcoef(mean, y[100:])[0, 1] > 0.8 and (std > 0.05).all()
+
+
+def test_calibration(load, tmp_path, data_directory):
+    printed = command("calibrate_mnist.py", "--data", data_directory / "mnist", "--limit", 200,
+                      "--epochs", 2, "--seeds", 0, 1, "--page", tmp_path / "page.md")
+    rows = [line.split(" | ") for line in printed.splitlines()]
+    assert [row[0].strip("| ") for row in rows[2:]] == [*load("calibrate_mnist").ROWS]
+    assert all(0 < float(row[1].split()[0]) < 100 for row in rows[2:])
+    text = (tmp_path / "page.md").read_text()
+    assert printed in text and "](calibration.png)" in text and "200 images" in text
+    assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_calibration_error_is_that_of_the_bins(load):
+    calibrate = load("calibrate_mnist")
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.3, 0.7], [0.4, 0.6]])
+    y = np.array([0, 1, 1, 1])
+    count, confidence, accuracy = calibrate.bins_of(p, y, 10)
+    np.testing.assert_array_equal(count, [1, 1, 2])
+    np.testing.assert_allclose(confidence, [0.6, 0.7, 0.9])
+    np.testing.assert_allclose(accuracy, [1, 1, 0.5])
+    assert calibrate.calibration_error(p, y, 10) == pytest.approx((0.4 + 0.3 + 2 * 0.4) / 4)
+    sure = np.eye(3)[[0, 1, 2, 2]]
+    assert calibrate.calibration_error(sure, np.array([0, 1, 2, 2])) == 0
+    found = calibrate.measures(sure, np.array([0, 1, 2, 0]))
+    assert found["accuracy, %"] == 75 and found["ECE, %"] == 25 and found["Brier"] == 0.5
