@@ -311,6 +311,11 @@ def test_layers_belong_to_what_holds_them_however_deep(name):
         Sequential([Held([[noise := Dropout(0.5)]]), noise])
 
 
+def test_a_model_holds_each_layer_at_its_place_alone():
+    model = built(Sequential([Dense(4), ReLU(), Dropout(0.5), Residual(Dense(4))]))
+    assert [*model.children()] == ["0.dense", "1.relu", "2.dropout", "3.residual"] == model.paths
+
+
 @pytest.mark.parametrize("held, kind", [
     (lambda: {Dense(4)}, "set"), (lambda: [frozenset([Dense(4)])], "frozenset"),
     (lambda: np.array([Dense(4)], object), "ndarray"),

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,8 @@ class Owner:
     _parameters: dict[str, Parameter]
     _origin: Any = None
     _frozen: bool = False
+    #: Attributes whose layers do not belong to it for that: made of those that do.
+    _derived: ClassVar[tuple[str, ...]] = ("_origin",)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -43,7 +45,7 @@ class Owner:
         """Iterate over the attributes of a kind, each with its name, and over those inside them."""
         own = self._parameters
         for name, value in vars(self).items():
-            if name != "_origin":
+            if name not in self._derived:
                 yield from _found(kind, "" if value is own else name, value)
 
     def children(self) -> dict[str, Any]:
@@ -171,7 +173,8 @@ class Owner:
         """
         if id(self) not in new:
             new[id(self)] = None
-            found = {n: _replaced(v, new) for n, v in vars(self).items() if n != "_origin"}
+            found = {n: _replaced(v, new) for n, v in vars(self).items()
+                     if n not in self._derived}
             new[id(self)] = self
             if any(one is not vars(self)[name] for name, one in found.items()):
                 new[id(self)] = copy.copy(self)

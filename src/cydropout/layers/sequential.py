@@ -91,6 +91,7 @@ class Sequential(Layer):
     """
 
     positional = "layers"
+    _derived = ("_origin", "steps", "_stacked")
     layers = Layers(fixed=True)
     dtype = Dtype("float32", shapes=True)
     fuse = Flag(True, fixed=True)
