@@ -298,6 +298,25 @@ def test_items_are_chosen_by_words_of_their_own():
         masks.subset(0, 0, 1, 8, 4, offset=2**61 - 7)
 
 
+@pytest.mark.parametrize("name", [n for n in MASKS if "shape" in MASKS[n].make()])
+def test_a_size_beyond_64_bits_is_refused_where_it_is_held(name):
+    given = MASKS[name].make()
+    rest = given["shape"][1:]
+    given["shape"] = (2**64 // int(np.prod(rest)) + 1, *rest)  # little is left of it in 64 bits
+    if name in ("Mask-shared", "ColumnMask"):  # which hold no more for more samples
+        assert MASKS[name].call(**given).shape == given["shape"]
+        return
+    with pytest.raises((ValueError, MemoryError), match="too large|does not broadcast|shape"):
+        MASKS[name].call(**given)
+
+
+@pytest.mark.parametrize("wrong", ["x", np.ones(5, "c8"), np.ones(5, object), np.ones(5, int)])
+@pytest.mark.parametrize("name", ["bias_activation_dropout", "bias_activation_dropout_backward"])
+def test_a_bias_of_no_floats_is_refused(name, wrong):
+    with pytest.raises(TypeError, match="bias has dtype"):
+        CASES[name].call(**{**CASES[name].make(), "bias": wrong})
+
+
 @pytest.mark.parametrize("name", ["BlockMask", "WalkMask", "CutoutMask"])
 def test_a_region_that_no_memory_holds_is_named_with_its_size(name, monkeypatch):
     case = MASKS[name]

@@ -204,3 +204,8 @@ def test_callbacks_may_come_from_an_iterator():
     trainer = Trainer(layers.Dense(1), "mean_squared_error", "sgd", rng=0)
     trainer.fit(x, x[:, :1], epochs=3, callbacks=iter([one]), progress=False)
     assert (one.batches, one.ended) == (3, 1)
+
+
+def test_an_integer_that_is_no_float_is_refused():
+    with pytest.raises(ValueError, match="it must be a number, finite.*1329 bits"):
+        check_number("it", 10**400)

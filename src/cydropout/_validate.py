@@ -123,7 +123,11 @@ def check_number(name: str, value: Any, interval: str = "(-inf, inf)") -> float:
         raise ArgumentTypeError(f"{name} must be one number, {wanted}, not {shown(value)}")
     if not bounds.holds(value):
         raise ValueError(f"{name} must be a number, {wanted}, not {value}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        digits = f"an integer of {value.bit_length()} bits"
+        raise ValueError(f"{name} must be a number, {wanted}, not {digits}") from None
 
 
 def check_integer(name: str, value: Any, interval: str) -> int:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout._validate import check_array, check_choice, check_number
+from cydropout._validate import check_choice, check_number
 from cydropout.masks import BitMask
 from cydropout.masks._sums import totals_for
 from cydropout.masks.base import check_mask
@@ -41,7 +41,7 @@ def _extended_bias(bias: Any, z: np.ndarray) -> tuple[np.ndarray, int]:
     if bias is None:
         # -0.0 is what leaves every number as it is, -0.0 too.
         return np.full(_TILE + 1, -0.0, native), 1
-    bias = _arrays.contiguous(check_array("bias", bias), native)
+    bias = _arrays.contiguous(_arrays.as_float_array(bias, "bias")[0], native)
     if bias.shape != z.shape[-1:]:
         raise ValueError(f"bias has shape {bias.shape}, but z has shape {z.shape}")
     return api.repeated(bias, bias.size + _TILE), max(bias.size, 1)

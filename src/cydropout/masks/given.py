@@ -7,7 +7,14 @@ from numpy.typing import ArrayLike
 
 from cydropout import _arrays
 from cydropout._rates import ONE, size_of
-from cydropout._validate import check_array, check_axes, check_number, check_numbers, check_shape
+from cydropout._validate import (
+    check_array,
+    check_axes,
+    check_number,
+    check_numbers,
+    check_offset,
+    check_shape,
+)
 from cydropout.masks.base import BaseMask
 from cydropout.masks.bits import BitMask, packed
 
@@ -85,6 +92,7 @@ class KeepMask(BitMask):
         scale: float | np.ndarray = 1.0,
     ) -> None:
         """Set the bits of ``compact``, which are ones where ``words`` is None, and build."""
+        check_offset(0, size_of(compact))
         self.shape, self._compact, self._words = shape, compact, words
         self._axes = tuple(a for a, n in enumerate(compact) if n == 1 and shape[a] != 1)
         self._scale = scale

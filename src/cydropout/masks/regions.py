@@ -87,6 +87,8 @@ class RegionMask(KeepMask):
         if self.rate > 0.0:
             self.key, self.draw = key, draw
         try:
+            if size_of(shape) >= 2**63:
+                raise OverflowError("the kernels count with 64 bits")
             if 0.0 < self.rate < 1.0 and size_of(compact):
                 count, inner = size_of(compact[: space[0]]), size_of(compact[space[-1] + 1 :])
                 words = self._bits(key, draw, (count, *sizes, inner), self._threads)
