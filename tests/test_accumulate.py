@@ -195,3 +195,23 @@ def test_frozen_parameters_have_no_gradient(data):
 def test_errors(data, wrong):
     with pytest.raises((TypeError, ValueError), match="accumulate"):
         fit(data, 32, wrong)
+
+
+def test_with_lengths_of_sequences_in_batches_of_other_widths_too():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 9, (40, 6)), rng.integers(0, CLASSES, (40, 6))
+    lengths = rng.integers(1, 7, 40)
+
+    def model():
+        return Sequential([Embedding(9, 4), LSTM(5), Dense(CLASSES)], dtype="float64")
+
+    large, first = fit((x, y), 8, 1, model=model(), lengths=lengths, shuffle=False)
+    small, second = fit((x, y), 2, 4, model=model(), lengths=lengths, shuffle=False)
+    close(state(large), state(small))
+    np.testing.assert_allclose(first["loss"], second["loss"], rtol=1e-9)
+    parts = [slice(start, start + 2) for start in range(0, 40, 2)]
+    cut = [(x[rows, :lengths[rows].max()], y[rows, :lengths[rows].max()], None, lengths[rows])
+           for rows in parts]
+    other, third = fit((cut,), 1, 4, model=model(), shuffle=False)
+    close(state(large), state(other))
+    np.testing.assert_allclose(first["loss"], third["loss"], rtol=1e-9)

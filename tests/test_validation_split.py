@@ -5,7 +5,7 @@ import pytest
 from training_cases import CLASSES, SAMPLES, assert_same_bits, network, state, without_seconds
 
 from cydropout import Trainer
-from cydropout.layers import Dense, Sequential
+from cydropout.layers import Dense, Embedding, Sequential
 
 KEPT = SAMPLES - SAMPLES // 4
 WEIGHT = np.random.default_rng(3).random(SAMPLES)
@@ -95,3 +95,18 @@ def test_an_evaluation_measures_what_was_held_back(data):
     x, y = data
     t, history = fit(x, y, model=Sequential([Dense(CLASSES)]), validation_split=0.25)
     assert t.evaluate(x[KEPT:], y[KEPT:])["loss"] == history["val_loss"][-1]
+
+
+def test_lengths_are_split_too():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 9, (40, 6)), rng.integers(0, CLASSES, (40, 6))
+    lengths = rng.integers(1, 7, 40)
+
+    def model():
+        return Sequential([Embedding(9, 4), Dense(CLASSES)])
+
+    one, first = fit(x, y, model=model(), lengths=lengths, validation_split=0.25)
+    held = (x[30:], y[30:], None, lengths[30:])
+    other, second = fit(x[:30], y[:30], model=model(), lengths=lengths[:30], validation_data=held)
+    assert_same_bits(state(one), state(other))
+    assert without_seconds(first) == without_seconds(second)
