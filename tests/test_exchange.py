@@ -182,7 +182,8 @@ def test_bfloat16_goes_both_ways(name):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"norm_first": False}, "norm_first=True, but the Trans"), ({"nhead": 4}, "heads=2, but .* has 4"),
+    ({"norm_first": False}, "norm_first=True, but the Trans"),
+    ({"nhead": 4}, "heads=2, but .* has 4"),
     ({"activation": "relu"}, "activation='gelu', but .* has 'relu'"),
 ])
 def test_a_block_that_means_something_else_is_refused(options, words):
