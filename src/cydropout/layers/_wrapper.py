@@ -28,7 +28,7 @@ class Wrapper(Layer):
 
     positional = "layer"
     with_lengths = "keep"
-    layer: Layer = Inner()  # type: ignore[assignment]
+    layer: Layer = Inner(fixed=True)  # type: ignore[assignment]
 
     @property
     def unit_axis(self) -> int | None:  # type: ignore[override]

@@ -168,8 +168,9 @@ class Sequential(Layer):
 
     @property
     def branch(self) -> Any:
-        """The model itself, unless a subclass has a forward of its own."""
-        own = type(self).forward is not Sequential.forward or "forward" in vars(self)
+        """The model itself, unless a subclass has a forward or convert of its own."""
+        own = any(getattr(type(self), name) is not getattr(Sequential, name) or name in vars(self)
+                  for name in ("forward", "convert"))
         return None if own else self
 
     def parts(self) -> Sequence[Layer]:
