@@ -189,6 +189,13 @@ M = "0.dense.weight.m"
         (lambda s: s.__setitem__("history", [np.ones((4, 2), int)]), r"history\[0\] must be"),
         (lambda s: s.__setitem__("callbacks", {"type": 3}), "str"),
         (lambda s: s["callbacks"][0]["state"].pop("best"), "EarlyStopping cannot.*best"),
+        (lambda s: s["callbacks"][0]["state"]["best_state"].__setitem__(
+            "0.dense.weight", np.ones(3)), "EarlyStopping cannot.*float64"),
+        (lambda s: s["callbacks"][0]["state"]["best_state"].pop("0.dense.weight"),
+         "EarlyStopping cannot.*best_state"),
+        (lambda s: s.__setitem__("update", {"a": 1}), "step cannot"),
+        (lambda s: s.__setitem__("update", {"batches": 1, "weight": 1, "penalty": 0, "gradients":
+                                            {"0.dense.weight": np.ones(3)}}), "step cannot.*float"),
         *[(lambda s, name=name: s.pop(name), name) for name in (
             "settings", "epoch", "first", "step", "steps", "mean", "seconds", "stopped", "stream",
             "history", "model", "optimizer", "callbacks")],

@@ -112,6 +112,7 @@ def runs(job: Job) -> str:
                 load_checkpoint(killed)
         fit(killed, kind)
         same(load_checkpoint(whole), load_checkpoint(killed))
+        save_checkpoint(killed, {})  # which deletes what the killed ones left
         assert not [*job.folder.glob(".*.tmp")], "a temporary file stayed"
     return f"{kills} kills of runs in {chains} chains, each equal to the bit to one never killed"
 

@@ -88,9 +88,15 @@ class Update:
         """Take back what `state` returned."""
         if not state:
             return
+        parameters, gradients = dict(model.named_parameters()), dict(state["gradients"])
+        for name, gradient in gradients.items():
+            value = parameters[name].value
+            if (gradient.shape, gradient.dtype) != (value.shape, value.dtype):
+                raise ValueError(f"the gradient of {name!r} is {gradient.dtype} {gradient.shape}, "
+                                 f"the parameter {value.dtype} {value.shape}")
         self._batches, self._weight = int(state["batches"]), float(state["weight"])
-        self._penalty, parameters = float(state["penalty"]), dict(model.named_parameters())
-        for name, gradient in state["gradients"].items():
+        self._penalty = float(state["penalty"])
+        for name, gradient in gradients.items():
             parameters[name].grad = gradient
 
 

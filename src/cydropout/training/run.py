@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,13 +155,13 @@ class Run:
             saved.update = {}
         _load_optimizer(trainer.optimizer, trainer.model, saved.optimizer, changed)
         trainer.model.load_state_dict(saved.model)
-        self.update.load(trainer.model, saved.update)
+        _load("the step", lambda state: self.update.load(trainer.model, state), saved.update)
         states: dict[str, list[Any]] = {}
         for name, state in saved.callbacks:
             states.setdefault(name, []).append(state)
         for callback in self.callbacks:
             if states.get(_name(callback)):
-                _load_callback(callback, states[_name(callback)].pop(0))
+                _load(_name(callback), callback.load_state_dict, states[_name(callback)].pop(0))
         if saved.key == trainer.stream.key:
             trainer.stream.next_draw = saved.next_draw  # the caller may hold this very stream
         else:
@@ -267,12 +267,12 @@ def _check_slot(key: str, value: Any, parameter: Parameter | None) -> None:
         )
 
 
-def _load_callback(callback: Callback, state: Mapping[str, Any]) -> None:
+def _load(name: str, load: Callable[[Mapping[str, Any]], None], state: Mapping[str, Any]) -> None:
     try:
-        callback.load_state_dict(state)
+        load(state)
     except Exception as error:
         raise ValueError(
-            f"{_name(callback)} cannot take its state of the checkpoint back: {error!r}"
+            f"{name} cannot take its state of the checkpoint back: {error!r}"
         ) from error
 
 

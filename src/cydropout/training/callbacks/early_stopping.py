@@ -58,10 +58,16 @@ class EarlyStopping(Monitor):
     ) -> None:
         self.restore_best = check_flag("restore_best", restore_best)
         super().__init__(monitor, patience, min_delta, higher)
+        self._like: dict[str, str] = {}
 
     def _reset(self) -> None:
         super()._reset()
         self._best_state: dict[str, Any] = {}
+
+    def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
+        """Forget an earlier run; note what the parameters are like."""
+        super().on_train_begin(trainer, metrics)
+        self._like = _like(trainer.model.state_dict())
 
     def improved(self, trainer: Trainer) -> None:
         """Keep the parameters."""
@@ -87,5 +93,14 @@ class EarlyStopping(Monitor):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
+        best = dict(state["best_state"])
+        if best and self._like and _like(best) != self._like:
+            raise ValueError(f"best_state holds {_like(best)}, the model {self._like}")
         super().load_state_dict(state)
-        self._best_state = dict(state["best_state"])
+        self._best_state = best
+
+
+def _like(state: Mapping[str, Any]) -> dict[str, str]:
+    """Return the dtype and the shape of arrays, and the type of what is none."""
+    return {name: f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray)
+            else type(value).__name__ for name, value in state.items()}
