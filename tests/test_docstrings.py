@@ -15,7 +15,7 @@ MODULES = [found.name for found in pkgutil.walk_packages(cydropout.__path__, "cy
            if not found.name.startswith(("cydropout.__main__", "cydropout._kernels."))]
 #: Where users look.
 FACES = [
-    "", "functional", "layers", "masks", "random", "sklearn", "torch", "training",
+    "", "functional", "layers", "masks", "onnx", "random", "sklearn", "torch", "training",
     "training.callbacks", "training.data", "training.losses", "training.optimizers",
     "training.schedules", "tuning",
 ]

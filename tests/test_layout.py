@@ -35,15 +35,15 @@ ROWS = [
     ["training.trainer"],
     ["training"],
     ["tuning"],
-    ["_bench", "sklearn", "torch"],
+    ["_bench", "onnx", "sklearn", "torch"],
     ["cli"],
     ["__main__", ""],
 ]
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 KERNEL_USERS = {"_kernels", "masks", "functional"}
 OPTIONAL = {
-    "matplotlib", "ml_dtypes", "pooch", "safetensors", "sklearn", "tensorboardX", "threadpoolctl",
-    "torch", "tqdm",
+    "matplotlib", "ml_dtypes", "onnx", "pooch", "safetensors", "sklearn", "tensorboardX",
+    "threadpoolctl", "torch", "tqdm",
 }
 
 

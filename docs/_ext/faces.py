@@ -17,6 +17,7 @@ FACES = {
     "training.callbacks": "What runs between epochs and batches",
     "training.data": "Data",
     "tuning": "Choosing rates",
+    "onnx": "Models for inference elsewhere",
     "sklearn": "For scikit-learn's pipelines",
     "torch": "For PyTorch models",
     "torch.functional": "Functions for PyTorch tensors",
