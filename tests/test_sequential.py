@@ -268,3 +268,18 @@ def test_a_model_without_layers_checks_its_gradient():
     for wrong in (np.ones((3, 2)), np.ones(3), 1.0):
         with pytest.raises(ValueError, match=r"gradient has shape .*, the output \(2, 3\)"):
             backward(wrong)
+
+
+@pytest.mark.parametrize(("call", "words"), [
+    (lambda: Sequential([Dense(2)]).build((6.5,), 0), "input_shape"),
+    (lambda: Sequential([Dense(2)]).build("6", 0), "input_shape"),
+    (lambda: Sequential([Dense(2)]).build((True,), 0), "input_shape"),
+    (lambda: Sequential(None), "layers must be a list of layers, not None"),
+    (lambda: Sequential("relu"), "layers must be a list of layers, not 'relu'"),
+    (lambda: Dense(2, name=3), "name of a layer must be a string, not 3"),
+    (lambda: Dropout(0.5).forward(np.ones((2, 3)), Context(), True),
+     "mask of dropout must be a mask or an array, not True"),
+], ids=range(7))
+def test_what_is_taken_for_something_else_is_refused_by_name(call, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        call()

@@ -305,11 +305,11 @@ def _indices(name: str, value: Any, ndim: int = 1) -> tuple[int, ...]:
         ) from None
 
 
-def check_shape(shape: Any) -> tuple[int, ...]:
+def check_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     """Return ``shape`` as a tuple of lengths."""
-    lengths = _indices("shape", shape)
+    lengths = _indices(name, shape)
     if lengths and min(lengths) < 0:
-        raise ValueError(f"shape must not have a negative length, not {lengths}")
+        raise ValueError(f"{name} must not have a negative length, not {lengths}")
     return lengths
 
 

@@ -101,6 +101,8 @@ class Layer(Owner):
         declare(cls)
 
     def __init__(self, *args: Any, name: str | None = None, **settings: Any) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name of a layer must be a string, not {name!r}")
         if name is not None and (not name or "." in name):
             raise ValueError(f"layer name {name!r}: use a non-empty name without a dot")
         self.named = name is not None

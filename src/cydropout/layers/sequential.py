@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cydropout._text import show
+from cydropout._validate import check_shape
 from cydropout.layers._fusion import plan, stacked
 from cydropout.layers._layer import (
     Array,
@@ -37,6 +38,8 @@ class Layers(Setting):
 
     def check(self, value: Any, layer: Any) -> tuple[Layer, ...]:
         """Return a tuple of layers."""
+        if not np.iterable(value) or isinstance(value, str):
+            raise TypeError(f"layers must be a list of layers, not {value!r}")
         found = [from_config(one) if isinstance(one, Mapping) else one for one in value]
         for place, one in enumerate(found):
             if not isinstance(one, Layer):
@@ -133,7 +136,7 @@ class Sequential(Layer):
         ``rng`` is None (fresh entropy), an int, a `numpy.random.SeedSequence` or ``Generator``, or
         a `MaskStream`, of which it takes one draw. ``dtype`` replaces the one of the constructor.
         """
-        input_shape = tuple(int(size) for size in input_shape)
+        input_shape = check_shape(tuple(input_shape), "input_shape")
         shapes = list(self._shapes(input_shape))
         if self.input_shape is None:
             self.dtype = self.dtype if dtype is None else native_dtype(dtype)

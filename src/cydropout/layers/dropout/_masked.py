@@ -30,6 +30,8 @@ class NoisyLayer(Layer):
         """Return a mask that is supplied, or that an array describes, for inputs of ``shape``."""
         if isinstance(mask, (np.ndarray, list)):
             return self.given(mask, shape)
+        if not hasattr(mask, "over"):
+            raise TypeError(f"mask of {self.path} must be a mask or an array, not {mask!r}")
         return mask.over(shape)
 
 
