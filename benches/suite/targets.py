@@ -132,7 +132,8 @@ def _step(outcome, text, over_products, over_peer):
 def steps(results):
     """Return a table of training epochs and steps, each beside its target."""
     lines = []
-    for outcome in (o for o in results.get("steps", []) if o.find("cydropout")):
+    for outcome in (o for o in results.get("steps", [])
+                    if o.case.operation == "epoch" and o.find("cydropout")):
         lines += _step(outcome, _net(outcome.case), *STEPS[outcome.case.hidden, outcome.case.batch])
     for outcome in (o for o in results.get("networks", []) if o.find("cydropout")):
         lines += _step(outcome, outcome.case.fields()[0], *NETWORKS[outcome.case.variant])[:2]
@@ -167,7 +168,7 @@ def _net(case):
 
 
 def _line(text, ratio, most):
-    return f"| {text} | {ratio:.2f} | {most:.2g} | {'yes' if ratio <= most else '**no**'} |"
+    return f"| {text} | {ratio:.2f} | {most:.3g} | {'yes' if ratio <= most else '**no**'} |"
 
 
 def table(results):
