@@ -176,7 +176,7 @@ def test_tables_that_are_no_numbers_name_the_columns(package):
         ("x.csv", "targets too.*str"),
         (None, "targets too.*NoneType"),
         ([X, Y], "pair.*ndarray"),
-        ([(X, Y, Y, Y)], "pair.*tuple of 4"),
+        ([(X, Y, Y, Y, Y)], "pair.*tuple of 5"),
     ],
 )
 def test_samples_without_targets_are_refused(x, words):
