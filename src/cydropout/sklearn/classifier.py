@@ -14,7 +14,7 @@ from cydropout.layers import Context
 from cydropout.sklearn._estimator import Array, DropoutMLP, all_or_nothing
 from cydropout.sklearn._network import Pairs
 from cydropout.training.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
-from cydropout.training.losses.classes import log_softmax
+from cydropout.training.losses.outputs import log_softmax
 from cydropout.training.monte_carlo import MonteCarlo
 
 if TYPE_CHECKING:

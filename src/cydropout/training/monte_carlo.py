@@ -27,8 +27,7 @@ from cydropout.training._batches import padded
 from cydropout.training._checks import check_batch, check_model, check_sequences
 from cydropout.training._evaluation import Evaluation
 from cydropout.training.history import figure_of, save_figure
-from cydropout.training.losses.base import OUTPUTS, Outputs
-from cydropout.training.losses.classes import log_softmax
+from cydropout.training.losses.outputs import OUTPUTS, Outputs, probabilities_of
 
 Array = npt.NDArray[Any]
 #: What runs in a pass: a layer, or a function of samples and a stream.
@@ -255,7 +254,7 @@ def predict_pass(
 
 def _checked(
     model: Any, x: Any, lengths: Any, batch_size: int, outputs: Any, num_threads: int | None
-) -> tuple[Model, Array, Array | None, str]:
+) -> tuple[Model, Array, Array | None, Outputs]:
     """Return what runs, its samples and their lengths, and what its outputs are."""
     if isinstance(model, Evaluation):
         trainer: Evaluation = check_made(model)
@@ -266,16 +265,16 @@ def _checked(
             check_model(model)
         except ArgumentTypeError as error:
             raise ArgumentTypeError(f"{error}; or a Trainer, or a function f(x, stream)") from None
-    outputs = check_choice("outputs", "values" if outputs is None else outputs, OUTPUTS)
+    kind: Outputs = check_choice("outputs", "values" if outputs is None else outputs, OUTPUTS)
     check_count("batch_size", batch_size)
     optional(check_count, "num_threads", num_threads)
     samples = check_samples(x)
     if is_function:
         if lengths is not None:
             raise ValueError("lengths are taken by the layers of a model, not by a function")
-        return model, samples, None, outputs
+        return model, samples, None, kind
     samples = check_batch(model, samples)
-    return model, samples, check_sequences(model, samples, lengths), outputs
+    return model, samples, check_sequences(model, samples, lengths), kind
 
 
 def _warn(model: Model) -> None:
@@ -293,7 +292,7 @@ def _warn(model: Model) -> None:
 
 
 def _passes(
-    model: Model, x: Array, lengths: Array | None, streams: Sequence[MaskStream], outputs: str,
+    model: Model, x: Array, lengths: Array | None, streams: Sequence[MaskStream], outputs: Outputs,
     num_threads: int | None,
 ) -> Iterator[Array]:
     """Yield the output of a batch for each stream."""
@@ -329,23 +328,21 @@ def _fixed(
     return len(layers), x, probe
 
 
-def _read(y: Array, outputs: str) -> Array:
+def _read(y: Array, outputs: Outputs) -> Array:
     wide: Array = y.astype(np.float64)
-    if outputs == "values":
-        return wide
-    if outputs == "binary_logits":
-        small = np.exp(-abs(wide))
-        binary: Array = np.where(wide >= 0, 1, small) / (1 + small)
-        return binary
     if outputs == "binary_probabilities":
         check_each(wide, (wide >= 0) & (wide <= 1), "the outputs are no probabilities: they must "
                    "lie between 0 and 1 (of logits use outputs='binary_logits')")
-        return wide
-    if wide.ndim < 2:
+    if outputs in ("logits", "probabilities") and wide.ndim < 2:
         raise ValueError(f"classes need outputs (n, ..., classes), got shape {wide.shape}")
-    if outputs == "logits":
-        probabilities: Array = np.exp(log_softmax(wide))
-        return probabilities
+    if outputs == "probabilities":
+        _check_rows(wide)
+    probabilities = probabilities_of(wide, outputs)
+    return wide if probabilities is None else probabilities
+
+
+def _check_rows(wide: Array) -> None:
+    """Raise unless each row is of probabilities that sum to 1."""
     sums = wide.sum(axis=-1)
     wrong = (wide < 0).any(axis=-1) | (abs(sums - 1) > 1e-3)
     if wrong.any():
@@ -353,7 +350,6 @@ def _read(y: Array, outputs: str) -> Array:
             f"the outputs are no probabilities: one row sums to {sums[wrong][0]:g} and its "
             f"smallest entry is {wide[wrong][0].min():g}; for logits use outputs='logits'"
         )
-    return wide
 
 
 def _moments(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 
 from cydropout._samples import check_weights, spread
 from cydropout._validate import ArgumentTypeError, check_function
 from cydropout.training._settings import Configured
+from cydropout.training.losses.outputs import Outputs, probabilities_of
 from cydropout.training.losses.targets import Array, as_arrays
 
-#: What the predictions of a loss are, as `cydropout.predict_mc` reads them.
-Outputs = Literal["values", "logits", "probabilities", "binary_logits", "binary_probabilities"]
-OUTPUTS: tuple[Outputs, ...] = get_args(Outputs)
 _WIDE = frozenset(map(np.dtype, (np.float32, np.float64)))
 
 
@@ -153,7 +151,7 @@ class Loss(Configured):
 
     def probabilities(self, prediction: Array) -> Array | None:
         """Return the probabilities that predictions stand for, or None where they are no such."""
-        return None
+        return probabilities_of(prediction, self.outputs)
 
     def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
         """Return the class of each position, as integers, and how many classes there are.

@@ -12,7 +12,8 @@ from cydropout import functional
 from cydropout._samples import spread
 from cydropout._validate import check_integer, check_number, optional
 from cydropout.training._settings import setting
-from cydropout.training.losses.base import Loss, Outputs
+from cydropout.training.losses.base import Loss
+from cydropout.training.losses.outputs import Outputs
 from cydropout.training.losses.targets import (
     Array,
     as_arrays,
@@ -67,11 +68,6 @@ class ClassLoss(Loss):
         found: Array = (rows.argmax(axis=1) == right).reshape(prediction.shape[:-1])
         return found
 
-    def probabilities(self, prediction: Array) -> Array:
-        """Return the softmax of logits."""
-        found: Array = np.exp(log_softmax(prediction))
-        return found
-
     def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:
         """Return the labels; of one-hot rows the place of the 1."""
         like = predictions_like(target, shape)
@@ -83,13 +79,6 @@ class ClassLoss(Loss):
                                  "several classes, give sample_weight")
             labels = soft.argmax(axis=1)
         return np.asarray(labels).reshape(like.shape[:-1]), shape[-1]
-
-
-def log_softmax(z: Array) -> Array:
-    """Return ``z - log sum_c exp(z_c)`` along the last axis, stable for large ``|z|``."""
-    z = z - z.max(axis=-1, keepdims=True)
-    logarithms: Array = z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
-    return logarithms
 
 
 @dataclass(eq=False, repr=False)
@@ -188,10 +177,6 @@ class NegativeLogLikelihood(ClassLoss):
 
     epsilon: float = setting(check_number, "(0, 0.5)", default=1e-12)
     ignore_index: int | None = ignored()
-
-    def probabilities(self, prediction: Array) -> Array:
-        """Return the predictions."""
-        return prediction
 
     @property
     def outputs(self) -> Outputs:

@@ -9,7 +9,8 @@ import numpy as np
 from cydropout._samples import check_each
 from cydropout._validate import check_flag, check_number
 from cydropout.training._settings import setting
-from cydropout.training.losses.base import Loss, Outputs
+from cydropout.training.losses.base import Loss
+from cydropout.training.losses.outputs import Outputs
 from cydropout.training.losses.targets import (
     Array,
     check_probabilities,
@@ -81,13 +82,6 @@ class BinaryCrossEntropy(Loss):
         """Return which elements are on the right side of even odds."""
         t = same_shape(prediction, target)
         found: Array = (prediction > (0 if self.from_logits else 0.5)) == (t > 0.5)
-        return found
-
-    def probabilities(self, prediction: Array) -> Array:
-        """Return the sigmoid of logits, or the predictions."""
-        if not self.from_logits:
-            return prediction
-        found: Array = np.exp(-np.logaddexp(0, -prediction))
         return found
 
     def labels(self, target: Array, shape: tuple[int, ...]) -> tuple[Array, int]:

@@ -10,12 +10,8 @@ import numpy as np
 from cydropout._validate import check_number
 from cydropout.training._settings import setting
 from cydropout.training.losses.base import Loss
-from cydropout.training.losses.classes import (
-    ClassLoss,
-    SoftmaxCrossEntropy,
-    ignored,
-    log_softmax,
-)
+from cydropout.training.losses.classes import ClassLoss, SoftmaxCrossEntropy, ignored
+from cydropout.training.losses.outputs import log_softmax
 from cydropout.training.losses.targets import Array
 
 
