@@ -211,12 +211,8 @@ class Layer(Owner):
         own = dict(self.named_parameters())
         check_names(self.path, own, state)
         for name, parameter in own.items():
-            found, wanted = check_array(f"state of {name!r}", state[name]), parameter.value
-            if found.shape != wanted.shape or found.dtype != wanted.dtype:
-                raise ValueError(
-                    f"state of {name!r} is {found.dtype} {found.shape}, "
-                    f"the parameter {wanted.dtype} {wanted.shape}"
-                )
+            found = check_array(f"state of {name!r}", state[name])
+            parameter.check_like("state of", name, found)
         for name, parameter in own.items():
             np.copyto(parameter.value, state[name])
 

@@ -182,6 +182,14 @@ class Parameter:
             return array
         return check_array(f"gradient of {self.name!r}", array)
 
+    def check_like(self, what: str, name: str, array: Array) -> None:
+        """Raise unless an array, which is ``what`` of a name, is like the value."""
+        if array.shape != self.value.shape or array.dtype != self.value.dtype:
+            raise ValueError(
+                f"{what} {name!r} is {array.dtype} {array.shape}, "
+                f"the parameter {self.value.dtype} {self.value.shape}"
+            )
+
     def _check(self, shape: tuple[int, ...], submatrix: Submatrix | None = None) -> None:
         if submatrix is not None and submatrix.shape != self.value.shape:
             raise ValueError(

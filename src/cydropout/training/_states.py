@@ -28,16 +28,12 @@ class State:
     steps: int = 0
     last: int = 0
 
-    def check(self, name: str, value: Array, slots: int) -> None:
+    def check(self, name: str, parameter: Parameter, slots: int) -> None:
         """Raise unless the arrays are like the parameter's value; be anew for another number."""
         if len(self.arrays) != slots:  # a setting was set again
-            self.arrays = [np.zeros_like(value) for _ in range(slots)]
+            self.arrays = [np.zeros_like(parameter.value) for _ in range(slots)]
         for array in self.arrays:
-            if array.shape != value.shape or array.dtype != value.dtype:
-                raise ValueError(
-                    f"the state of {name!r} is {array.dtype} {array.shape}, "
-                    f"the parameter {value.dtype} {value.shape}"
-                )
+            parameter.check_like("the state of", name, array)
 
 
 class States:
@@ -101,7 +97,7 @@ class States:
                     new[parameter] = self._loaded[name]
         states = [state or new[one[1]] for state, one in zip(found, named, strict=True)]
         for state, (name, parameter) in zip(states, named, strict=True):
-            state.check(name, parameter.value, slots)
+            state.check(name, parameter, slots)
         self._known.update(new)
         for name, _ in unknown:
             self._loaded.pop(name, None)

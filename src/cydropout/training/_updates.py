@@ -90,10 +90,7 @@ class Update:
             return
         parameters, gradients = dict(model.named_parameters()), dict(state["gradients"])
         for name, gradient in gradients.items():
-            value = parameters[name].value
-            if (gradient.shape, gradient.dtype) != (value.shape, value.dtype):
-                raise ValueError(f"the gradient of {name!r} is {gradient.dtype} {gradient.shape}, "
-                                 f"the parameter {value.dtype} {value.shape}")
+            parameters[name].check_like("the gradient of", name, gradient)
         self._batches, self._weight = int(state["batches"]), float(state["weight"])
         self._penalty = float(state["penalty"])
         for name, gradient in gradients.items():

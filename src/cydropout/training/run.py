@@ -259,12 +259,8 @@ def _load_optimizer(
 
 def _check_slot(key: str, value: Any, parameter: Parameter | None) -> None:
     found = _array(key, value)
-    if parameter is not None and (found.shape, found.dtype) != (
-            parameter.value.shape, parameter.value.dtype):
-        raise ValueError(
-            f"the optimizer's state {key!r} is {found.dtype} {found.shape}, the parameter "
-            f"{parameter.value.dtype} {parameter.value.shape}"
-        )
+    if parameter is not None:
+        parameter.check_like("the optimizer's state", key, found)
 
 
 def _load(name: str, load: Callable[[Mapping[str, Any]], None], state: Mapping[str, Any]) -> None:
