@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cydropout.layers._layer import Layer
 
 T = TypeVar("T")
+#: What most attributes are, and holds nothing.
+_PLAIN = frozenset({bool, float, int, str, type(None)})
 
 
 class Owner:
@@ -45,7 +47,7 @@ class Owner:
         """Iterate over the attributes of a kind, each with its name, and over those inside them."""
         own = self._parameters
         for name, value in vars(self).items():
-            if name not in self._derived:
+            if type(value) not in _PLAIN and name not in self._derived:
                 yield from _found(kind, "" if value is own else name, value)
 
     def children(self) -> dict[str, Any]:

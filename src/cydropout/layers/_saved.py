@@ -11,11 +11,14 @@ import numpy as np
 
 from cydropout._files.checkpoint import check_state, load_checkpoint, save_checkpoint
 from cydropout._files.replace import check_target
+from cydropout._validate import is_ours
 from cydropout.layers._settings import from_config, to_config
 
 
 def undeclared(layer: Any) -> list[str]:
     """Return the arguments of a layer's constructor that its config does not hold."""
+    if is_ours(type(layer)):
+        return []
     taken = inspect.signature(type(layer)).parameters.values()
     given = {one.name for one in taken if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)}
     return sorted(given - {*layer.get_config(), "name"})

@@ -93,6 +93,8 @@ class Run:
             check_config(model)
         except (TypeError, ValueError) as error:
             self.no_config = str(error)
+        if saved is None and not override:
+            return set()
         return compare(saved.settings if saved else self.settings, self.settings, override)
 
     def end(self) -> None:

@@ -274,7 +274,8 @@ class Trainer(Evaluation):
         self._build(batch.x)
         changed = run.built(batch.x, saved, override)
         check_smallest(self.model, data)
-        self.optimizer.check_groups(dict(self.model.named_parameters()))
+        if self.optimizer.groups:
+            self.optimizer.check_groups(dict(self.model.named_parameters()))
         if held:
             batch = held.first(1, orders)
             check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")

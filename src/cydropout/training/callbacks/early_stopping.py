@@ -67,12 +67,12 @@ class EarlyStopping(Monitor):
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Forget an earlier run; note what the parameters are like."""
         super().on_train_begin(trainer, metrics)
-        self._like = _like(trainer.model.state_dict())
+        self._like = _like({k: p.value for k, p in trainer.model.named_parameters()})
 
     def improved(self, trainer: Trainer) -> None:
         """Keep the parameters."""
         if self.restore_best:
-            self._best_state = {k: np.array(v) for k, v in trainer.model.state_dict().items()}
+            self._best_state = trainer.model.state_dict()
 
     def waited_in_vain(self, trainer: Trainer) -> None:
         """End the run."""
