@@ -202,14 +202,11 @@ def _average(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
     return _slid(graph, layer, x, shape, "AveragePool", count_include_pad=0)
 
 
-def _mean_of_maps(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
-    axes = (1, 2) if layer.data_format == "channels_last" else (2, 3)
-    return str(graph.add("ReduceMean", x, graph.constant(axes, np.int64), keepdims=0))
-
-
-def _over_time(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
+def _pooled(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
     kind = "ReduceMax" if isinstance(layer, layers.GlobalMaxPool1D) else "ReduceMean"
-    return str(graph.add(kind, x, graph.constant((1,), np.int64), keepdims=0))
+    first = 1 if getattr(layer, "data_format", "channels_last") == "channels_last" else 2
+    axes = range(first, first + len(shape) - 1)  # all but samples and features
+    return str(graph.add(kind, x, graph.constant(axes, np.int64), keepdims=0))
 
 
 def _softmax(graph: Graph, layer: Any, x: str, shape: Shape) -> str:
@@ -278,8 +275,8 @@ WRITERS: dict[type, Callable[[Graph, Any, str, Shape], str]] = {
     Identity: _same,
     layers.AveragePool2D: _average, layers.BatchNorm: _batch_normed, layers.Conv2D: _convolved,
     layers.Dense: _dense, layers.DropConnect: _drop_connect, layers.Embedding: _embedded,
-    layers.Flatten: _flat, layers.GlobalAveragePool1D: _over_time,
-    layers.GlobalMaxPool1D: _over_time, layers.GlobalAveragePool2D: _mean_of_maps,
+    layers.Flatten: _flat, layers.GlobalAveragePool1D: _pooled,
+    layers.GlobalMaxPool1D: _pooled, layers.GlobalAveragePool2D: _pooled,
     layers.LayerNorm: _normed,
     layers.MaxPool2D: _largest, layers.MultiHeadAttention: _attention,
     layers.PositionalEmbedding: _placed, layers.Residual: _residual,
