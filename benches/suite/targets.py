@@ -107,8 +107,7 @@ NETWORKS = {"images": (1.6, 0.6), "characters": (1.15, 0.8), "sentences": (math.
 #: Of an epoch with dropout over one without.
 DROPOUT = 1.02
 #: Of an epoch with batchwise dropout over one without dropout, at rate .5, by contender.
-SMALLER = {(512,): {"BatchwiseDropout": 0.7, "BatchwiseDropout, a slice, lazy": 0.6},
-           (1024, 1024, 1024): {}, (8192, 8192): {}}
+SMALLER = {((512,), "BatchwiseDropout"): 0.7, ((512,), "BatchwiseDropout, a slice, lazy"): 0.6}
 #: What it is of the others.
 REST = {(512,): 0.8, (1024, 1024, 1024): 0.5, (8192, 8192): 0.4}
 
@@ -144,8 +143,8 @@ def steps(results):
                 continue
             text = f"{_net(outcome.case)}, {entry.contender}, over"
             lines.append(_line(f"{text} no dropout", entry.median / whole.median,
-                               SMALLER[outcome.case.hidden].get(
-                                   entry.contender, REST[outcome.case.hidden])))
+                               SMALLER.get((outcome.case.hidden, entry.contender),
+                                           REST[outcome.case.hidden])))
             lines.append(_line(f"{text} `Dropout`", entry.median / dropout.median, 1))
     for outcome in results.get("estimators", []):
         ours, peers = outcome.find("cydropout"), outcome.peers()
