@@ -41,6 +41,7 @@ MODELS = {
     "another scaling": lambda: [Dense(32), Dropout(0.5, scaling="sqrt", storage="seed"), Dense(5)],
     "penalty and bound": lambda: [Dense(32, l2=1e-2, max_norm=1.0), ReLU(), Dense(5, l1=1e-3)],
     "one unit": lambda: [Dense(1), ReLU(), Dense(5)],
+    "one unit behind": lambda: [Dense(16), ReLU(), Dropout(0.5), Dense(1), Dropout(0.5), Dense(5)],
     "layers between": lambda: [
         Dense(16), LayerNorm(), Dense(16), GaussianDropout(0.5), Dense(5), BatchNorm(), Dense(5)],
     "residual": lambda: [Dense(16), Residual(Dense(16), ReLU(), Dropout(0.5), rate=0.1), Dense(5)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,9 +46,14 @@ class Block(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a pass runs on: the arrays of its own, the parameters, and the values of these."""
+    """What a pass runs on: the arrays of its own, the parameters, and the values of these.
+
+    Only the first ``blocks`` run as one; the other passes come behind them.
+    """
 
     stack: DenseStack
+    blocks: Sequence[Block]
+    rest: tuple[Pass, ...]
     weights: list[Any]
     biases: list[Any]
     w: list[Any]
@@ -69,13 +75,14 @@ class Stack:
         found = self._found(rows, ctx)
         if found is None or not found.stack.fits(rows, found.w, found.b):
             return in_order(self.passes, x, ctx)
-        stack, weights, biases, w, b = found
-        plans = [_plan(block, (*x.shape[:-1], block.dense.units), ctx) for block in self.blocks]
+        stack, blocks, rest, weights, biases, w, b = found
+        plans = [_plan(block, (*x.shape[:-1], block.dense.units), ctx) for block in blocks]
         y = stack.forward(rows, w, b, plans, num_threads=ctx.num_threads)
         y = y.reshape(*x.shape[:-1], y.shape[-1])
+        last, behind = in_order(rest, y, ctx.inside) if rest else (y, None)
 
         def backward(dy: Array) -> Array:
-            dy = as_gradient(dy, y.shape, y.dtype)
+            dy = as_gradient(dy if behind is None else behind(dy), y.shape, y.dtype)
             dw, db = ([one and one.unwritten() for one in own] for own in (weights, biases))
             later = [*_rest(weights, dw), *_rest(biases, db)]
             dx = stack.backward(
@@ -84,7 +91,7 @@ class Stack:
                 parameter.accumulate(gradient)
             return NO_GRADIENT if dx is None else dx.reshape(x.shape)
 
-        return y, backward
+        return last, backward
 
     def _found(self, rows: Array, ctx: Context) -> Found | None:
         """Return what this pass runs on, or None where one pass after the other runs."""
@@ -98,18 +105,21 @@ class Stack:
         return Found(workspace.take(key, make), *operands)
 
     def _find(self, rows: Array) -> Any:
-        """Return the key and maker of the arrays of a pass, and the parameters that it runs on."""
-        layers = [layer for block in self.blocks if (layer := block.describe())]
-        if len(layers) < len(self.blocks) or rows.ndim != 2 or not DenseStack.available():
+        """Return the key and maker of the arrays of a pass, and the rest of what `Found` holds."""
+        # Of a vector NumPy makes another product, with other bits.
+        blocks = [*takewhile(lambda block: block.dense.units > 1, self.blocks)]
+        layers = [layer for block in blocks if (layer := block.describe())]
+        if len(layers) < len(blocks) or not layers or not DenseStack.available():
             return None
-        if min(*rows.shape, *(layer.units for layer in layers)) < 2:
+        if rows.ndim != 2 or min(rows.shape) < 2:
             return None
         count, inputs = rows.shape
-        weights: list[Any] = [block.dense.parameter("weight") for block in self.blocks]
-        biases: list[Any] = [block.dense.parameter("bias") for block in self.blocks]
+        weights: list[Any] = [block.dense.parameter("weight") for block in blocks]
+        biases: list[Any] = [block.dense.parameter("bias") for block in blocks]
         w, b = ([one and one.value for one in own] for own in (weights, biases))
         return ((self, count, inputs, rows.dtype, *layers),
-                partial(DenseStack, count, inputs, layers, rows.dtype), weights, biases, w, b)
+                partial(DenseStack, count, inputs, layers, rows.dtype), blocks,
+                self.passes[len(blocks):], weights, biases, w, b)
 
 
 def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Array]]:
