@@ -39,6 +39,9 @@ cdef extern from "team.h":
     cyd_host_threads_fn cyd_host_threads
     void cyd_run_together(kernel_fn kernel, const void *settings, int members) noexcept nogil
 
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewLikeArray(cnp.ndarray like, cnp.NPY_ORDER order, void *dtype, int subok)
+
 cnp.import_array()
 
 TILE_SIZE = TILE

@@ -1,5 +1,7 @@
 """Dropout in one call."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -89,7 +91,7 @@ def dropout(
         if code >= 0 and (num_threads is None or check_num_threads(num_threads)):
             stream = rng if type(rng) is MaskStream else as_stream(rng)
             source: Any = x
-            y = np.empty(source.shape, source.dtype) if out is None else out
+            y = api.new_like(source) if out is None else out
             api.dropout(stream.key, stream.take(), rate, source, y, code, num_threads or 0)
             return y
     if _arrays.is_foreign(x):

@@ -1,5 +1,7 @@
 """What all masks share: made from a key, a draw and a shape, they map arrays of that shape."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -104,7 +106,7 @@ class BaseMask:
         """Return the gradient for x: of a linear mask, the mask of ``dy``."""
         return self.apply(dy, out, num_threads)
 
-    def over(self, shape: tuple[int, ...]) -> "Self":
+    def over(self, shape: tuple[int, ...]) -> Self:
         """Return the same mask for arrays of ``shape``.
 
         Raises
@@ -116,7 +118,7 @@ class BaseMask:
             raise ValueError(f"x has shape {shape}, but the mask has shape {self.shape}")
         return self
 
-    def rows(self, start: int, stop: int) -> "BaseMask":
+    def rows(self, start: int, stop: int) -> BaseMask:
         """Return the mask of the rows ``x[start:stop]``, which makes the same of them.
 
         No number of the other rows is drawn: two processes can each take a part of one mask.
@@ -132,7 +134,7 @@ class BaseMask:
         start = check_integer("start", start, f"[0, {stop}]")
         return self._rows(start, stop)
 
-    def _rows(self, start: int, stop: int) -> "BaseMask":
+    def _rows(self, start: int, stop: int) -> BaseMask:
         """Return the mask of some rows; arrays that have as many rows as x are cut like it."""
         size, *inner = self.shape
         cut = {
@@ -148,7 +150,7 @@ class BaseMask:
         """Return the attributes, of this kind of mask, that are others for some of the rows."""
         return {}
 
-    def __getitem__(self, rows: slice) -> "BaseMask":
+    def __getitem__(self, rows: slice) -> BaseMask:
         if not isinstance(rows, slice) or rows.step not in (None, 1) or not self.shape:
             raise TypeError(
                 f"a mask is cut along its first axis, as in mask[2:5], not by {rows!r}; "
@@ -192,12 +194,12 @@ class BaseMask:
     def __hash__(self) -> int:
         return hash(self.shape)
 
-    def _rebuilt(self) -> "Self":
+    def _rebuilt(self) -> Self:
         twin = self._copy()
         twin._build()
         return twin
 
-    def _copy(self, **changes: Any) -> "Self":
+    def _copy(self, **changes: Any) -> Self:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, **changes)
         return twin
@@ -248,7 +250,7 @@ def applied(
     # The common call: most of the time of a small array goes into the checks below.
     code, source = api.ready(x, out), x
     if code >= 0 and isinstance(source, np.ndarray) and source.shape == shape:
-        y = np.empty(shape, source.dtype) if out is None else out
+        y = api.new_like(source) if out is None else out
         run(source, y, code, threads)
         return y
     if _arrays.is_foreign(x):

@@ -1,5 +1,7 @@
 """Masks that hold, or draw, one bit for each element."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -139,12 +141,12 @@ class BitMask(BaseMask):
             if code >= 0 and self._axes == () and self._scales is None:
                 assert isinstance(source, np.ndarray)
                 if source.shape == self.shape:
-                    y = np.empty(self.shape, source.dtype) if out is None else out
+                    y = api.new_like(source) if out is None else out
                     self._plan.apply(source, y, code, num_threads or 0)
                     return y
         return super().apply(x, out, num_threads)
 
-    def over(self, shape: tuple[int, ...]) -> "Self":
+    def over(self, shape: tuple[int, ...]) -> Self:
         """Return the same mask for arrays of another length along its shared axes.
 
         Raises
@@ -163,7 +165,7 @@ class BitMask(BaseMask):
             )
         return self._copy(shape=tuple(shape))
 
-    def with_keep(self, keep: ArrayLike) -> "Self":
+    def with_keep(self, keep: ArrayLike) -> Self:
         """Return the mask of this rate and scaling that keeps what ``keep``, of bool, says.
 
         Raises
