@@ -16,6 +16,12 @@ if sysconfig.get_platform().endswith(("x86_64", "amd64")):
     BUILDS |= {"x86_64_v3": ["-march=x86-64-v3"], "x86_64_v4": ["-march=x86-64-v4"]}
 
 
+#: Which of them are compiled, for who works on the kernels: ``CYDROPOUT_BUILDS=x86_64_v4``.
+CHOSEN = os.environ.get("CYDROPOUT_BUILDS", "").lower().replace("-", "_").split() or [*BUILDS]
+if not BUILDS.keys() >= {*CHOSEN}:
+    raise SystemExit(f"CYDROPOUT_BUILDS={' '.join(CHOSEN)!r} must be some of {' '.join(BUILDS)}")
+
+
 def extensions():
     common = {
         "include_dirs": [numpy.get_include(), str(KERNELS)],
@@ -25,9 +31,9 @@ def extensions():
     }
     yield Extension("cydropout._kernels.api", [str(KERNELS / "api.pyx")], **common,
                     extra_compile_args=[*FLAGS, "-pthread"], extra_link_args=["-pthread"])
-    for name, flags in BUILDS.items():
+    for name in CHOSEN:
         yield Extension(f"cydropout._kernels.{name}", [str(KERNELS / f"{name}.pyx")], **common,
-                        extra_compile_args=FLAGS + flags)
+                        extra_compile_args=FLAGS + BUILDS[name])
 
 
 setup(

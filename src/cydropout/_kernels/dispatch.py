@@ -26,6 +26,9 @@ def choose(name: str | None = None) -> str:
     may hold instructions that another CPU lacks.
     """
     builds = available()
+    if not builds:
+        raise ImportError("no build of the kernels that is installed runs on this CPU; build "
+                          "cydropout on it, without CYDROPOUT_BUILDS")
     wanted = name.strip().lower().replace("-", "_") if name else builds[-1]
     if wanted not in LEVELS:
         raise ImportError(
