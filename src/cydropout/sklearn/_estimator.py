@@ -20,7 +20,13 @@ from cydropout.functional import get_num_threads
 from cydropout.layers import Layer
 from cydropout.random import MaskStream
 from cydropout.sklearn._documentation import Documented
-from cydropout.sklearn._network import check_settings, dense_layers, network, thinned
+from cydropout.sklearn._network import (
+    check_settings,
+    dense_layers,
+    draw_weights,
+    network,
+    thinned,
+)
 from cydropout.training import Trainer, optimizers
 from cydropout.training.callbacks import Callback, EarlyStopping, LearningRateSchedule
 from cydropout.training.monte_carlo import MonteCarlo, predict_mc
@@ -121,6 +127,7 @@ class DropoutMLP(
         if not go_on:
             self.model_ = network(self.n_outputs_, self._confidence / X.shape[0],
                                   X.dtype, **settings)
+            draw_weights(self.model_, X.shape[1], settings["activation"], stream.key)
             self._settings, self._stream, self._epochs = settings, stream, 0
             self.loss_curve_: list[float] = []
             self.validation_scores_: list[float] | None = None

@@ -17,18 +17,14 @@ from cydropout._validate import (
     shown,
 )
 from cydropout.layers import Context, Dense, Layer, Sequential
+from cydropout.training._batches import weights_of
 
 Array = np.ndarray[Any, Any]
 
 #: The names of scikit-learn, and those that it lacks, with the function and how weights begin.
 ACTIVATIONS = {
-    "identity": ("linear", "glorot"),
-    "logistic": ("sigmoid", "glorot"),
-    "tanh": ("tanh", "glorot"),
-    "relu": ("relu", "he_uniform"),
-    "softplus": ("softplus", "he_uniform"),
-    "selu": ("selu", "lecun"),
-    "gelu": ("gelu", "he_uniform"),
+    "identity": "linear", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu",
+    "softplus": "softplus", "selu": "selu", "gelu": "gelu",
 }
 NOISES: dict[str, Callable[..., Layer]] = {
     "bernoulli": layers.Dropout,
@@ -94,13 +90,14 @@ def network(
 
     ``regularizer`` is that of the rates of concrete dropout.
     """
-    function, init = ACTIVATIONS[activation]
+    function = ACTIVATIONS[activation]
     made: list[Layer] = []
     for place, units in enumerate([*hidden_layer_sizes, outputs]):
         hidden = place < len(hidden_layer_sizes)
         own = function if hidden and normalization is None else "linear"
-        dense: Layer = Dense(units, activation=own, init=init if hidden else "glorot",
-                             max_norm=max_norm if hidden else None)
+        init = "lecun" if hidden and function == "selu" else "glorot"
+        dense: Layer = Dense(
+            units, activation=own, init=init, max_norm=max_norm if hidden else None)
         if rates[place] and noise == "concrete":
             dense = layers.ConcreteDropout(
                 dense, rates[place], weight_regularizer=1e-8 * regularizer,
@@ -113,6 +110,23 @@ def network(
             made += [kind() for kind in layers.Activation.__subclasses__()
                      if kind.function == function]
     return Sequential(made, dtype=dtype)
+
+
+def draw_weights(model: Sequential, features: int, activation: str, key: int) -> None:
+    """Build a network with weights and biases as scikit-learn draws them.
+
+    Both are uniform within ``sqrt(6 / (in + out))``, of "logistic" ``sqrt(2 / (in + out))``; those
+    of "selu", which it does not have, are of the layers' own kind.
+    """
+    rng = weights_of(key)
+    model.build((features,), rng)
+    if activation == "selu":
+        return
+    for layer in dense_layers(model):
+        weight, bias = layer.parameters()
+        limit = ((2 if activation == "logistic" else 6) / sum(weight.value.shape)) ** 0.5
+        for one in (weight, bias):
+            one.value[...] = rng.uniform(-limit, limit, one.value.shape)
 
 
 def dense_layers(model: Layer) -> list[Dense]:
