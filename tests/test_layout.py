@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="the sources are not
 ROWS = [
     ["_words"],
     ["_optional", "_text", "_validate"],
-    ["_files", "_kernels", "_samples", "_sklearn"],
+    ["_closed", "_files", "_kernels", "_samples", "_sklearn"],
     ["_arrays", "_rates"],
     ["masks"],
     ["random"],

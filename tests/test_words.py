@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cydropout import Trainer, layers
-from cydropout._words import ARGUMENTS
+from cydropout._words import ARGUMENTS, MODELS
 from cydropout.training import callbacks, losses, optimizers, schedules
 
 X = np.random.default_rng(0).standard_normal((32, 4)).astype("float32")
@@ -21,7 +21,7 @@ KINDS = [
 @pytest.mark.parametrize("kind", dict.fromkeys(KINDS), ids=lambda kind: kind.__name__)
 def test_foreign_arguments_name_ours(kind):
 
-    if kind in (layers.Sequential, layers.TransformerBlock, layers.Flatten):
+    if kind in (layers.Sequential, layers.TransformerBlock, layers.Flatten, layers.Activation):
         pytest.skip("has an __init__ of its own")
     for word in ARGUMENTS.keys() - inspect.signature(kind).parameters.keys():
         with pytest.raises(TypeError, match=f"{kind.__name__} has no argument '{word}'; "):
@@ -138,3 +138,92 @@ def test_a_function_that_is_no_loss_is_named(wrong):
     with pytest.raises(TypeError, match=r"FunctionLoss\(<lambda>\) must return \(value, grad"):
         trainer.fit(X, X[:, :1], epochs=1, progress=False)
     assert trainer.optimizer.steps == 0
+
+
+def made(kind):
+    """Return an object of a class, with whatever it needs."""
+    needed = {
+        layers.Residual: lambda: layers.Residual(layers.Dense(4)),
+        layers.LayerDrop: lambda: layers.LayerDrop(layers.Dense(4), 0.5),
+        layers.WeightDropout: lambda: layers.WeightDropout(layers.Dense(4), 0.5),
+        layers.Sequential: lambda: layers.Sequential([]),
+        callbacks.DeadUnits: lambda: callbacks.DeadUnits(X),
+        layers.ConcreteDropout: lambda: layers.ConcreteDropout(layers.Dense(4), 0.5),
+        layers.DropConnect: lambda: layers.DropConnect(4, 0.5),
+        layers.FeatureDropout: lambda: layers.FeatureDropout(0.5),
+        layers.CutoutDropout: lambda: layers.CutoutDropout(size=2),
+        schedules.Curriculum: lambda: schedules.Curriculum(0.5, 0.1),
+        schedules.Step: lambda: schedules.Step(0.5, 0.1, 2),
+        schedules.WarmUp: lambda: schedules.WarmUp(2, schedules.Constant(0.5)),
+    }
+    if kind in needed:
+        return needed[kind]()
+    wanted = [one for one in inspect.signature(kind).parameters.values()
+              if one.default is one.empty and one.kind is not one.VAR_KEYWORD]
+    for value in (0.5, 2, np.abs, "./runs", (2, 3)):
+        try:
+            return kind(*[value] * len(wanted))
+        except (TypeError, ValueError):
+            continue
+    raise AssertionError(f"{kind.__name__} needs a row here")
+
+
+@pytest.mark.parametrize("kind", dict.fromkeys(KINDS), ids=lambda kind: kind.__name__)
+def test_unknown_attributes_are_refused(kind):
+    if kind is layers.Activation:
+        pytest.skip("the base of others alone")
+    one = made(kind)
+    before = dict(vars(one))
+    for name in ("no_such_setting", "lr", "p"):
+        words = f"{kind.__name__} has no (attribute )?'?{name}|cannot assign to field '{name}'"
+        with pytest.raises(AttributeError, match=words):
+            setattr(one, name, 0.5)
+    assert vars(one) == before
+    if issubclass(kind, schedules.Schedule):
+        return  # they are frozen
+    other = object.__new__(type("Own", (kind,), {}))
+    vars(other).update(vars(one))
+    other.no_such_setting = 3
+    assert other.no_such_setting == 3
+
+
+def test_what_is_set_in_vain_elsewhere_says_so():
+    trainer = Trainer(layers.Dense(2), "softmax_cross_entropy", "adam", rng=0)
+    with pytest.raises(AttributeError, match="Trainer has no attribute 'clipnorm'; .*'clip_norm'"):
+        trainer.clipnorm = 1.0
+    with pytest.raises(AttributeError, match="Dropout has no attribute 'p'; did you mean 'rate'"):
+        layers.Dropout(0.5).p = 0.1
+    with pytest.raises(AttributeError, match="Adam has no attribute 'momentum'"):
+        optimizers.Adam().momentum = 0.9
+    model = layers.Sequential([layers.Dense(2)])
+    model.head = layers.Dense(3)  # a layer is taken under any name
+    assert model.head in model.walk()
+
+
+@pytest.mark.parametrize("word", MODELS)
+def test_methods_of_other_models_name_ours(word):
+    model = layers.Sequential([layers.Dense(2)])
+    with pytest.raises(AttributeError, match=f"Sequential has no '{word}': .{{10}}"):
+        getattr(model, word)
+    assert not hasattr(model, word)
+
+
+def test_a_model_has_places():
+    first, drop, last = layers.Dense(3), layers.Dropout(0.5), layers.Dense(2)
+    model = layers.Sequential([first, drop, last])
+    assert len(model) == 3 and model[0] is first and model[-1] is last and [*model][1] is drop
+    model.build((4,), rng=0)
+    head, tail = model[:2], model[2:]
+    assert head[1] is drop and tail.is_built and tail.output_shape((3,)) == (2,)
+    np.testing.assert_array_equal(tail(head(X)), model(X))
+    assert len(model[:0]) == 0 and model[:0]
+    assert next(iter(model.state_dict())) == "0.dense.weight"
+    with pytest.raises(ValueError, match="has the step 1, not 2"):
+        model[::2]
+    with pytest.raises(IndexError):
+        model[3]
+
+
+def test_an_activation_is_made_by_its_own_name():
+    with pytest.raises(TypeError, match=r"use one of them, as in ReLU\(\)"):
+        layers.Activation("relu")

@@ -23,6 +23,15 @@ ARGUMENTS = {
     "restore_best_weights": "restore_best", "seed": "rng, of the context or the trainer",
     "stride": "strides", "use_bias": "bias",
 }
+#: What models of other libraries have, and what to write here.
+MODELS = {
+    **dict.fromkeys(("add", "append"), "a model is made of all its layers: Sequential([...])"),
+    "compile": "Trainer(model, loss, optimizer) holds all three",
+    **dict.fromkeys(("eval", "train"), "model(x) is inference, Context(training=True) training"),
+    **dict.fromkeys(("evaluate", "fit"), "use those of Trainer(model, loss, optimizer)"),
+    "get_weights": "use state_dict", "predict": "call it: model(x)", "pop": "use model[:-1]",
+    "set_weights": "use load_state_dict", "weights": "use parameters()",
+}
 #: Names that are taken, since they mean one thing.
 ALIASES = {"mse": "mean_squared_error"}
 #: Names that are not: what they stand for elsewhere takes probabilities, or is not as sure.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cydropout._arrays import as_float_array, contiguous
 from cydropout._validate import check_array, check_choice, is_ours
+from cydropout._words import MODELS
 from cydropout.layers._context import Context as Context
 from cydropout.layers._owner import Owner
 from cydropout.layers._parameter import Parameter as Parameter
@@ -118,6 +119,8 @@ class Layer(Owner):
                 f"{type(self).__name__} has no {name!r} yet: its __init__ must call "
                 "super().__init__() first"
             )
+        if name in MODELS:
+            raise AttributeError(f"{type(self).__name__} has no {name!r}: {MODELS[name]}")
         return object.__getattribute__(self, name)
 
     @classmethod

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
+from cydropout._closed import Closed
 from cydropout._validate import check_flag
 from cydropout.layers._parameter import Parameter
 
@@ -24,7 +25,7 @@ T = TypeVar("T")
 _PLAIN = frozenset({bool, float, int, str, type(None)})
 
 
-class Owner:
+class Owner(Closed):
     """Base of the layers: every `Parameter` and layer among the attributes belongs to it.
 
     So do those in lists, tuples and dicts, also within each other. What is set again or deleted is
@@ -42,6 +43,9 @@ class Owner:
         super().__init_subclass__(**options)
         if "build" in vars(cls):
             cls.build = _keeping_frozen(cls.build)  # type: ignore[attr-defined]
+
+    def _holds(self, value: Any) -> bool:
+        return any(True for _ in _found((Owner, Parameter), "", value))
 
     def _held(self, kind: type[T]) -> Iterator[tuple[str, T]]:
         """Iterate over the attributes of a kind, each with its name, and over those inside them."""
@@ -207,7 +211,7 @@ def _keeping_frozen(build: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _found(kind: type[T], path: str, value: Any) -> Iterator[tuple[str, T]]:
+def _found(kind: Any, path: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over what of a kind is a value, or inside it, each with its path."""
     if isinstance(value, kind):
         yield path, value

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import Array, Backward, Context, Layer, as_float, as_gradient
 from cydropout.layers._settings import Number
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Activation(Layer):
@@ -26,6 +29,15 @@ class Activation(Layer):
     with_lengths = "keep"
     function: ClassVar[str] = "linear"
     a: Any = 1.0
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Raise for the base itself."""
+        if cls is Activation:
+            raise TypeError(
+                "Activation is the base of the activations: use one of them, as in ReLU(), or the "
+                "activation of a layer, as in Dense(8, activation='relu')"
+            )
+        return super().__new__(cls)
 
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``act(x)`` and the function that multiplies by its derivative."""

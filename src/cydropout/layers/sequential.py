@@ -211,6 +211,24 @@ class Sequential(Layer):
         """Return the output at inference, of sequences of these lengths where they differ."""
         return self.forward(x, Context(lengths=lengths))[0]
 
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getitem__(self, place: int | slice) -> Any:
+        """Return the layer at a place, or a model that has the layers of a slice in common."""
+        if not isinstance(place, slice):
+            return self.layers[place]
+        start, _, step = place.indices(len(self))
+        if step != 1:
+            raise ValueError(f"a slice of a model has the step 1, not {step}")
+        part = Sequential(self.layers[place], dtype=self.dtype, fuse=self.fuse)
+        if self.input_shape is not None:
+            part.build([self.input_shape, *self._shapes(self.input_shape)][start])
+        return part
+
     def children(self) -> dict[str, Any]:
         """Return the layers by place and name, as in "0.dense", and all others held."""
         others = super().children().items()

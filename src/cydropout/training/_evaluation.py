@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
+from cydropout._closed import Closed
 from cydropout._samples import check_samples
 from cydropout._validate import check_count, check_made
 from cydropout.layers._fusion import forward_of
@@ -24,7 +25,7 @@ from cydropout.training.losses import Loss
 Array = np.ndarray[Any, Any]
 
 
-class Evaluation:
+class Evaluation(Closed):
     """The part of `Trainer` that changes no parameters."""
 
     model: Any

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import MISSING
 from typing import Any
 
+from cydropout._closed import Closed
 from cydropout._validate import check_made
 from cydropout._words import Worded
 
@@ -35,7 +36,7 @@ class Setting:
         vars(owner)[self.name] = self.check(name, value, *self.rest)
 
 
-class Configured(Worded):
+class Configured(Worded, Closed):
     """What has its settings in public attributes."""
 
     def get_config(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cydropout._closed import Closed
 from cydropout._validate import ArgumentTypeError, check_all, check_function, check_made, shown
 from cydropout._words import Worded
 
@@ -37,7 +38,7 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
     return [check_made(one) for one in check_all("callbacks", listed, Callback)]
 
 
-class Callback(Worded):
+class Callback(Worded, Closed):
     """Base of the callbacks: override what you need; every method does nothing.
 
     What a callback must remember for a resumed run to end like one that was never stopped goes
@@ -53,8 +54,7 @@ class Callback(Worded):
     >>> from cydropout.layers import Dense
     >>> from cydropout.training import Trainer
     >>> class Losses(Callback):
-    ...     def on_train_begin(self, trainer, metrics):
-    ...         self.count = 0
+    ...     count = 0
     ...     def on_batch_end(self, trainer, epoch, step, record):
     ...         self.count += "loss" in record
     >>> losses = Losses()
