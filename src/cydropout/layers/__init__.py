@@ -10,6 +10,7 @@ from cydropout.layers.attention.transformer_block import TransformerBlock
 from cydropout.layers.batch_norm import BatchNorm
 from cydropout.layers.conv import Conv2D
 from cydropout.layers.dense import Dense
+from cydropout.layers.dropout._masked import MaskedLayer
 from cydropout.layers.dropout.alpha import AlphaDropout, FeatureAlphaDropout
 from cydropout.layers.dropout.batchwise import BatchwiseDropout
 from cydropout.layers.dropout.concrete import ConcreteDropout
@@ -78,6 +79,7 @@ __all__ = [
     "LayerDrop",
     "LayerNorm",
     "LockedDropout",
+    "MaskedLayer",
     "MaxPool2D",
     "MultiHeadAttention",
     "Parameter",

@@ -46,6 +46,18 @@ class MaskedLayer(NoisyLayer):
         Probability of dropping; may be set again at any time.
     name : str, optional
         Name within a `Sequential`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import MaskStream
+    >>> from cydropout.layers import Context, MaskedLayer
+    >>> class RowDropout(MaskedLayer):
+    ...     def mask(self, shape, ctx):
+    ...         return ctx.draw(shape, self.rate, shared_axes=(2,))
+    >>> ctx = Context(training=True, stream=MaskStream(2))
+    >>> RowDropout(0.5).forward(np.ones((1, 5, 2)), ctx)[0][0, :, 0]
+    array([0., 2., 0., 0., 0.])
     """
 
     positional = "rate"
