@@ -48,6 +48,15 @@ def shown(value):
     return bool(re.search(r"^ *Examples\n *-+\n(.*\n)* *>>> ", value.__doc__ or "", re.MULTILINE))
 
 
+@pytest.mark.parametrize("name", PUBLIC)
+def test_help_opens_with_a_signature_that_can_be_read(name):
+    try:
+        text = str(inspect.signature(PUBLIC[name]))
+    except ValueError:
+        pytest.skip("no signature: it is compiled")
+    assert len(text) < 900 and "_SupportsArray" not in text
+
+
 def test_the_public_names_are_found():
     assert len(PUBLIC) > 150
     assert {"dropout", "MaskStream", "layers.Dropout", "training.optimizers.Adam"} <= set(PUBLIC)

@@ -1,9 +1,26 @@
 """Dropout on a CPU at the speed of memory, for NumPy.
 
-`dropout` is one call; `MaskStream` draws a `Mask`, which is applied forward and backward. Layers
-are in `cydropout.layers`, what trains them in `cydropout.training`, the passes themselves in
-`cydropout.functional`, and the faces for other libraries in `cydropout.sklearn` and
-`cydropout.torch`.
+============================ ======================================================================
+`dropout`                    one call: draw a mask and apply it
+`MaskStream`, `Mask`         draw masks; apply them, forward and backward, to any array that fits
+`cydropout.layers`           layers, all variants of dropout among them, and `Sequential`
+`Trainer`, `predict_mc`      train a model; predict with its dropout on, and see how sure it is
+`load_model`                 read a model that `Sequential.save` wrote
+`cydropout.training`         losses, optimizers, schedules, callbacks, data, checkpoints
+`cydropout.tuning`           choose rates by cross-validation
+`cydropout.sklearn`          estimators for scikit-learn
+`cydropout.torch`            one line that makes PyTorch's dropout fast
+`cydropout.onnx`             export for inference elsewhere
+`cydropout.functional`       the passes themselves: arrays in, arrays out
+`set_num_threads`            how many threads a call may take; `show_config` says what is in use
+============================ ======================================================================
+
+>>> import numpy as np
+>>> from cydropout import MaskStream
+>>> stream = MaskStream(0)                      # make it once: each draw is another mask
+>>> mask = stream.draw((2, 4), rate=0.5)
+>>> bool((mask.apply(np.ones((2, 4))) == mask * np.ones((2, 4))).all())
+True
 """
 
 import importlib
@@ -37,7 +54,8 @@ __all__ = [
 #: What is loaded when it is first asked for, and where it is.
 _LATER = {"MonteCarlo": "training", "Trainer": "training", "load_model": "layers",
           "predict_mc": "training"}
-_PACKAGES = ("functional", "layers", "masks", "sklearn", "torch", "training", "tuning")
+_PACKAGES = ("functional", "layers", "masks", "onnx", "sklearn", "torch", "training",
+             "tuning")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,7 @@
 """Arrays as the kernels want them, and back as the caller had them."""
 
+from __future__ import annotations
+
 import importlib
 import math
 from collections.abc import Callable

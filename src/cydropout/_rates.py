@@ -1,5 +1,7 @@
 """Rates as thresholds, scales and counts: arithmetic on arguments that were checked."""
 
+from __future__ import annotations
+
 import math
 from typing import Any, Literal
 

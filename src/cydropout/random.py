@@ -1,5 +1,7 @@
 """Where masks are drawn from: a stream is a key and the number of its next draw."""
 
+from __future__ import annotations
+
 import os
 import threading
 from collections.abc import Callable
@@ -88,7 +90,7 @@ class MaskStream:
         self._watches, self._drawing = 0, set[int]()
 
     @classmethod
-    def from_state(cls, key: int, next_draw: int) -> "MaskStream":
+    def from_state(cls, key: int, next_draw: int) -> MaskStream:
         """Return the stream with this ``key`` whose next draw is number ``next_draw``."""
         key = check_integer("key", key, "[0, 2**64)")
         next_draw = check_integer("next_draw", next_draw, "[0, 2**64)")

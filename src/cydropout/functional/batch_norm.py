@@ -1,5 +1,7 @@
 """Normalised columns: their statistics, the map, and backward."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Bias, activation and dropout in one pass, and backward."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Windows that slide over maps, as the rows of a matrix, and back."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 from typing import Any, NamedTuple
 

@@ -1,5 +1,7 @@
 """Softmax cross-entropy of labels and its gradient, in one pass."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

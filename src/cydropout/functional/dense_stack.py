@@ -1,5 +1,7 @@
 """Dense layers one after the other, with what follows each product, in one call."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

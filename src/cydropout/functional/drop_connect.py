@@ -1,5 +1,7 @@
 """The product of DropConnect: a matrix of which entries are dropped, for all rows or for each."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Rows of a table, and the sum of their gradients."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

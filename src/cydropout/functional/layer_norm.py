@@ -1,5 +1,7 @@
 """Layer normalization along the last axis, in one pass, and backward."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

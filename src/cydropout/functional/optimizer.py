@@ -9,6 +9,8 @@ With ``submatrix=``, a gradient is that of some rows and columns, and elsewhere 
 ``lazy`` too, parameter and state stay as they are elsewhere, but for what ``max_norm`` scales.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain, pairwise

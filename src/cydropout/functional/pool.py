@@ -1,5 +1,7 @@
 """One number for each window of a map, the largest or the mean, and backward."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from cydropout import _arrays

@@ -1,5 +1,7 @@
 """A whole sequence through a recurrent cell, and backward: products by BLAS between passes."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The gated update of a recurrent state, with dropout of what is new, in one pass."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,5 +1,7 @@
 """Softmax of attention scores with dropout of the weights, in one pass, and backward."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Standout: an activation that is kept with a probability of its own, in one pass."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

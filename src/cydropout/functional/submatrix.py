@@ -1,5 +1,7 @@
 """Some rows and columns of a matrix: gathered into a block of their own, and put back."""
 
+from __future__ import annotations
+
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,7 +60,7 @@ class Submatrix:
     def from_sorted(
         cls, shape: tuple[int, ...], rows: np.ndarray | None = None,
         columns: np.ndarray | None = None,
-    ) -> "Submatrix":
+    ) -> Submatrix:
         """Return the same, of int64 arrays that are known to be right."""
         submatrix = cls.__new__(cls)
         submatrix._set(shape, rows, columns)

@@ -1,5 +1,7 @@
 """A choice between two states of a recurrent network, in one pass."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Sums over columns, split by the size alone: the same to the bit for any number of threads."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Alpha dropout: what is dropped goes to a SELU's lower end, and mean and variance are kept."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Literal
 

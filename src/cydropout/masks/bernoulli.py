@@ -1,5 +1,7 @@
 """Dropout's own mask: a diagonal linear map, its own adjoint."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 

@@ -1,5 +1,7 @@
 """Concrete noise: dropout's decision made smooth, so that its rate has a gradient."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,5 +1,7 @@
 """Cutout: a rectangle around a random centre is dropped."""
 
+from __future__ import annotations
+
 from collections import Counter
 from functools import lru_cache
 from typing import Any

@@ -1,5 +1,7 @@
 """DropBlock: blocks around random seeds are dropped."""
 
+from __future__ import annotations
+
 from collections import Counter
 from functools import lru_cache
 from typing import Any, Literal

@@ -1,5 +1,7 @@
 """Masks of whole heads, what is kept of a sample scaled up to stand for all of its heads."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from cydropout._validate import check_integer, check_one_rate, check_shape

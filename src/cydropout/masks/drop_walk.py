@@ -1,5 +1,7 @@
 """DropWalk: the trace of a random walk over a map is dropped."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

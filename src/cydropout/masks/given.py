@@ -1,5 +1,7 @@
 """Masks that are not drawn: another kernel, or a caller, says what they do."""
 
+from __future__ import annotations
+
 from typing import ClassVar
 
 import numpy as np
@@ -66,7 +68,7 @@ class KeepMask(BitMask):
         bits: np.ndarray,
         scale: float | np.ndarray = 1.0,
         shared_axes: tuple[int, ...] = (),
-    ) -> "KeepMask":
+    ) -> KeepMask:
         """Return the mask of packed bits: element ``i`` is bit ``i % 32`` of word ``i // 32``.
 
         The bits, of dtype uint32, are those of the shape with length 1 along ``shared_axes``.
@@ -103,7 +105,7 @@ class KeepMask(BitMask):
         self._scales = None if isinstance(scale, float) else scale
         self._make_plan((ONE, scale if isinstance(scale, float) else 1.0))
 
-    def _rows(self, start: int, stop: int) -> "KeepMask":
+    def _rows(self, start: int, stop: int) -> KeepMask:
         # Of bits alone: what drew them, and what scales them, knows the whole.
         cut, scale = self._cut(start, stop), self._scale
         mask = KeepMask.__new__(KeepMask)

@@ -1,5 +1,7 @@
 """Multiplicative noise: a diagonal linear map like a mask, with a factor for each element."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np

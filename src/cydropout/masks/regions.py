@@ -1,5 +1,7 @@
 """Masks that drop regions of maps: what blocks, walks and holes have in common."""
 
+from __future__ import annotations
+
 from typing import Any, Literal
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Exact subsets: so many items of so many, no more and no fewer."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np
@@ -190,7 +192,7 @@ class TokenMask(BaseMask):
             self.key, self.draw = key, draw
 
     @classmethod
-    def from_indices(cls, shape: tuple[int, ...], indices: ArrayLike) -> "TokenMask":
+    def from_indices(cls, shape: tuple[int, ...], indices: ArrayLike) -> TokenMask:
         """Return the mask that keeps the tokens named: int, of shape (batch, kept), none twice.
 
         Raises

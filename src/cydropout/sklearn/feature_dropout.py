@@ -1,5 +1,7 @@
 """Steps for scikit-learn's pipelines; needs ``cydropout[sklearn]``."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -85,7 +87,7 @@ class FeatureDropoutTransformer(
         self.drop = drop
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> "Self":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Draw the columns that stay; of ``X`` only their number and names matter."""
         rate, features = check_number("rate", self.rate, "[0, 1]"), check_features(self.features)
         check_choice("drop", self.drop, DROPS)

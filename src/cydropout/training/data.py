@@ -1,5 +1,7 @@
 """Data to train on: the digits that scikit-learn embeds, and MNIST or Fashion-MNIST from files."""
 
+from __future__ import annotations
+
 import gzip
 import hashlib
 import io
