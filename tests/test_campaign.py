@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent / "campaign"
 #: The campaigns, and their short forms.
 CAMPAIGNS = {
     "fuzz": ["--calls", "800", "--seconds", "60"],
-    **{name: [] for name in ("kill", "load", "randomness")},
+    **{name: [] for name in ("kill", "load", "randomness", "signals")},
 }
 SHARED = {"batteries", "common", "draws"}
 #: Those that build what they prove, which takes minutes: they have no short form.
