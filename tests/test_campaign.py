@@ -10,9 +10,10 @@ FOLDER = Path(__file__).parent / "campaign"
 #: The campaigns, and their short forms.
 CAMPAIGNS = {
     "fuzz": ["--calls", "800", "--seconds", "60"],
-    **{name: [] for name in ("kill", "load", "randomness", "signals")},
+    **{name: [] for name in (
+        "kill", "load", "randomness", "sanitize", "signals")},
 }
-SHARED = {"batteries", "common", "draws"}
+SHARED = {"batteries", "building", "common", "draws"}
 #: Those that build what they prove, which takes minutes: they have no short form.
 LONG = {"wheel"}
 
