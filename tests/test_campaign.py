@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parent / "campaign"
 CAMPAIGNS = {
     "fuzz": ["--calls", "800", "--seconds", "60"],
     **{name: [] for name in (
-        "debian", "kill", "load", "randomness", "sanitize", "signals")},
+        "builds", "debian", "kill", "load", "randomness", "sanitize", "signals")},
 }
 SHARED = {"batteries", "building", "common", "draws"}
 #: Those that build what they prove, which takes minutes: they have no short form.

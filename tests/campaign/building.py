@@ -35,21 +35,25 @@ def sources(folder: Path) -> Path:
     return copy
 
 
-def built(copy: Path, folder: Path, **environment: str) -> Path:
-    """Build a copy of the sources into an environment that borrows all else; return its Python."""
+def borrowing(folder: Path) -> Path:
+    """Make an environment that borrows all that this one has; return its Python."""
     place, borrowed = folder / "venv", Path(np.__file__).parents[1]
     run([sys.executable, "-m", "venv", "--without-pip", place])
-    python = place / "bin" / "python"
     site, = place.glob("lib/python3*/site-packages")
     (site / "borrowed.pth").write_text(f"{borrowed}\n")
+    return place / "bin" / "python"
+
+
+def install(python: Path, copy: Path, **environment: str) -> None:
+    """Build a copy of the sources into the environment of a Python."""
     run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
          "--disable-pip-version-check", "--root-user-action=ignore", "--ignore-installed", copy],
         env=environment)
-    return python
 
 
-def pytest(python: Path, copy: Path, *arguments: str, **environment: Any) -> str:
+def pytest(python: Path | list[Any], copy: Path, *arguments: str, **environment: Any) -> str:
     """Run tests of a copy against what a Python has installed; return the closing line."""
-    out = run([python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments], cwd=copy,
+    command = python if isinstance(python, list) else [python]
+    out = run([*command, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments], cwd=copy,
               env=environment, timeout=6 * 3600)
-    return out.strip().splitlines()[-1]
+    return out.strip().splitlines()[-1].strip("= ")
