@@ -227,6 +227,9 @@ CASES = {
         lambda n=4, classes=3: {
             "logits": numbers(n, classes), "labels": np.arange(n) % max(classes, 1)},
         positive=("n", "classes")),
+    "l2_penalty": Case(functional.l2_penalty, lambda n=3, units=5: {
+        "w": numbers(n, units), "gradient": numbers(n, units, seed=1), "strength": 0.5},
+        ("gradient",), (), (), {"strength": (-1.0, np.nan)}),
     "dropconnect": Case(functional.dropconnect, _connected),
     "dropconnect-once": Case(functional.dropconnect, _connected_once),
     "dropconnect_backward": Case(
@@ -389,8 +392,7 @@ def results(value: Any) -> list[np.ndarray]:
     """Return all arrays and numbers of a result, one after another."""
     if isinstance(value, (np.ndarray, float, int)):
         return [np.asarray(value)]
-    if isinstance(value, dict):
-        value = value.values()
+    value = value.values() if isinstance(value, dict) else value
     if isinstance(value, Submatrix):
         value = value.settings
     if isinstance(value, functional.AttentionMask):

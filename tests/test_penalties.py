@@ -286,6 +286,8 @@ def test_errors(settings, message):
 def test_the_sum_of_squares_is_exact_enough_and_has_the_range_of_float64(size, dtype, scale):
     w = (np.random.default_rng(0).uniform(-1, 1, (size, 2)) * scale).astype(dtype)
     for array in (w, w[::-1, ::-1], np.asfortranarray(w)):
-        assert _penalties.sum_of_squares(array) == pytest.approx(
-            float(np.square(array.astype("f8")).sum()), rel=1e-6)
-    assert np.isnan(_penalties.sum_of_squares(np.full(3, np.nan, dtype)))
+        one = Parameter(array, "w")
+        expected = float(np.square(array.astype("f8")).sum())
+        assert _penalties.penalty(one, 0.0, 0.5) == pytest.approx(0.5 * expected, rel=1e-12)
+        np.testing.assert_array_equal(one.grad, array)
+    assert np.isnan(_penalties.penalty(Parameter(np.full(3, np.nan, dtype), "w"), 0.0, 1.0))

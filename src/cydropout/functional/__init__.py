@@ -24,6 +24,7 @@ from cydropout.functional.optimizer import (
     rmsprop_step,
     sgd_step,
 )
+from cydropout.functional.penalty import l2_penalty
 from cydropout.functional.pool import (
     max_pool,
     max_pool_backward,
@@ -59,6 +60,7 @@ __all__ = [
     "gather",
     "gather_submatrix",
     "get_num_threads",
+    "l2_penalty",
     "layer_norm",
     "layer_norm_backward",
     "max_pool",

@@ -171,11 +171,16 @@ class Parameter:
         return place
 
     def _add(self, array: Array, submatrix: Submatrix | None) -> None:
-        grad, self._part = self.grad, None
+        grad = self.whole()
         if submatrix is None:
             grad += array
         else:
             functional.scatter_submatrix(array, grad, submatrix, num_threads=1)
+
+    def whole(self) -> Array:
+        """Return all of the gradient, to be added to in place."""
+        grad, self._part = self.grad, None
+        return grad
 
     def _gradient(self, array: Array) -> Array:
         if type(array) is np.ndarray:

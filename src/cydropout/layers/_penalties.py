@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from cydropout import functional
 from cydropout._validate import check_max_norm, check_number
 from cydropout.layers._layer import Array, Layer, Parameter
 from cydropout.layers._settings import Setting
-
-_BLOCK = 1024  # few enough that BLAS adds them on one thread, and always in the same order
 
 #: A strength for the weights alone, or one for each of the parameters that it names.
 Strength = float | Mapping[str, float]
@@ -108,23 +106,12 @@ def penalty(parameter: Parameter, l1: float, l2: float) -> float:
         total += l1 * float(np.abs(w).sum(dtype=np.float64))
         parameter.accumulate(w.dtype.type(l1) * np.sign(w))
     if l2 and parameter.trainable:
-        total += l2 * sum_of_squares(w)
-        parameter.accumulate(w.dtype.type(2 * l2) * w)
+        if w.dtype.itemsize < 4:
+            total += l2 * float(np.square(w, dtype=np.float64).sum())
+            parameter.accumulate(w.dtype.type(2 * l2) * w)
+        else:
+            total += functional.l2_penalty(w, parameter.whole(), l2)
     return total
-
-
-def sum_of_squares(w: Array) -> float:
-    """Return ``sum w**2``: blocks of 1024 in the precision of ``w``, and their sums in float64.
-
-    Where a block is too much for that precision all is of float64.
-    """
-    flat = w.astype(np.float32, copy=False) if w.dtype.itemsize < 4 else w
-    flat = flat.reshape(-1)
-    blocks = flat[: flat.size // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
-    rest = flat[blocks.size :]
-    with np.errstate(over="ignore"):
-        total = float(np.vecdot(blocks, blocks).sum(dtype=np.float64)) + float(rest @ rest)
-    return total if math.isfinite(total) else float(np.square(w, dtype=np.float64).sum())
 
 
 def strength_of(strength: Strength, name: str, weights: Sequence[str]) -> float:
