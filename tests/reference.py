@@ -1,6 +1,7 @@
 """Random numbers, masks and dropout in plain NumPy: what the kernels must equal to the bit."""
 
 import numpy as np
+import pytest
 
 MASK32 = np.uint64(0xFFFFFFFF)
 ONE = 2**32
@@ -21,6 +22,11 @@ def philox(counter, key):
         k0 = (k0 + np.uint64(0x9E3779B9)) & MASK32
         k1 = (k1 + np.uint64(0xBB67AE85)) & MASK32
     return np.stack(np.broadcast_arrays(c0, c1, c2, c3), axis=-1).astype(np.uint32)
+
+
+def dtype_named(name):
+    """Return the dtype; without ml_dtypes, which has bfloat16, the test is skipped."""
+    return np.dtype(pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
 def split(number):

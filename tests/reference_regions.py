@@ -6,16 +6,6 @@ import numpy as np
 import reference
 
 
-def words(key, draw, first, count):
-    """The words of digit 0: word i % 4 of block i // 4."""
-    blocks = np.array(
-        [reference.split(b) for b in range(first // 4, (first + count + 3) // 4)], np.uint64
-    ).reshape(-1, 2)
-    counter = (blocks[:, 0], blocks[:, 1] * np.uint64(32), *reference.split(draw))
-    found = reference.philox(counter, reference.split(key)).reshape(-1)
-    return [int(word) for word in found[first % 4 :][:count]]
-
-
 def seeds(key, draw, count, sizes, lengths, inner, q):
     """Where blocks begin: (count, *(sizes - lengths + 1), inner)."""
     valid = [s - b + 1 for s, b in zip(sizes, lengths, strict=True)]
@@ -49,7 +39,7 @@ def walks(key, draw, count, height, width, inner, rate, walkers):
     cells = height * width
     keep = np.ones((count * inner, cells), bool)
     for m, cell in enumerate(keep):
-        need = words(key, draw, m * 2**26, 1 + walkers)
+        need = reference.words(key, draw, m * 2**26, 1 + walkers).tolist()
         k = (round(rate * cells * 2**32) + need[0]) // 2**32
         places = []
         for word in need[1 : 1 + walkers]:
@@ -59,7 +49,7 @@ def walks(key, draw, count, height, width, inner, rate, walkers):
         t = 0
         while (~cell).sum() < k:
             if len(need) == 1 + walkers + t // 16:
-                need += words(key, draw, m * 2**26 + len(need), 64)
+                need += reference.words(key, draw, m * 2**26 + len(need), 64).tolist()
             way = need[1 + walkers + t // 16] >> 2 * (t % 16) & 3
             place = places[t % walkers]
             place[way // 2] += 1 - 2 * (way % 2)
@@ -73,7 +63,7 @@ def walks(key, draw, count, height, width, inner, rate, walkers):
 def holes(key, draw, count, height, width, rows, columns, number):
     """What is kept: (count, height, width)."""
     keep = np.ones((count, height, width), bool)
-    need = words(key, draw, 0, 2 * count * number)
+    need = reference.words(key, draw, 0, 2 * count * number).tolist()
     for h in range(count * number):
         top = need[2 * h] * height // 2**32 - rows // 2
         left = need[2 * h + 1] * width // 2**32 - columns // 2

@@ -1,15 +1,7 @@
 """Zoneout, the gated update, rows of a table and exact subsets once more, in plain NumPy."""
 
 import numpy as np
-from reference import ONE, dropout, philox, split
-
-
-def words(key, draw, offset, size):
-    """Word i % 4 of block i // 4, for the elements offset .. offset + size."""
-    first, last = offset // 4, (offset + size + 3) // 4
-    blocks = np.array([split(b) for b in range(first, last)], np.uint64).reshape(-1, 2)
-    out = philox((blocks[:, 0], blocks[:, 1] * np.uint64(32), *split(draw)), split(key))
-    return out.reshape(-1)[offset - 4 * first :][:size]
+from reference import ONE, dropout, words
 
 
 def subset(key, draw, rows, size, count, offset=0):

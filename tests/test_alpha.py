@@ -22,7 +22,7 @@ def alpha(shape, rate=0.3, **options):
 @pytest.mark.parametrize("shape, axes", [((5003,), ()), ((40, 7, 3, 3), (2, 3)), ((9, 400), (1,)),
                                          ((33, 65), (0,))])
 def test_the_map_of_the_mask(build, dtype, shape, axes):
-    dtype = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    dtype = reference.dtype_named(dtype)
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     x.flat[::50] = np.nan
     kept = reference.keep(KEY, DRAW, shape, 0.3, 7, axes)

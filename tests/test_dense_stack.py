@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from functional_cases import misaligned
 
 from cydropout import MaskStream, Trainer
 from cydropout.functional.dense_stack import DenseLayer, DenseStack
@@ -142,13 +143,6 @@ def test_wrong_input_is_refused_as_ever():
         DenseStack(1, 5, [DenseLayer(4)], "float32")
     with pytest.raises(ValueError, match="rellu"):
         DenseStack(2, 5, [DenseLayer(4, "rellu")], "float32")
-
-
-def misaligned(array):
-    room = np.empty(array.nbytes + 1, np.uint8)
-    moved = room[1:].view(array.dtype).reshape(array.shape)
-    moved[...] = array
-    return moved
 
 
 @pytest.mark.parametrize("lay", [misaligned, np.asfortranarray, lambda dy: dy.astype("f8"),

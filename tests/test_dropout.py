@@ -5,15 +5,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import reference
+from functional_cases import misaligned
 
 from cydropout import Mask, MaskStream, dropout
 
 SCALINGS = ["inverted", "classic", "sqrt"]
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
-
-
-def dtype_named(name):
-    return np.dtype(pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else name)
 
 
 def by_function(x, rate, **options):
@@ -141,7 +138,7 @@ def test_a_refused_array_costs_no_draw():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_every_dtype_has_the_same_mask(drop, x, dtype):
-    x = x.astype(dtype_named(dtype))
+    x = x.astype(reference.dtype_named(dtype))
     y = drop(x, 0.3)
     assert y.dtype == x.dtype
     assert y.tobytes() == expected(x, 0.3).tobytes()
@@ -157,13 +154,6 @@ def test_0_d(drop):
     y = drop(np.float32(3), 0.5)
     assert y.shape == () and y.dtype == np.float32
     assert y == expected(np.float32(3), 0.5)
-
-
-def misaligned(x):
-    raw = np.empty(x.nbytes + 1, np.uint8)[1:]
-    y = raw.view(x.dtype).reshape(x.shape)
-    y[...] = x
-    return y
 
 
 def read_only(x):

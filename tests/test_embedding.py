@@ -15,10 +15,6 @@ DTYPES = ["float16", "bfloat16", "float32", "float64"]
 RATES = [None, 0.0, 0.4, 1.0, "words"]
 
 
-def dtype_named(name):
-    return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
-
-
 def training(seed=0, masks=None):
     return Context(training=True, stream=MaskStream(seed), masks=masks)
 
@@ -37,7 +33,7 @@ def case(rate, rows, columns, storage="bits"):
 @pytest.mark.parametrize("columns", [1, 5, 32, 65, 700])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_gather(build, dtype, columns, rate, num_threads):
-    dtype, rng = dtype_named(dtype), np.random.default_rng(0)
+    dtype, rng = reference.dtype_named(dtype), np.random.default_rng(0)
     table = rng.standard_normal((50, columns)).astype(dtype)
     table[::5] = np.nan
     index = rng.integers(0, 50, (7, 30))

@@ -62,7 +62,7 @@ def test_moments_and_independence():
 @pytest.mark.parametrize("num_threads", [1, 2, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_apply_multiplies(build, dtype, num_threads):
-    dtype = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    dtype = reference.dtype_named(dtype)
     x = np.random.default_rng(0).standard_normal((70, 101)).astype(dtype)
     x.flat[::50] = np.nan
     mask = gaussian(x.shape, 0.25, offset=11)

@@ -13,10 +13,6 @@ from cydropout.masks import FactorMask, KeepMask
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 
-def dtype_named(name):
-    return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
-
-
 def values(shape, dtype="float64"):
     x = np.random.default_rng(0).standard_normal(shape)
     x.flat[::7] = np.nan
@@ -44,7 +40,7 @@ def values(shape, dtype="float64"):
 )
 def test_the_formula(build, dtype, shape, compact, per_place):
     rng = np.random.default_rng(1)
-    keep, x = rng.random(compact) < 0.6, values(shape, dtype_named(dtype))
+    keep, x = rng.random(compact) < 0.6, values(shape, reference.dtype_named(dtype))
     scale = rng.random(shape[0]) if per_place else 1.25
     mask = KeepMask(shape, keep, scale)
     spread = scale.reshape(-1, *[1] * (len(shape) - 1)) if per_place else scale
@@ -117,7 +113,7 @@ def test_a_shared_axis_may_have_another_length():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_factors_multiply(dtype):
-    x = values((3, 4), dtype_named(dtype))
+    x = values((3, 4), reference.dtype_named(dtype))
     y = FactorMask((3, 4), np.float32([1, 2, 0.5, -1])).apply(x)
     assert y.dtype == x.dtype
     np.testing.assert_array_equal(

@@ -18,10 +18,6 @@ DTYPES = ["float16", "bfloat16", "float32", "float64"]
 KEY, DRAW = 0x299F31D0A4093822, 0x370734413198A2E
 
 
-def dtype_named(name):
-    return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
-
-
 @pytest.fixture(scope="module")
 def uniforms():
     return {n: reference.uniforms(KEY, DRAW, n, max(SIZES)) for n in OFFSETS}
@@ -97,7 +93,7 @@ def test_bits_of_a_rate_per_element(build, uniforms, period, offset, num_threads
 @pytest.mark.parametrize("num_threads", THREADS)
 @pytest.mark.parametrize("size", SIZES)
 def test_apply(build, uniforms, size, num_threads, dtype):
-    x = values(size, dtype_named(dtype))
+    x = values(size, reference.dtype_named(dtype))
     for rate in RATES:
         for offset in (0, 77):
             kept = uniforms[offset][:size] < reference.threshold(rate)
@@ -116,7 +112,7 @@ def test_apply(build, uniforms, size, num_threads, dtype):
 @pytest.mark.parametrize("period", [3, 129, 2500])
 def test_apply_a_rate_per_element(build, uniforms, period, num_threads, dtype):
     rows, rates = max(1, 10_007 // period), rates_of(period)
-    x = values(rows * period, dtype_named(dtype)).reshape(rows, period)
+    x = values(rows * period, reference.dtype_named(dtype)).reshape(rows, period)
     for offset in (0, 77):
         kept = uniforms[offset][: x.size].reshape(x.shape) < reference.threshold(rates)
         expected = reference.dropout(x, kept, reference.scale(rates))
@@ -146,7 +142,7 @@ SHARED = [
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape, axes, rate", SHARED)
 def test_shared_axes(build, shape, axes, rate, dtype):
-    x = values(int(np.prod(shape)), dtype_named(dtype)).reshape(shape)
+    x = values(int(np.prod(shape)), reference.dtype_named(dtype)).reshape(shape)
     for offset in (0, 77):
         kept = reference.keep(KEY, DRAW, shape, rate, offset, axes)
         expected = reference.dropout(x, kept, reference.scale(rate))
@@ -159,7 +155,7 @@ def test_shared_axes(build, shape, axes, rate, dtype):
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_every_16_bit_float(build, dtype):
-    kind = dtype_named(dtype)
+    kind = reference.dtype_named(dtype)
     x = np.arange(65536, dtype=np.uint16).view(kind)
     for rate in (0.1, 0.5, 0.9, 0.999999):
         mask = mask_of(x.size, rate)
@@ -215,7 +211,7 @@ def streaming():
 def test_results_stored_past_the_caches_are_the_same(
     build, streaming, dtype, per_element, storage
 ):
-    dtype = dtype_named(dtype)
+    dtype = reference.dtype_named(dtype)
     for size in (0, 1, 5, 31, 33, 2047, 2048, 2080, 4097, 14_001):
         x = values(size + 33, dtype)
         for start in (0, 1, 2, 3, 7, 8, 16, 31):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import reference
 
 from cydropout.training import losses
 from cydropout.training.losses import (
@@ -68,7 +69,7 @@ def test_gradient(case: tuple[Loss, np.ndarray, np.ndarray]) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
 def test_dtype(case: tuple[Loss, np.ndarray, np.ndarray], dtype: str) -> None:
     loss, prediction, target = case
-    kind = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    kind = reference.dtype_named(dtype)
     narrow = prediction.astype(kind)
     value, gradient = loss(narrow, target)
     assert isinstance(value, float)

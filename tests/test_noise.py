@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import reference_noise
+from reference import dtype_named
 
 from cydropout import MaskStream
 from cydropout._kernels import dispatch
@@ -13,10 +14,6 @@ from cydropout.masks import ConcreteMask, GaussianMask
 KEY, DRAW = 0x299F31D0A4093822, 0x370734413198A2E
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 LOGITS = np.array([-3.0, -0.5, 0.0, 1.0, 4.0])
-
-
-def dtype_named(name):
-    return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
 
 
 def concrete(shape, logit=-1.0, **options):

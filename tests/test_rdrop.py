@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import reference
 from training_cases import CLASSES, Crash, Stop, assert_same_bits, network, state
 
 from cydropout import MaskStream, Trainer
@@ -70,7 +71,7 @@ def test_equal_passes_are_two_cross_entropies():
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "bfloat16"])
 def test_dtypes(dtype):
-    kind = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    kind = reference.dtype_named(dtype)
     narrow = LOGITS.astype(kind)
     before = narrow.copy()
     value, gradient = RDropLoss()(narrow, LABELS)

@@ -14,10 +14,6 @@ DTYPES = ["float16", "bfloat16", "float32", "float64"]
 SHAPES = [(0, 3), (1,), (31,), (3, 11), (4, 512), (33, 2048), (5, 1001)]
 
 
-def dtype_named(name):
-    return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
-
-
 def values(seed, shape, dtype):
     x = np.random.default_rng(seed).standard_normal(shape)
     x.flat[seed::7], x.flat[seed + 3 :: 11] = np.nan, -0.0
@@ -53,7 +49,7 @@ def same_bits(found, expected):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zoneout_chooses(build, dtype, shape, num_threads):
-    dtype = dtype_named(dtype)
+    dtype = reference.dtype_named(dtype)
     new, previous, dy = (values(seed, shape, dtype) for seed in range(3))
     for mask in masks_of(shape):
         y = zoneout(new, previous, mask, num_threads=num_threads)
@@ -133,7 +129,7 @@ def test_what_does_not_fit_is_named(call, error, named):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zoneout_at_inference_is_the_mean(dtype):
-    dtype = dtype_named(dtype)
+    dtype = reference.dtype_named(dtype)
     rng = np.random.default_rng(0)
     new, previous = (rng.standard_normal((5, 40)).astype(dtype) for _ in range(2))
     y, backward = Zoneout(0.25).forward(new, Context(), previous=previous)

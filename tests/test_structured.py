@@ -19,10 +19,6 @@ from cydropout.layers import (
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
 
 
-def dtype_named(name):
-    return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
-
-
 def training(seed=0, masks=None):
     return Context(training=True, stream=MaskStream(seed), masks=masks)
 
@@ -139,7 +135,7 @@ def test_tokens_are_not_dropped_at_inference():
 )
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_an_exact_number_of_columns(build, dtype, settings, kept, per):
-    x = np.random.default_rng(0).standard_normal((30, 20)).astype(dtype_named(dtype))
+    x = np.random.default_rng(0).standard_normal((30, 20)).astype(reference.dtype_named(dtype))
     x[::7] = np.nan
     stream = MaskStream(0)
     layer = FeatureDropout(**settings, per=per)

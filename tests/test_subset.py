@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import reference_sequence
+from reference import dtype_named
 
 from cydropout import MaskStream
 from cydropout._kernels import api
@@ -11,10 +12,6 @@ from cydropout.masks import ColumnMask, TokenMask, subset
 KEY, DRAW = 0x299F31D0A4093822, 0x370734413198A2E
 tokens = TokenMask.from_indices
 DTYPES = ["float16", "bfloat16", "float32", "float64"]
-
-
-def dtype_named(name):
-    return pytest.importorskip("ml_dtypes").bfloat16 if name == "bfloat16" else np.dtype(name)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 63, 130, 2**39 - 77])

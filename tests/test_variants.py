@@ -89,7 +89,7 @@ def test_inference_returns_the_input(variant):
 def test_a_mask_is_the_formula_of_its_bits(variant, dtype):
     if not variant.drops:
         pytest.skip("not a plain mask")
-    dtype = pytest.importorskip("ml_dtypes").bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    dtype = reference.dtype_named(dtype)
     x = values(variant, dtype)
     y, backward = variant.make(0.3).forward(x, training())
     kept = reference.keep(MaskStream(5).key, 0, x.shape, 0.3, 0, variant.shared)
