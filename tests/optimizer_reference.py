@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -52,8 +52,10 @@ def rmsprop(w: Array, lr: float, rho: float = 0.9, epsilon: float = 1e-8) -> Ite
         w = w - lr * g / (np.sqrt(v) + epsilon)
 
 
-# Ours, the reference, and PyTorch's class with its names for the same settings.
-CASES: dict[str, tuple[Callable[[], Optimizer], Callable[[Any], Any], str, dict[str, Any]]] = {
+# Ours, the reference, and PyTorch's class, or None, with its names for the same settings.
+Case: TypeAlias = tuple[
+    Callable[[], Optimizer], Callable[[Any], Any], str | None, dict[str, Any]]
+CASES: dict[str, Case] = {
     "sgd": (lambda: SGD(0.1), lambda w: sgd(w, 0.1), "SGD", {"lr": 0.1}),
     "sgd-decay": (
         lambda: SGD(0.1, weight_decay=0.02),
@@ -99,5 +101,6 @@ CASES: dict[str, tuple[Callable[[], Optimizer], Callable[[Any], Any], str, dict[
         {"lr": 0.01, "alpha": 0.99, "eps": 1e-3},
     ),
 }
+IN_TORCH = [name for name, row in CASES.items() if row[2]]
 #: What makes each of them, for the tests that hold for every optimizer.
 OPTIMIZERS = {name: make for name, (make, *_) in CASES.items()}

@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from optimizer_reference import CASES, OPTIMIZERS
+from optimizer_reference import CASES, IN_TORCH, OPTIMIZERS
 from training_cases import CLASSES, assert_same_bits, network, state, without_seconds
 
 from cydropout import Trainer
@@ -17,13 +17,11 @@ from cydropout.training.schedules import Cosine
 
 SHAPES = {"0.dense.weight": (7, 5), "0.dense.bias": (5,), "1.norm.weight": (5,),
           "2.dense.weight": (5, 3), "2.dense.bias": (3,)}
-#: For each optimizer other settings, and the same for PyTorch's.
-OWN = {
-    "sgd": {"learning_rate": 0.02}, "sgd-decay": {"weight_decay": 0.0},
-    "momentum": {"learning_rate": 0.01, "momentum": 0.5}, "nesterov": {"momentum": 0.4},
-    "adam": {"learning_rate": 0.002}, "adam-settings": {"beta1": 0.8, "epsilon": 1e-2},
-    "adamw": {"weight_decay": 0.0}, "rmsprop": {"learning_rate": 0.001},
-    "rmsprop-settings": {"rho": 0.7},
+#: For each optimizer other settings, and what PyTorch calls them.
+OWN = {name: {"learning_rate": 0.002} for name in OPTIMIZERS} | {
+    "sgd-decay": {"weight_decay": 0.0}, "momentum": {"learning_rate": 0.01, "momentum": 0.5},
+    "nesterov": {"momentum": 0.4}, "adam-settings": {"beta1": 0.8, "epsilon": 1e-2},
+    "adamw": {"weight_decay": 0.0}, "rmsprop-settings": {"rho": 0.7},
 }
 THEIRS = {"learning_rate": "lr", "epsilon": "eps", "rho": "alpha"}
 
@@ -58,10 +56,6 @@ def values(params):
     return {name: one.value for name, one in params.items()}
 
 
-def test_every_optimizer_has_settings_for_a_group():
-    assert OWN.keys() == OPTIMIZERS.keys()
-
-
 @pytest.mark.parametrize("pattern", ["*bias", "0.*", vector])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_group_steps_as_an_optimizer_of_its_own(name, pattern):
@@ -80,7 +74,7 @@ def test_each_group_steps_as_an_optimizer_of_its_own(name, pattern):
                          {key: params[key].value for key in chosen})
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", IN_TORCH)
 def test_they_are_the_groups_of_pytorch(name):
     torch = pytest.importorskip("torch")
     _, _, kind, settings = CASES[name]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from optimizer_reference import CASES
+from optimizer_reference import CASES, IN_TORCH, Case
 
 from cydropout import functional
 from cydropout._kernels import api
@@ -50,7 +50,7 @@ def test_an_optimizer_of_one_class():
 
 
 @pytest.fixture(params=CASES, name="case")
-def _case(request: pytest.FixtureRequest) -> tuple[Any, Any, str, dict[str, Any]]:
+def _case(request: pytest.FixtureRequest) -> Case:
     return CASES[request.param]
 
 
@@ -76,7 +76,7 @@ def advance(optimizer: Optimizer, params: list[Parameter], steps: range, dtype: 
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_reference(case: tuple[Any, Any, str, dict[str, Any]], dtype: str) -> None:
+def test_reference(case: Case, dtype: str) -> None:
     make, expected, _, _ = case
     optimizer, params = make(), parameters(dtype)
     runs = [expected(parameter.value.copy()) for parameter in params]
@@ -95,7 +95,8 @@ def test_reference(case: tuple[Any, Any, str, dict[str, Any]], dtype: str) -> No
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_torch(case: tuple[Any, Any, str, dict[str, Any]], dtype: str) -> None:
+@pytest.mark.parametrize("case", IN_TORCH, indirect=True)
+def test_torch(case: Case, dtype: str) -> None:
     torch = pytest.importorskip("torch")
     make, _, name, settings = case
     optimizer, params = make(), parameters(dtype)
@@ -115,7 +116,7 @@ def test_torch(case: tuple[Any, Any, str, dict[str, Any]], dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_resumed_run_is_the_same_to_the_bit(
-    case: tuple[Any, Any, str, dict[str, Any]], dtype: str
+    case: Case, dtype: str
 ) -> None:
     make = case[0]
     whole, params = make(), parameters(dtype)
@@ -137,7 +138,7 @@ def test_resumed_run_is_the_same_to_the_bit(
 
 
 def test_gradients_and_saved_state_are_left_alone(
-    case: tuple[Any, Any, str, dict[str, Any]],
+    case: Case,
 ) -> None:
     optimizer, params = case[0](), parameters("float32")
     advance(optimizer, params, range(1), "float32")

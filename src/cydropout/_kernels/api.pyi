@@ -7,6 +7,7 @@ TILE_SIZE: int
 CPU_LEVEL: int
 WALKERS: int
 WINDOW: int
+STATES: dict[str, tuple[int, ...]]
 
 Words: TypeAlias = np.ndarray[Any, np.dtype[np.uint32]]
 

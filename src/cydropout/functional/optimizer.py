@@ -39,9 +39,6 @@ _BOUNDS = {
     "decay": (0.0, math.inf), "weight_decay": (0.0, math.inf), "correction": (0.0, math.inf),
 }
 
-#: How many arrays a step of each kind remembers.
-STATES = {"sgd": (0, 1), "adam": (2,), "rmsprop": (1,)}
-
 
 class Gradient(NamedTuple):
     """The gradient of a parameter: all of it, or that of a submatrix.
@@ -124,9 +121,9 @@ def _check_like(name: str, array: Any, first: np.ndarray) -> None:
 
 
 def _check_states(kind: str, count: int) -> None:
-    check_choice("kind", kind, STATES)
-    if count not in STATES[kind]:
-        wanted = " or ".join(map(str, STATES[kind]))
+    check_choice("kind", kind, api.STATES)
+    if count not in api.STATES[kind]:
+        wanted = " or ".join(map(str, api.STATES[kind]))
         raise ValueError(f"a step of {kind} needs {wanted} arrays of state, not {count}")
 
 
@@ -210,8 +207,8 @@ def optimizer_step(
 
     Parameters
     ----------
-    kind : {"sgd", "adam", "rmsprop"}
-        Which formula.
+    kind : str
+        Which formula, such as "sgd", "adam" or "rmsprop".
     param, grad, *states : array, Gradient and arrays
         Parameter, its gradient, and what the formula remembers.
     max_norm : float, optional

@@ -41,7 +41,6 @@ _utils = _sklearn.part("utils", "sklearn")
 _validation = _sklearn.part("utils.validation", "sklearn")
 
 Array = np.ndarray[Any, Any]
-SOLVERS = ("adam", "adamw", "sgd", "rmsprop")
 RATES = ("constant", "invscaling", "adaptive")
 
 
@@ -186,7 +185,7 @@ class DropoutMLP(
 
     def _control(self) -> dict[str, Any]:
         """Return the parameters of the training that are numbers or flags, each of it checked."""
-        check_choice("solver", self.solver, SOLVERS)
+        check_choice("solver", self.solver, optimizers.NAMES)
         check_choice("learning_rate", self.learning_rate, RATES)
         for name, interval in (("alpha", "[0, inf)"), ("learning_rate_init", "(0, inf)"),
                                ("tol", "[0, inf)"), ("momentum", "[0, 1)")):

@@ -48,8 +48,8 @@ class DropoutMLPClassifier(
         networks; "concrete" learns its rates, from ``dropout`` on.
     activation : {"identity", "logistic", "tanh", "relu", "softplus", "selu", "gelu"}
         Of the hidden layers.
-    solver : {"adam", "adamw", "sgd", "rmsprop"}
-        The optimizer.
+    solver : str
+        The optimizer, by its name in `training.optimizers`, such as "adam", "adamw" or "sgd".
     alpha : float
         ``alpha / (2 n) sum W**2`` is added to the loss of a batch of n samples, or of that sum of
         their weights; with "adamw" it is the decoupled decay of weights instead.

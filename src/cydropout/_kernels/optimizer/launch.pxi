@@ -1,7 +1,8 @@
 # Optimizer steps over checked arrays.
 
-# Values of `kind` in a step_t, by the name of the rule.
+# Values of `kind` in a step_t, by the name of the rule, and how many arrays of state it may have.
 cdef dict RULES = {"sgd": SGD, "adam": ADAM, "rmsprop": RMSPROP}
+STATES = {"sgd": (0, 1), "adam": (2,), "rmsprop": (1,)}
 
 
 cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, double epsilon,
