@@ -40,7 +40,8 @@ setup(
     ext_modules=cythonize(
         list(extensions()),
         compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False,
-                             "cdivision": True, "initializedcheck": False},
+                             "cdivision": True, "initializedcheck": False,
+                             "freethreading_compatible": True},
     ),
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

@@ -193,6 +193,20 @@ def test_draws_of_other_threads_are_not_given_back():
         assert stream.next_draw == left
 
 
+def test_a_layer_gives_back_no_draw_but_its_own():
+    class Failing(Dropout):
+        def mask(self, shape, ctx):
+            other = Thread(target=ctx.stream.take)
+            other.start()
+            other.join()
+            raise MemoryError
+
+    stream = MaskStream(0)
+    with pytest.raises(MemoryError):
+        Failing(0.5).forward(np.ones(3), Context(True, stream))
+    assert stream.next_draw == 1
+
+
 def test_an_update_takes_a_draw_only_if_it_runs(monkeypatch):
     stream = MaskStream(0)
     update = layers.RecurrentDropout(0.5).update

@@ -54,16 +54,21 @@ __all__ = [
 #: What is loaded when it is first asked for, and where it is.
 _LATER = {"MonteCarlo": "training", "Trainer": "training", "load_model": "layers",
           "predict_mc": "training"}
-_PACKAGES = ("functional", "layers", "masks", "onnx", "sklearn", "torch", "training",
-             "tuning")
+#: The packages, and which are loaded whole before them, so that of threads that load two at once
+#: none holds a module that the other waits for.
+_PACKAGES = {"functional": (), "layers": (), "masks": (), "onnx": ("layers",),
+             "sklearn": ("layers", "training"), "torch": ("layers",), "training": ("layers",),
+             "tuning": ("layers", "training")}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(f"cydropout.{_LATER[name]}"), name)
-    if name in _PACKAGES:
-        return importlib.import_module(f"cydropout.{name}")
-    raise AttributeError(f"module 'cydropout' has no attribute {name!r}")
+    package = _LATER.get(name, name)
+    if package not in _PACKAGES:
+        raise AttributeError(f"module 'cydropout' has no attribute {name!r}")
+    for below in _PACKAGES[package]:
+        importlib.import_module(f"cydropout.{below}")
+    module = importlib.import_module(f"cydropout.{package}")
+    return module if package == name else getattr(module, name)
 
 
 def __dir__() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from inspect import unwrap
 from typing import Any, NoReturn
 
 import numpy as np
@@ -52,7 +53,7 @@ class Graph:
         """Return the output of a layer for samples of ``shape``."""
         kind = type(layer)
         write = WRITERS.get(kind)
-        if write is None and kind.forward is MaskedLayer.forward:
+        if write is None and unwrap(kind.forward) is MaskedLayer.forward:
             write = _masked
         if write is None:
             _refuse(layer, f"there is no way to write a {kind.__name__}")

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport log, rint
@@ -124,8 +125,8 @@ def rehearse(uint64_t tick, bint deaf):
 def set_host(size_t parallel_for, size_t host_threads):
     """Name the functions of a host library that run calls with fewer than 0 threads; 0 for none."""
     global cyd_host_parallel_for, cyd_host_threads
-    cyd_host_parallel_for = <cyd_parallel_for_fn>parallel_for
     cyd_host_threads = <cyd_host_threads_fn>host_threads
+    cyd_host_parallel_for = <cyd_parallel_for_fn>parallel_for  # last: it says that there are both
 
 
 def dropout_at(uint64_t key, uint64_t draw, double rate, size_t x, size_t y, uint64_t size,

@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from inspect import unwrap
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ ELEMENT = ""
 
 def _is_one_mask(name: str) -> bool:
     layer: Any = getattr(layers, name, None)
-    return getattr(layer, "forward", None) is MaskedLayer.forward and bool(layer.keeps_shape)
+    forward: Any = getattr(layer, "forward", None)
+    return unwrap(forward) is MaskedLayer.forward and bool(layer.keeps_shape)
 
 
 #: The variants that are one mask of their input, and so need no module of their own.

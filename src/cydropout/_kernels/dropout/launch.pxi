@@ -182,19 +182,28 @@ cdef class Plan:
         return (self.mask.size + 31) // 32 * 4 if self.store else 0
 
     cdef mask_t ready(self):
-        """The mask, told to store the bits where they are wanted and not there yet."""
-        cdef mask_t mask = self.mask
+        """The mask, told to store the bits where they are wanted and not there yet.
+
+        Threads that use it first at the same time write the same bits to the same words.
+        """
+        cdef mask_t mask
+        cdef cnp.ndarray words = None
+        if self.store and self.words is None:
+            words = np.empty((self.mask.size + 31) // 32, np.uint32)
+        with cython.critical_section(self):
+            if self.store and self.words is None:
+                self.words = words
+            mask = self.mask
         if self.store and mask.source == DRAW:
-            if self.words is None:
-                self.words = np.empty((mask.size + 31) // 32, np.uint32)
             mask.bits = <uint32_t*>address(self.words)
             mask.source = DRAW_AND_STORE
         return mask
 
     cdef void keep_words(self, const mask_t *mask) noexcept:
         if mask.source == DRAW_AND_STORE:
-            self.mask.bits = mask.bits
-            self.mask.source = STORED
+            with cython.critical_section(self):
+                self.mask.bits = mask.bits
+                self.mask.source = STORED
 
     def bits(self, int num_threads=0):
         """Return the packed keep-bits: bit i % 32 of word i // 32 is that of element i."""

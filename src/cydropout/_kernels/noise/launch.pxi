@@ -38,7 +38,9 @@ cdef class Noise:
 
     cdef cnp.ndarray ready(self, noise_t *noise, int code):
         """Say where the parts come from in one use; return what shall be held from it on."""
-        cdef cnp.ndarray held = self.held
+        cdef cnp.ndarray held
+        with cython.critical_section(self):
+            held = self.held
         kind = np.float64 if noise.logistic and code == FLOAT64 else np.float32
         if not self.store or held is not None and held.dtype != kind:
             return held
@@ -49,6 +51,12 @@ cdef class Noise:
         noise.held = address(held)
         return held
 
+    cdef void keep(self, cnp.ndarray held) noexcept:
+        """Hold this from now on, unless another thread was first."""
+        with cython.critical_section(self):
+            if self.held is None:
+                self.held = held
+
     def apply(self, cnp.ndarray x, cnp.ndarray y, int code, int num_threads=0):
         """y = f x; `y` may be `x`."""
         cdef noise_t noise = self.noise
@@ -57,7 +65,7 @@ cdef class Noise:
         cdef cnp.ndarray held = self.ready(&noise, code)
         with nogil:
             launch(NOISE, code, source, target, &noise, noise.size, tiles(noise.size), num_threads)
-        self.held = held
+        self.keep(held)
 
     def backward(self, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray dx, cnp.ndarray totals, int code,
                  uint64_t columns, int num_threads=0):
@@ -70,7 +78,7 @@ cdef class Noise:
         with nogil:
             launch(NOISE_BACKWARD, code, source, target, &noise, noise.size, noise.sums.chunks,
                    num_threads)
-        self.held = held
+        self.keep(held)
 
     def variates(self, int num_threads=0):
         """Return the standard variates, float32."""

@@ -89,13 +89,15 @@ class MaskedLayer(NoisyLayer):
         x = as_float(x, self.path)
         first = None if ctx.stream is None or mask is not None else ctx.stream.next_draw
         held = ctx.workspace is not None and ctx.training and self.keeps_shape
+        used = None
         try:
             used = ctx.mask_for(self, x.shape, mask)
             out = {"out": ctx.room(x.shape, x.dtype)} if held else {}
             y = used.apply(x, **out, num_threads=ctx.num_threads)
         except BaseException:
-            if ctx.stream is not None and first is not None:
-                ctx.stream.give_back(first)
+            drawn = getattr(used, "draw", None)  # by this pass, not another thread
+            if ctx.stream is not None and drawn is not None and drawn == first:
+                ctx.stream.give_back(drawn)
             raise
         if not held:
             return y, partial(used.backward, num_threads=ctx.num_threads)

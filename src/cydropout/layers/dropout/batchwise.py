@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cydropout._rates import kept_count, share_scale
-from cydropout.layers._layer import Array, Context, Shape
+from cydropout.layers._layer import Array, Context, Shape, restoring_draws
 from cydropout.layers._settings import Count, Flag, OneOf
 from cydropout.layers.dropout._shared import SharedDropout
 from cydropout.masks import ColumnMask, InferenceMask, KeepMask, Mask
@@ -72,6 +72,8 @@ class BatchwiseDropout(SharedDropout):
     block = Count(1)
     layout = OneOf(LAYOUTS, "scattered")
     lazy = Flag(False)
+
+    forward = restoring_draws(SharedDropout.forward)  # decisions take more than the draw alone
 
     def check_settings(self) -> None:
         """Refuse an array of rates with blocks or a slice."""
