@@ -9,10 +9,11 @@ from functional_cases import MASKS
 from layer_cases import ROWS
 
 from cydropout import MaskStream, dropout, functional, layers, masks
+from cydropout._kernels import api
 from cydropout.layers import Context, Dense, Dropout, Layer, Sequential
 
 RANDOM = [name for name, row in ROWS.items() if row.random]
-ALLOCATORS = ("empty", "empty_like", "zeros", "ones")
+ALLOCATORS = [*((np, name) for name in ("empty", "empty_like", "zeros", "ones")), (api, "new_like")]
 
 
 class Refusing(Layer):
@@ -41,8 +42,8 @@ def failing_at(monkeypatch, count):
             return function(*args, **options)
         return allocate
 
-    for name in ALLOCATORS:
-        monkeypatch.setattr(np, name, failing(getattr(np, name)))
+    for module, name in ALLOCATORS:
+        monkeypatch.setattr(module, name, failing(getattr(module, name)))
     return came
 
 
