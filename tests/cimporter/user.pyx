@@ -1,4 +1,4 @@
-# cython: language_level=3
+# cython: language_level=3, freethreading_compatible=True
 """A package of someone else's, that uses cydropout from C."""
 
 cimport cydropout
