@@ -381,11 +381,9 @@ def arrays_of(given: dict[str, Any]) -> list[str]:
     return [name for name, value in given.items() if isinstance(value, np.ndarray)]
 
 
-def misaligned(x: np.ndarray) -> np.ndarray:
-    """Return a copy that begins a byte behind where it should."""
-    y = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
-    y[...] = x
-    return y
+def bytes_of(given: dict[str, Any]) -> dict[str, bytes]:
+    """Return what the arguments that are arrays hold."""
+    return {name: given[name].tobytes() for name in arrays_of(given)}
 
 
 def results(value: Any) -> list[np.ndarray]:

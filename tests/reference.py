@@ -108,3 +108,10 @@ def packed(kept):
     words = np.zeros(-(-flat.size // 32) * 32, np.uint8)
     words[: flat.size] = flat
     return np.packbits(words, bitorder="little").view("<u4")
+
+
+def misaligned(x: np.ndarray) -> np.ndarray:
+    """Return a copy that begins a byte behind where it should."""
+    y = np.empty(x.nbytes + 1, np.uint8)[1:].view(x.dtype).reshape(x.shape)
+    y[...] = x
+    return y

@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 import pytest
-from functional_cases import misaligned
+from reference import misaligned
 from reference_submatrix import alone
 
 from cydropout import MaskStream

@@ -68,6 +68,8 @@ def refused(error, words, x=X, y=Y, model=None, loss="softmax_cross_entropy", **
         ((X, None), ValueError, "validation_data"),
         ([(X[:8, :3], Y[:8])], ValueError, "validation_data: 0.dense has 6"),
         (lambda rng: iter([(X, Y + 5)]), ValueError, "validation_data: label 6"),
+        ([], ValueError, "validation_data: there must be at least one batch"),
+        (lambda rng: iter([]), ValueError, "validation_data: there must be at least one batch"),
     ],
 )
 def test_validation_data_are_checked(data, error, words):

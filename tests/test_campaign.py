@@ -13,7 +13,7 @@ CAMPAIGNS = {
     **{name: [] for name in (
         "builds", "debian", "kill", "load", "randomness", "sanitize", "signals")},
 }
-SHARED = {"batteries", "building", "common", "draws"}
+SHARED = {"batteries", "building", "common", "draws", "refusals"}
 #: Those that build what they prove, which takes minutes: they have no short form.
 LONG = {"wheel"}
 

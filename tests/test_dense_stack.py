@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from functional_cases import misaligned
+from reference import misaligned
 
 from cydropout import MaskStream, Trainer
 from cydropout.functional.dense_stack import DenseLayer, DenseStack

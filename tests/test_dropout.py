@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import reference
-from functional_cases import misaligned
+from reference import misaligned
 
 from cydropout import Mask, MaskStream, dropout
 

@@ -5,8 +5,9 @@ import inspect
 import functional_cases
 import numpy as np
 import pytest
-from functional_cases import CASES, MASKS, OTHERS, arrays_of, misaligned, results
+from functional_cases import CASES, MASKS, OTHERS, arrays_of, bytes_of, results
 from numpy.lib.stride_tricks import as_strided
+from reference import misaligned
 from test_validate import SCALARS, WRONG, kinds
 
 from cydropout import Mask, MaskStream, dropout, functional, masks
@@ -29,8 +30,11 @@ LAYOUTS = {
 }
 
 
-def bytes_of(given):
-    return {name: given[name].tobytes() for name in arrays_of(given)}
+def names(argument, error):
+    """Whether an error says which argument it is about; states of a step are counted."""
+    other = {"seen": "attention_mask"}.get(argument, "states")
+    return argument in str(error) or (
+        argument in ("seen", "velocity", "m", "v") and other in str(error))
 
 
 def outcome(case, given):
@@ -67,6 +71,7 @@ def test_any_layout_is_right_or_refused(name, argument, layout):
         got = made(case, given)
     except (TypeError, ValueError) as error:
         assert argument in (*case.written, *case.ready), error
+        assert names(argument, error)
         assert bytes_of(given) == before
         return
     for a, b in zip(got, want, strict=True):
@@ -81,6 +86,31 @@ def test_masked_arrays_are_refused(name, argument):
     with pytest.raises(TypeError, match="masked array"):
         case.call(**given)
     assert bytes_of(given) == before
+
+
+@pytest.mark.parametrize("wrong", [{}, "x", [[1.0], [1.0, 2.0]], np.array(["x"])],
+                         ids=["dict", "string", "ragged", "strings"])
+@pytest.mark.parametrize("name, argument", ARRAYS)
+def test_what_is_no_array_is_refused_by_name(name, argument, wrong):
+    case, given = TABLE[name], TABLE[name].make()
+    given[argument] = wrong
+    before = bytes_of(given)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        made(case, given)
+    assert names(argument, caught.value), caught.value
+    assert wrong is given[argument] and bytes_of(given) == before
+
+
+@pytest.mark.parametrize("wrong", [
+    np.ones(3), None, ((4, 4), (2, 2), (1, 1), (0, 0), (2, 2)),
+    functional.Windows([4, 4], (2, 2), (1, 1), (0, 0), (2, 2)),
+    functional.Windows((4, 4), 2, (1, 1), (0, 0), (2, 2)),
+    functional.Windows((4, 4), (2, 2, 2), (1, 1), (0, 0), (2, 2)),
+], ids=["array", "None", "tuple", "lists", "number", "three"])
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if "windows" in case.make()])
+def test_other_things_than_windows_are_refused(name, wrong):
+    with pytest.raises(TypeError, match="windows"):
+        CASES[name].call(**{**CASES[name].make(), "windows": wrong})
 
 
 @pytest.mark.parametrize("name", MASKS)

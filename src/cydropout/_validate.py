@@ -339,7 +339,7 @@ def check_offset(offset: Any, size: int, bits: int = 64) -> int:
     """Return ``offset`` as an int, if a draw of 2**bits elements has ``size`` from there on."""
     (first,) = _indices("offset", (offset,))
     if size >= 2**63:
-        raise ValueError(f"a mask of {size} elements is too large; at most 2**63 - 1 fit")
+        raise ValueError(f"shape: a mask of {size} elements is too large; at most 2**63 - 1 fit")
     if not 0 <= first <= 2**bits - max(size, 1):
         raise ValueError(
             f"offset must be at least 0, and offset + size at most 2**{bits}, not {first} + {size}"

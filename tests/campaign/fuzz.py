@@ -3,7 +3,8 @@
 ``python tests/campaign/fuzz.py --calls 1000000 --seconds 1e9`` is the long form; ``--seconds 600``
 goes on for that long from ``--seed``. Each call has a number, with which ``--only NUMBER`` repeats
 it. Layouts, dtypes, rates, axes, offsets up to 2**64, threads and places for results are drawn, and
-lengths of 0 and of more than a tile.
+lengths of 0 and of more than a tile; and odd arguments of functions, masks and the trainer, which
+must be taken, or refused by name with nothing changed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import reference_sequence
 import reference_submatrix
 import reference_transformer
 from draws import DTYPES, Draws, close, same
+from refusals import odd_arguments, odd_training
 from test_layers import ROWS
 
 from cydropout import Mask, MaskStream, dropout, functional, layers, masks
@@ -330,6 +332,10 @@ def passes(d: Draws) -> None:
             p.grad.copy() for p in model.parameters() if p.trainable)])
     for one, other in zip(*found, strict=True):
         close(other, one, np.float32, 30)  # BLAS rounds otherwise where a matrix lies otherwise
+
+
+for refusal in (odd_arguments, odd_training):
+    target(refusal)
 
 
 def attempt(number: int) -> tuple[str, str]:

@@ -35,32 +35,44 @@ class Windows(NamedTuple):
     counts: tuple[int, int]
 
 
-@lru_cache(maxsize=256)
 def check_windows(windows: Windows) -> None:
     """Raise unless the windows are pairs of integers that the kernels can take."""
     if not isinstance(windows, Windows):
         raise TypeError(f"windows must be a functional.Windows, not {windows!r}")
+    try:
+        hash(windows)
+    except TypeError:
+        raise TypeError(f"windows must hold tuples of two integers, not {windows!r}") from None
+    _check_pairs(windows)
+
+
+@lru_cache(maxsize=256)
+def _check_pairs(windows: Windows) -> None:
     for name, pair in windows._asdict().items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"{name} of windows must be a tuple of two integers, not {pair!r}")
         least = int(name in ("size", "strides"))
         for axis, value in enumerate(pair):
             check_integer(f"{name}[{axis}] of windows", value, f"[{least}, 2**31)")
 
 
 def run_windows(
-    kind: Kernel, x: np.ndarray, y: np.ndarray, windows: Windows, maps: np.ndarray,
+    kind: Kernel, name: str, x: np.ndarray, y: np.ndarray, windows: Windows, maps: np.ndarray,
     num_threads: int | None, **options: Any,
 ) -> None:
-    """Run one kernel over windows; raise unless the arrays fit."""
+    """Run one kernel over windows; raise unless the arrays, ``x`` by its name, fit."""
     if maps.shape[1:3] != windows.maps:
         raise ValueError(f"maps of shape {maps.shape[1:3]} came, but windows over {windows.maps}")
-    for name, array in {"x": x, "y": y}.items():
-        if array.dtype not in (np.float32, np.float64) or array.dtype != maps.dtype:
-            raise TypeError(f"windows need float32 or float64, all of one, not {array.dtype}")
+    for what, array in ((name, x), ("out", y)):
+        if array.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{what} must be float32 or float64, not {array.dtype}")
         if not _arrays.is_ready(array):
-            raise ValueError(f"{name} must be contiguous, aligned and native")
+            raise ValueError(f"{what} must be contiguous, aligned and native")
+    if x.dtype != y.dtype:
+        raise TypeError(f"{name} has dtype {x.dtype}, but out {y.dtype}")
     if not y.flags.writeable:
         raise ValueError("out is read-only; pass a writeable array")
-    _arrays.check_apart(out=y, x=x)
+    _arrays.check_apart(out=y, **{name: x})
     api.windows(
         kind, x, y, _arrays.dtype_code(maps.dtype), maps.shape, windows.counts, windows.size,
         windows.strides, windows.before, num_threads=check_num_threads(num_threads), **options,
@@ -120,7 +132,7 @@ def unfold(
     check_maps("x", x, windows)
     first, taken = _taken(x, channels)
     check_shape_of("out", out, (len(x), *windows.counts, *windows.size, taken))
-    run_windows(Kernel.UNFOLD, x, out, windows, x, num_threads, first=first, taken=taken)
+    run_windows(Kernel.UNFOLD, "x", x, out, windows, x, num_threads, first=first, taken=taken)
     return out
 
 
@@ -141,7 +153,8 @@ def fold(
     check_maps("out", out, windows)
     first, taken = _taken(out, channels)
     check_shape_of("windowed", windowed, (len(out), *windows.counts, *windows.size, taken))
-    run_windows(Kernel.FOLD, windowed, out, windows, out, num_threads, first=first, taken=taken)
+    run_windows(Kernel.FOLD, "windowed", windowed, out, windows, out, num_threads, first=first,
+                taken=taken)
     return out
 
 

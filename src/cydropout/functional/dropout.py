@@ -11,7 +11,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import Scaling
-from cydropout._validate import check_flag
+from cydropout._validate import check_array, check_flag
 from cydropout.masks import InferenceMask
 from cydropout.random import RNG, MaskStream, as_stream
 
@@ -98,7 +98,7 @@ def dropout(
         return _arrays.as_given(x, out, lambda array: dropout(  # type: ignore[no-any-return]
             array, rate, rng=rng, training=training, shared_axes=shared_axes, out=out,
             scaling=scaling, num_threads=num_threads))
-    array = np.asarray(x)
+    array = check_array("x", x)
     if api.ready(x, out) < 0:
         array, _ = _arrays.as_float_array(x)
         if out is not None:

@@ -76,17 +76,17 @@ def _check_step(
     param: np.ndarray, grad: Gradient, *states: np.ndarray | None
 ) -> tuple[np.ndarray, bool, Settings | None]:
     """Raise unless the arrays fit; return the gradient as the kernels want it."""
-    _check_like("the parameter", param, param)
+    _check_like("param", param, param)
     checked = _checked(grad, param)
     written = [param]
-    for array in states:
+    for place, array in enumerate(states):
         if array is not None:
-            _check_like("a state", array, param)
+            _check_like(f"states[{place}]", array, param)
             if any(np.shares_memory(array, other) for other in (*written, checked[0])):
-                raise ValueError("a state shares memory with the parameter, gradient or a state")
+                raise ValueError(f"states[{place}] shares memory with param, grad or another state")
             written.append(array)
     if not all(array.flags.writeable for array in written):
-        raise ValueError("an optimizer step needs arrays that it may write")
+        raise ValueError("param and states must be writeable, and one is not")
     return checked
 
 
@@ -98,11 +98,11 @@ def _checked(grad: Gradient, param: np.ndarray) -> tuple[np.ndarray, bool, Setti
     check_flag("lazy", lazy)
     if submatrix is not None:
         check_submatrix(submatrix)
-        submatrix.check(param, array)
+        submatrix.check("param", param, array)
         return array, lazy, submatrix.settings
     if lazy:
         raise ValueError("a lazy step needs submatrix=, where the gradient lies")
-    _check_like("the gradient", array, param)
+    _check_like("grad", array, param)
     return array, False, None
 
 
@@ -110,14 +110,14 @@ def _check_like(name: str, array: Any, first: np.ndarray) -> None:
     """Raise unless the kernels can step an array beside ``first``."""
     _arrays.check_ndarray(name, array)
     if array.dtype not in (np.float32, np.float64):
-        raise TypeError(f"an optimizer step needs float32 or float64 arrays, not {array.dtype}")
+        raise TypeError(f"{name} must be float32 or float64, not {array.dtype}")
     if array.shape != first.shape or array.dtype != first.dtype:
         raise ValueError(
-            f"parameter has shape {first.shape} and dtype {first.dtype}, but {name} has "
-            f"{array.shape} and {array.dtype}"
+            f"{name} has shape {array.shape} and dtype {array.dtype}, but param "
+            f"{first.shape} and {first.dtype}"
         )
     if not _arrays.is_ready(array):
-        raise ValueError("an optimizer step needs contiguous, aligned, native arrays")
+        raise ValueError(f"{name} must be contiguous, aligned and native")
 
 
 def _check_states(kind: str, count: int) -> None:

@@ -53,7 +53,7 @@ def max_pool(
         raise ValueError(f"a window has at most {api.WINDOW} elements, not {windows.size}")
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
     at = np.empty(y.shape, np.uint8)
-    run_windows(Kernel.MAX_POOL, x, y, windows, x, num_threads, at=at)
+    run_windows(Kernel.MAX_POOL, "x", x, y, windows, x, num_threads, at=at)
     return y, at
 
 
@@ -77,7 +77,7 @@ def max_pool_backward(
     if at.dtype != np.uint8 or not _arrays.is_ready(at):
         raise ValueError(f"at must be as max_pool gave it, not {at.dtype}")
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
-    run_windows(Kernel.MAX_POOL_BACKWARD, dy, dx, windows, dx, num_threads, at=at)
+    run_windows(Kernel.MAX_POOL_BACKWARD, "dy", dy, dx, windows, dx, num_threads, at=at)
     return dx
 
 
@@ -96,7 +96,7 @@ def mean_pool(
     """
     _check("x", x, windows)
     y = np.empty((len(x), *windows.counts, x.shape[3]), x.dtype)
-    run_windows(Kernel.MEAN_POOL, x, y, windows, x, num_threads)
+    run_windows(Kernel.MEAN_POOL, "x", x, y, windows, x, num_threads)
     return y
 
 
@@ -116,5 +116,5 @@ def mean_pool_backward(
     _check("dy", dy, windows)
     check_shape_of("dy", dy, (len(dy), *windows.counts, dy.shape[-1]))
     dx = np.empty((len(dy), *windows.maps, dy.shape[3]), dy.dtype)
-    run_windows(Kernel.MEAN_POOL_BACKWARD, dy, dx, windows, dx, num_threads)
+    run_windows(Kernel.MEAN_POOL_BACKWARD, "dy", dy, dx, windows, dx, num_threads)
     return dx

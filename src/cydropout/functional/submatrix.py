@@ -78,9 +78,9 @@ class Submatrix:
         self.block_shape = block[-len(self.shape) :]
         self.settings: Settings = (self.rows, self.columns, *block, width)
 
-    def check(self, array: Any, block: Any) -> int:
-        """Return the kernels' number of the dtype; raise unless both arrays fit the submatrix."""
-        for what, found, shape in (("x", array, self.shape), ("block", block, self.block_shape)):
+    def check(self, name: str, array: Any, block: Any) -> int:
+        """Return the kernels' number of the dtype; raise unless an array, of that name, fits."""
+        for what, found, shape in ((name, array, self.shape), ("block", block, self.block_shape)):
             _arrays.check_ndarray(what, found)
             if found.dtype not in (np.float32, np.float64):
                 raise TypeError(f"{what} must be of float32 or float64, not {found.dtype}")
@@ -89,7 +89,7 @@ class Submatrix:
             if not _arrays.is_ready(found):
                 raise ValueError(f"{what} must be contiguous, aligned and native")
         if array.dtype != block.dtype:
-            raise ValueError(f"x has dtype {array.dtype}, but the block {block.dtype}")
+            raise ValueError(f"{name} has dtype {array.dtype}, but the block {block.dtype}")
         return _arrays.dtype_code(array.dtype)
 
     def __repr__(self) -> str:
@@ -152,7 +152,7 @@ def gather_submatrix(
     _arrays.check_ndarray("x", x)
     check_number("scale", scale)
     block = np.empty(submatrix.block_shape, x.dtype.newbyteorder("="))
-    code, threads = submatrix.check(x, block), check_num_threads(num_threads)
+    code, threads = submatrix.check("x", x, block), check_num_threads(num_threads)
     api.gather_submatrix(x, block, *submatrix.settings, scale, code, threads)
     return block
 
@@ -193,7 +193,7 @@ def scatter_submatrix(
     """
     check_submatrix(submatrix)
     check_number("scale", scale)
-    code, threads = submatrix.check(out, block), check_num_threads(num_threads)
+    code, threads = submatrix.check("out", out, block), check_num_threads(num_threads)
     _arrays.check_apart(out=out, block=block)
     if not out.flags.writeable:
         raise ValueError("out is read-only; pass a writeable array")

@@ -80,7 +80,7 @@ class RegionMask(KeepMask):
         if space[0] == 0:
             raise ValueError(f"axis 0 is that of samples; it cannot be one of space, as in {axes}")
         if set(space) & set(shared):
-            raise ValueError(f"axes of space {space} cannot be shared, as {shared} asks for")
+            raise ValueError(f"shared_axes cannot name axes of space {space}, as {shared} does")
         self.scaling = check_rescale(scaling)
         self._threads = check_num_threads(num_threads)
         compact = tuple(1 if a in shared else n for a, n in enumerate(shape))

@@ -216,9 +216,9 @@ class OwnBatches:
 class SequenceBatches(OwnBatches):
     """Batches that can be had by their place, as of a list; their order is shuffled."""
 
-    def __init__(self, source: Sequence[Any], shuffle: bool, keeps: Keeps) -> None:
+    def __init__(self, source: Sequence[Any], shuffle: bool, keeps: Keeps, what: str) -> None:
         if not len(source):
-            raise ValueError("there must be at least one batch, got none")
+            raise ValueError(f"{what}: there must be at least one batch, got none")
         self.source, self.shuffle, self.keeps = source, shuffle, keeps
         self.run = {"batches": len(source), "shuffle": bool(shuffle)}
 
@@ -237,13 +237,13 @@ class SequenceBatches(OwnBatches):
 class StreamBatches(OwnBatches):
     """Batches that can only be had one after the other; those to skip are read and left."""
 
-    def __init__(self, source: Any, epochs: int, keeps: Keeps) -> None:
+    def __init__(self, source: Any, epochs: int, keeps: Keeps, what: str) -> None:
         if isinstance(source, Iterator) and epochs > 1:
             raise ValueError(
-                f"{source!r} can be read once, but there are {epochs} epochs: give a list, or a "
-                "function that takes the generator of an epoch and returns its batches"
+                f"{what}: {source!r} can be read once, but there are {epochs} epochs: give a list, "
+                "or a function that takes the generator of an epoch and returns its batches"
             )
-        self.source, self.keeps = source, keeps
+        self.source, self.keeps, self.what = source, keeps, what
         self.run = {"batches": "stream"}
         self._open: tuple[int, Batch, Iterator[Batch]] | None = None
 
@@ -253,7 +253,7 @@ class StreamBatches(OwnBatches):
             batches = self._read(number, generators)
             first = next(batches, None)
             if first is None:
-                raise ValueError("there must be at least one batch, got none")
+                raise ValueError(f"{self.what}: there must be at least one batch, got none")
             self._open = number, first, batches
         return self._open[1]
 
@@ -297,8 +297,8 @@ def as_batches(
             f"got only the {type(x).__name__}"
         )
     if hasattr(x, "__len__") and hasattr(x, "__getitem__") and not callable(x):
-        return SequenceBatches(x, shuffle, keeps)
-    return StreamBatches(x, epochs, keeps)
+        return SequenceBatches(x, shuffle, keeps, what)
+    return StreamBatches(x, epochs, keeps, what)
 
 
 def split_off(share: float, data: Batches, held: Batches | None) -> Batches | None:
