@@ -1,5 +1,7 @@
 # Columns normalised to a mean and a spread, and backward.
 
+include "settings.pxi"
+
 # So many columns are summed at a time, in registers.
 cdef enum:
     SUM_LANES = 32

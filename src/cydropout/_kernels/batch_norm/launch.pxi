@@ -1,5 +1,8 @@
 # Normalised columns, ready to run over checked arrays of shape (rows, columns).
 
+include "settings.pxi"
+
+
 def normalise(int kind, cnp.ndarray source, cnp.ndarray x, cnp.ndarray target, int code,
               cnp.ndarray center, cnp.ndarray scale=None, cnp.ndarray shift=None,
               cnp.ndarray mean=None, cnp.ndarray tilt=None, cnp.ndarray totals=None,

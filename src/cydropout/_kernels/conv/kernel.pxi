@@ -1,5 +1,7 @@
 # Windows that slide over maps whose channels come last, as the rows of a matrix.
 
+include "settings.pxi"
+
 cdef inline int64_t clipped(uint64_t place, const windows_t *w, int axis, uint64_t length,
                             uint64_t *low, uint64_t *high) noexcept nogil:
     """Where a window begins, which may be before 0, and the part [low, high) inside the map."""

@@ -1,5 +1,7 @@
 # Windows over maps (samples, height, width, channels), ready to run over checked arrays.
 
+include "settings.pxi"
+
 cdef windows_t sliding(tuple maps, tuple counts, tuple size, tuple stride, tuple before,
                        uint64_t first, uint64_t taken, cnp.ndarray at):
     """`counts` windows along each axis; `at` holds what `max_pool` chose."""

@@ -1,5 +1,7 @@
 # Softmax, cross-entropy of labels, and the gradient, over the rows of logits.
 
+include "settings.pxi"
+
 cdef inline bint is_first_greatest(const real *z, uint64_t label, real greatest) noexcept nogil:
     cdef uint64_t i
     if not z[label] == greatest:

@@ -1,5 +1,8 @@
 # Softmax cross-entropy of labels, with its gradient, ready to run over rows of logits.
 
+include "settings.pxi"
+
+
 def wrong_label(cnp.ndarray labels, int64_t classes):
     """Return where the first of the labels that is no class stands, or -1; labels are int64."""
     cdef const int64_t *label = <const int64_t*>address(labels)

@@ -1,5 +1,7 @@
 # Keep-bits without rectangles around random centres.
 
+include "settings.pxi"
+
 cdef inline uint64_t edge(uint64_t centre, uint64_t length, uint64_t size,
                           bint upper) noexcept nogil:
     """The lower or upper end of a length around the centre, within [0, size]."""

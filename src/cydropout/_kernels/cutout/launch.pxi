@@ -1,5 +1,8 @@
 # Keep-bits of maps without holes.
 
+include "settings.pxi"
+
+
 def hole_bits(uint64_t key, uint64_t draw, uint64_t count, uint64_t height, uint64_t width,
               uint64_t rows, uint64_t columns, uint64_t number, int num_threads=0):
     """Return the keep-bits of `count` maps, each without `number` holes of (rows, columns)."""

@@ -1,5 +1,7 @@
 # Keep-bits without the blocks around seeds: y = not (some seed within a block's length below).
 
+include "settings.pxi"
+
 cdef void place_seeds(const uint32_t *drawn, uint64_t seed, uint32_t *words, uint64_t at,
                       uint64_t count) noexcept nogil:
     """Set the bits from `at` on where those of `drawn` from `seed` on are not; few are."""

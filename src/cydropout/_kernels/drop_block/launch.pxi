@@ -1,5 +1,8 @@
 # Keep-bits of maps without blocks around seeds.
 
+include "settings.pxi"
+
+
 def block_bits(cnp.ndarray drawn, uint64_t count, sizes, lengths, uint64_t inner,
                int num_threads=0):
     """Return the keep-bits of `count` maps, arrays of (*sizes, inner), without the blocks.

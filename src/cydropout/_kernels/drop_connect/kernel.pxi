@@ -1,5 +1,7 @@
 # The product of each sample with a matrix of which it keeps entries of its own, and its backward.
 
+include "settings.pxi"
+
 cdef extern from "simd/simd.h" nogil:
     enum:
         ABREAST "CYD_ABREAST"

@@ -1,5 +1,7 @@
 # Products with a matrix of which each sample keeps other entries, ready to run over arrays.
 
+include "settings.pxi"
+
 cdef connect_t connection(Plan plan, cnp.ndarray x, cnp.ndarray weight, uint64_t units,
                           int num_threads):
     """The settings of both passes; bits that are to be kept are drawn first."""

@@ -1,5 +1,7 @@
 # Keep-bits without the cells that random walks on a torus visit.
 
+include "settings.pxi"
+
 cdef enum:
     WALK_BITS = 26       # a map owns 2**26 words of the draw
 

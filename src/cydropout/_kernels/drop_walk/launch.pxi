@@ -1,5 +1,8 @@
 # Keep-bits of maps without random walks on a torus.
 
+include "settings.pxi"
+
+
 def walk_bits(uint64_t key, uint64_t draw, uint64_t count, uint64_t height, uint64_t width,
               uint64_t inner, uint64_t target, uint64_t walkers, int num_threads=0):
     """Return the keep-bits of `count` arrays of (height, width, inner), without the walks.

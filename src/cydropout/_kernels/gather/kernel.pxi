@@ -1,5 +1,7 @@
 # Rows of a table picked by their number, and the sum of gradients back into them.
 
+include "settings.pxi"
+
 cdef void gather_rows(const element *x, element *y, const gather_t *g, uint64_t begin,
                       uint64_t end) noexcept nogil:
     """y[r] = scale * x[index[r]] where that row is kept, else 0."""

@@ -1,5 +1,7 @@
 # Rows picked by their number, over checked arrays.
 
+include "settings.pxi"
+
 cdef enum:
     STRIP = 16         # columns
 

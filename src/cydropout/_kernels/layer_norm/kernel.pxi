@@ -1,5 +1,7 @@
 # Layer normalization of rows, and its backward with the sums for weight and bias.
 
+include "settings.pxi"
+
 cdef extern from "simd/simd.h" nogil:
     void layer_norm "cyd_layer_norm"(...) noexcept
     void layer_norm_back "cyd_layer_norm_back"(...) noexcept

@@ -1,5 +1,7 @@
 # Layer normalization, ready to run over rows.
 
+include "settings.pxi"
+
 cdef layer_norm_t norm_settings(cnp.ndarray x, cnp.ndarray statistics, cnp.ndarray weight):
     """Inputs are checked by the callers: contiguous, of one dtype, and at least one column."""
     cdef layer_norm_t norm

@@ -1,5 +1,7 @@
 # The norm of each column of a matrix, held below a bound: max-norm.
 
+include "settings.pxi"
+
 cdef void add_squares(const real *w, double *total, uint64_t count) noexcept nogil:
     """total += w w, in float64, whose range holds the squares of every float32."""
     cdef uint64_t i

@@ -1,5 +1,8 @@
 # The columns of a matrix, each times a factor.
 
+include "settings.pxi"
+
+
 def scale_columns(cnp.ndarray w, cnp.ndarray factors, uint64_t columns, int num_threads=0):
     """Multiply each column of w in place; the factors are of its dtype, a row and a tile."""
     cdef columns_t settings

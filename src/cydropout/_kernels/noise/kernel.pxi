@@ -1,5 +1,7 @@
 # y = f x, with f a function of one standard variate for each element: normal or logistic.
 
+include "settings.pxi"
+
 cdef extern from "simd/simd.h" nogil:
     void variates "cyd_variates"(
         uint64_t key, uint64_t draw, uint64_t first, uint64_t chunks, int logistic,

@@ -1,5 +1,7 @@
 # Multiplicative noise over the elements of one draw, ready to run over arrays.
 
+include "settings.pxi"
+
 cdef class Noise:
     """The map y = f x of the variates of one draw; `theta` are the rows that f needs.
 

@@ -1,5 +1,7 @@
 # Optimizer steps: one pass over parameter, gradient and state.
 
+include "settings.pxi"
+
 cdef inline real root(real x) noexcept nogil:
     if real is float:
         return sqrtf(x)

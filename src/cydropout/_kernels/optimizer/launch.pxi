@@ -1,5 +1,7 @@
 # Optimizer steps over checked arrays.
 
+include "settings.pxi"
+
 # Values of `kind` in a step_t, by the name of the rule, and how many arrays of state it may have.
 cdef dict RULES = {"sgd": SGD, "adam": ADAM, "rmsprop": RMSPROP}
 STATES = {"sgd": (0, 1), "adam": (2,), "rmsprop": (1,)}

@@ -1,5 +1,7 @@
 # One step of a recurrent cell over rows of states, between two products.
 
+include "settings.pxi"
+
 cdef extern from "simd/simd.h" nogil:
     ctypedef struct choice_t "cyd_choice_t":
         const uint32_t *words

@@ -1,5 +1,7 @@
 # The loop over the steps of a recurrent layer: a product by BLAS, then the pass of the cell.
 
+include "settings.pxi"
+
 cdef extern from "numpy/arrayobject.h":
     object PyArray_MatrixProduct2(object, object, cnp.ndarray)
 

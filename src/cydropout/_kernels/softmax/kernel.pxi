@@ -1,5 +1,7 @@
 # Softmax with dropout over the rows of the scores, and its backward.
 
+include "settings.pxi"
+
 cdef extern from "simd/simd.h" nogil:
     void softmax "cyd_softmax"(...) noexcept
     void softmax_back "cyd_softmax_back"(...) noexcept

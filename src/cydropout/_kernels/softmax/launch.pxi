@@ -1,5 +1,7 @@
 # Softmax with dropout, ready to run over scores of shape (..., queries, keys).
 
+include "settings.pxi"
+
 cdef softmax_t softmax_settings(cnp.ndarray scores, cnp.ndarray statistics, cnp.ndarray keep,
                                 cnp.ndarray allow, cnp.ndarray which, bint causal, double scale,
                                 double factor):

@@ -1,5 +1,7 @@
 # Standout: an activation that is kept with a probability of its own.
 
+include "settings.pxi"
+
 cdef extern from "simd/simd.h" nogil:
     void standout "cyd_standout"(...) noexcept
     void standout_back "cyd_standout_back"(...) noexcept

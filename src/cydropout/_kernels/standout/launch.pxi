@@ -1,5 +1,7 @@
 # Standout, ready to run over arrays.
 
+include "settings.pxi"
+
 cdef standout_t _gate(cnp.ndarray z, cnp.ndarray r, cnp.ndarray bits, int kind, double a,
                       double b):
     cdef standout_t s

@@ -1,5 +1,7 @@
 # Exactly k of m items, every subset as likely as any other.
 
+include "settings.pxi"
+
 cdef void subset_rows(const void *x, void *y, const subset_t *s, uint64_t begin,
                       uint64_t end) noexcept nogil:
     """y[row] = the `count` items taken of `size`, in order (Knuth's Algorithm S).

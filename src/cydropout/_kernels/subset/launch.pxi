@@ -1,5 +1,8 @@
 # Exact subsets.
 
+include "settings.pxi"
+
+
 def subset(uint64_t key, uint64_t draw, uint64_t offset, uint64_t rows, uint64_t size,
            uint64_t count, bint flags=False, int num_threads=0):
     """Return `count` of `size` items for each row: int64, sorted; or which they are, as bools."""

@@ -1,0 +1,13 @@
+# Columns that are normalised; the arrays but x have one element for each column.
+ctypedef struct norm_t:
+    uint64_t rows
+    uint64_t columns
+    uint64_t span             # rows in one unit of work
+    const void *x             # of a backward pass alone
+    const void *center
+    const void *scale
+    const void *shift
+    const void *mean
+    const void *tilt
+    double *totals            # two rows for each unit of work
+    bint relu
