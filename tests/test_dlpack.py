@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from functional_cases import MASKS, numbers
+from functional_cases import numbers
+from mask_cases import MASKS
 
 from cydropout import Mask, MaskStream, dropout, masks
 

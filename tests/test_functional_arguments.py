@@ -5,7 +5,8 @@ import inspect
 import functional_cases
 import numpy as np
 import pytest
-from functional_cases import CASES, MASKS, OTHERS, arrays_of, bytes_of, results
+from functional_cases import CASES, OTHERS, arrays_of, bytes_of, results
+from mask_cases import MASKS
 from numpy.lib.stride_tricks import as_strided
 from reference import misaligned
 from test_validate import SCALARS, WRONG, kinds

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from functional_cases import MASKS
+from mask_cases import MASKS
 
 from cydropout import Mask, MaskStream, masks
 from cydropout.masks import FactorMask, KeepMask, ScaleMask, TokenMask

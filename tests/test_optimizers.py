@@ -315,8 +315,8 @@ def test_groups_refuse_what_a_step_cannot_take():
     for kind, states in (("adam", (m,)), ("rmsprop", (m, v)), ("rmsprop", ()), ("sgd", (m, v))):
         with pytest.raises(ValueError, match=f"not {len(states)}"):
             functional.StepGroup([(w, *states)]).step(kind, [Gradient(g)], learning_rate=0.1)
-    with pytest.raises(ValueError, match="lion"):
-        functional.StepGroup([(w, m)]).step("lion", [Gradient(g)], learning_rate=0.1)
+    with pytest.raises(ValueError, match="sdg"):
+        functional.StepGroup([(w, m)]).step("sdg", [Gradient(g)], learning_rate=0.1)
     w.flags.writeable = False
     with pytest.raises(ValueError, match="write"):
         functional.StepGroup([(w, m, v)])

@@ -10,8 +10,9 @@ from threading import Barrier
 
 import numpy as np
 import pytest
-from functional_cases import CASES, MASKS, results
+from functional_cases import CASES, results
 from layer_cases import ROWS, built, draw, training
+from mask_cases import MASKS
 
 from cydropout import Mask, MaskStream, dropout
 from cydropout.layers import Context, Dropout

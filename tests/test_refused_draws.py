@@ -5,8 +5,8 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from functional_cases import MASKS
 from layer_cases import ROWS
+from mask_cases import MASKS
 
 from cydropout import MaskStream, dropout, functional, layers, masks
 from cydropout._kernels import api

@@ -14,10 +14,11 @@ from typing import Any
 
 import functional_cases
 import numpy as np
+from mask_cases import MASKS
 
 from cydropout import MaskStream, layers
 
-CASES = {**functional_cases.CASES, **{f"mask {k}": v for k, v in functional_cases.MASKS.items()}}
+CASES = {**functional_cases.CASES, **{f"mask {k}": v for k, v in MASKS.items()}}
 
 
 def layer_rows() -> dict[str, Any]:

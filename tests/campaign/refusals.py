@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 from draws import Draws
-from functional_cases import CASES, MASKS, bytes_of
+from functional_cases import CASES, bytes_of
+from mask_cases import MASKS
 from training_cases import assert_same_bits, state, trainer
 
 from cydropout.training.monte_carlo import predict_mc
