@@ -5,7 +5,9 @@
 """
 
 import argparse
+import dataclasses
 import importlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from contenders import CONTENDERS, DEFAULT, library
-from suite import race, report, tables
+from suite import race, regression, report, tables
 from suite.machine import cores
 from suite.pool import Pool
 
@@ -71,6 +73,8 @@ def parse(arguments=None):
                         help="where RESULTS.md, results.json and plots go (default: nowhere)")
     parser.add_argument("--report", type=Path, metavar="DIR",
                         help="only write RESULTS.md and plots again, from the results.json there")
+    parser.add_argument("--against", type=Path, metavar="DIR",
+                        help="end with 1 if a case is slower than in the results.json there")
     parser.add_argument("--python", metavar="LIBRARY=PATH", action="append", default=[],
                         help="the interpreter of a library, such as tensorflow=/env/bin/python")
     options = parser.parse_args(arguments)
@@ -78,8 +82,10 @@ def parse(arguments=None):
         parser.error(f"--threads must be 1 or more, not {options.threads}")
     for name in set(options.peer or ()) - set(DEFAULT):
         parser.error(f"--peer must be one of {', '.join(DEFAULT[1:])}, not {name}")
-    if options.report and not (options.report / "results.json").is_file():
-        parser.error(f"--report needs a results.json in {options.report}")
+    for name in ("report", "against"):
+        given = getattr(options, name)
+        if given and not (given / "results.json").is_file():
+            parser.error(f"--{name} needs a results.json in {given}")
     options.pythons = {}
     libraries = sorted({library(name) for name in CONTENDERS})
     for given in options.python:
@@ -91,10 +97,11 @@ def parse(arguments=None):
     return options
 
 
-def measure(options, pool):
-    """Run the benches; return their outcomes by name."""
+def measure(options, pool, wanted=lambda name, case: True):
+    """Run the benches' wanted cases; return their outcomes by name."""
     effort = EFFORTS["full" if options.full else "quick"]
-    chosen = {name: list(importlib.import_module(f"bench_{name}").cases(options.full))
+    chosen = {name: [case for case in importlib.import_module(f"bench_{name}").cases(options.full)
+                     if wanted(name, case)]
               for name in BENCHES if not options.only or name in options.only}
     bar = Bar(sum(map(len, chosen.values())))
     bar.tell("contenders start")
@@ -115,6 +122,21 @@ def measure(options, pool):
     return results
 
 
+def compare(options, pool, fields):
+    """Say what is slower than in an earlier run, measured twice; return whether."""
+    before = json.loads((options.against / "results.json").read_text())
+    found = regression.slower(before, fields)
+    if found:
+        suspects = {key[:2] for key in found}
+        again = measure(options, pool, lambda name, case: (
+            name, regression.name(dataclasses.asdict(case))) in suspects)
+        later = regression.slower(before, report.facts(options.full, pool, again, 0))
+        found = {key: ratio for key, ratio in later.items() if key in found}
+    compared = len(regression.ratios(before).keys() & regression.ratios(fields).keys())
+    print(regression.table(found, compared, before["date"]))
+    return bool(found)
+
+
 def main():
     options = parse()
     if options.report:
@@ -124,16 +146,18 @@ def main():
     pool = Pool(options.pythons, options.threads, options.peer)
     try:
         results = measure(options, pool)
+        fields = report.facts(options.full, pool, results, time.monotonic() - begin)
+        slower = bool(options.against) and compare(options, pool, fields)
     finally:
         pool.close()
-    fields = report.facts(options.full, pool, results, time.monotonic() - begin)
     print(report.summary(fields, results))
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
         report.write_json(options.output, report.merged(options.output, fields))
         files = report.write_pages(options.output)
         print(f"\nwrote results.json, {', '.join(files)} to {options.output}")
+    return int(slower)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -56,3 +56,74 @@ def test_targets_name_cases_that_are_run(load):
     for target in load("suite.targets").TARGETS:
         cases = list(load(f"bench_{target.bench}").cases(True))
         assert any(target.choose(tested) for tested in cases), target.text
+
+
+def recorded(load, case, times):
+    """The fields of a run of one case: of each contender and operation, its samples."""
+    race, tables = load("suite.race"), load("suite.tables")
+    entries = [race.Entry(name, operation, 2, samples)
+               for (name, operation), samples in times.items()]
+    outcome = race.Outcome(load("suite.case").Case(**case), entries, {})
+    return json.loads(json.dumps(
+        {"date": "2026-01-01", "benches": {"rates": [tables.as_json(outcome)]}}))
+
+
+FORWARD = {"operation": "forward", "shape": (8,)}
+STEP = {"operation": "epoch", "shape": (8, 3), "hidden": (4,), "batch": 4, "unit": "s/epoch"}
+
+
+@pytest.mark.parametrize("case, base", [
+    (FORWARD, ("cydropout", "copy")), (STEP, ("cydropout, products alone", "epoch")),
+    ({**STEP, "operation": "after_product"}, ("NumPy, no dropout", "after_product")),
+    ({**FORWARD, "unit": "bytes/element"}, None)])
+def test_slower_is_by_the_measure_of_each_machine(load, case, base):
+    regression, ours = load("suite.regression"), ("cydropout", case["operation"])
+
+    def run(times, unit):
+        return recorded(load, case, {ours: times} | ({base: [unit] * 3} if base else {}))
+
+    before = run([2.0, 2.1, 2.2], 1.0)
+    assert not regression.slower(before, run([2.2, 2.4, 2.9], 1.0))
+    (found,) = regression.slower(before, run([2.6, 2.7, 2.9], 1.0)).values()
+    assert found[0] == pytest.approx((2.02, 2.18)) and found[1][0] == pytest.approx(2.62)
+    if base:
+        assert not regression.slower(before, run([4.2, 4.4, 4.8], 2.0))
+        assert regression.slower(before, run([2.0, 2.1, 2.2], 0.5))
+    other = recorded(load, {**case, "rate": 0.25}, {ours: [9.0]} | ({base: [1.0]} if base else {}))
+    assert not regression.slower(before, other)
+
+
+def test_a_record_of_before_a_field_is_the_same_case(load):
+    regression, case = load("suite.regression"), {
+        "operation": "forward", "shape": [8], "dtype": "float32", "rate": 0.5, "per_neuron": False,
+        "shared_axes": [], "unit": "ns/element"}
+    later = {**case, "variant": "", "hidden": [], "batch": 0, "neighbour": False}
+    assert regression.name(case) == regression.name(later)
+    assert regression.name(case) != regression.name({**later, "variant": "Dropout"})
+
+
+def test_what_is_slower_twice_ends_the_run(load, tmp_path, monkeypatch, capsys):
+    run, times = load("run"), iter([])
+    before = recorded(
+        load, FORWARD, {("cydropout", "forward"): [2.0], ("cydropout", "copy"): [1.0]})
+    (tmp_path / "results.json").write_text(json.dumps(before))
+    race, report = load("suite.race"), load("suite.report")
+    case, measured = load("suite.case").Case(**FORWARD), []
+
+    def measure(options, pool, wanted=lambda name, case: True):
+        assert wanted("rates", case) and (not measured or not wanted("sizes", case))
+        measured.append(next(times))
+        entries = [race.Entry("cydropout", "forward", 2, [measured[-1]]),
+                   race.Entry("cydropout", "copy", 2, [1.0])]
+        return {"rates": [race.Outcome(case, entries, {})]}
+
+    pool = types.SimpleNamespace(threads=2, missing={}, versions=[], close=lambda: None)
+    monkeypatch.setattr(run, "measure", measure)
+    monkeypatch.setattr(run, "Pool", lambda *_: pool)
+    monkeypatch.setattr(report, "summary", lambda *_: "")
+    monkeypatch.setattr("sys.argv", ["run.py", "--against", str(tmp_path)])
+    for series, code in (([2.1], 0), ([3.0, 2.1], 0), ([3.0, 3.1], 1)):
+        measured.clear()
+        times = iter(series)
+        assert run.main() == code and measured == series
+        assert f"1 figures beside those of 2026-01-01: {code} slower" in capsys.readouterr().out
