@@ -18,6 +18,14 @@ def python(code, **environment):
     )
 
 
+def test_a_big_endian_processor_is_refused_before_a_kernel_is_loaded():
+    done = python("import sys, numpy\nsys.byteorder = 'big'\ntry:\n    import cydropout\n"
+                  "finally:\n    print([n for n in sys.modules if n.endswith('_kernels.api')])")
+    assert done.returncode == 1 and done.stdout == "[]\n"
+    assert done.stderr.splitlines()[-1].startswith(
+        "ImportError: cydropout needs a little-endian processor, and this one is big-endian")
+
+
 @pytest.fixture
 def restored():
     yield

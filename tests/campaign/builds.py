@@ -31,7 +31,8 @@ test_frozen_vectors(build)
 print(build)
 """
 #: What a build and these tests need, of a Python that has nothing.
-PACKAGES = ["numpy", "cython>=3.1", "setuptools>=77", "pytest>=8", "threadpoolctl", "ml_dtypes"]
+PACKAGES = ["numpy", "cython>=3.1", "setuptools>=77", "pytest>=8", "threadpoolctl", "ml_dtypes",
+            "tqdm"]
 
 
 @campaign.check

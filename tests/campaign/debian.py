@@ -1,10 +1,11 @@
 """Build and test in Debian of another processor: 64-bit Arm, and IBM Z, which is big-endian.
 
-``python tests/campaign/debian.py --long`` makes a root of each with mmdebstrap, runs it by the user
-mode of QEMU, builds the kernels there and runs the tests; ``-- tests/test_masks.py`` runs those
-alone. It must be root, and needs Debian's packages mmdebstrap, arch-test and qemu-user-static.
-``CYDROPOUT_ROOTS`` is a directory that keeps the roots. The short form says what is there, and
-makes nothing.
+``python tests/campaign/debian.py --long`` makes a root of each with mmdebstrap and runs it by the
+user mode of QEMU. On Arm it builds the kernels and runs tests, with ``-- tests/test_masks.py``
+those alone. On s390x the import must say that it is refused. It must be root, and needs Debian's
+packages mmdebstrap, arch-test and qemu-user-static. ``CYDROPOUT_ROOTS`` is a directory that keeps
+the roots, ``DEBIAN_SUITE`` another suite than trixie. The short form says what is there, and makes
+nothing.
 """
 
 import os
@@ -19,6 +20,8 @@ from common import Job, Skip, run
 campaign = common.Campaign(__file__, __doc__)
 PACKAGES = ("ca-certificates,gcc,libc6-dev,python3-dev,python3-numpy,python3-pytest,python3-pip,"
             "python3-venv")
+#: What is no Debian package of every suite that may be chosen, and needs no compiler.
+OTHERS = "'cython>=3.1' 'setuptools>=77' threadpoolctl tqdm"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 #: What runs in some minutes: masks, kernels against NumPy, layers, training, files.
 FILES = ["random", "masks", "dropout", "kernels", "gaussian", "noise", "functional", "regions",
@@ -48,42 +51,54 @@ def inside(root: Path, command: str, **environment: str) -> str:
                env={"HOME": "/root", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environment})
 
 
-def tested(job: Job, debian: str, machine: str, check: str = "") -> str:
-    """Make a root, build, and test."""
-    emulator(machine, register=job.long)
-    if not job.long:
-        return "mmdebstrap and QEMU are there"
-    kept = os.environ.get("CYDROPOUT_ROOTS")
-    root = Path(kept or job.folder) / f"debian-{debian}"
+def made(job: Job, debian: str, packages: str) -> Path:
+    """Make a root, or take the one that was kept, and put the sources there."""
+    root = Path(os.environ.get("CYDROPOUT_ROOTS") or job.folder) / f"debian-{debian}"
     if not (root / "made").exists():
         shutil.rmtree(root, ignore_errors=True)
-        run(["mmdebstrap", "--variant=minbase", f"--architectures={debian}",
-             f"--include={PACKAGES}", "trixie", root, "http://deb.debian.org/debian"])
-        for path in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
-            shutil.copy(Path("/") / path, root / path)
-        inside(root, "python3 -m venv --system-site-packages /venv && "
-                     "/venv/bin/pip install -q 'cython>=3.1' 'setuptools>=77' threadpoolctl")
+        run(["mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={debian}",
+             f"--include={packages}", os.environ.get("DEBIAN_SUITE", "trixie"), root,
+             "http://deb.debian.org/debian"])
         (root / "made").touch()
     shutil.rmtree(root / "checkout", ignore_errors=True)
     shutil.copytree(sources(job.folder), root / "checkout")
+    return root
+
+
+@campaign.check
+def arm64(job: Job) -> str:
+    """64-bit Arm."""
+    emulator("aarch64", register=job.long)
+    if not job.long:
+        return "mmdebstrap and QEMU are there"
+    root = made(job, "arm64", PACKAGES)
+    for path in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
+        shutil.copy(Path("/") / path, root / path)
     files = job.arguments or [f"tests/test_{name}.py" for name in FILES]
     out = inside(
-        root, "cd /checkout && /venv/bin/pip install -q --no-deps --no-build-isolation . && "
+        root, "python3 -m venv --system-site-packages /venv && "
+              f"/venv/bin/pip install -q {OTHERS} && "
+              "cd /checkout && /venv/bin/pip install -q --no-deps --no-build-isolation . && "
               "/venv/bin/python -c 'import cydropout; cydropout.show_config()' && "
               f"/venv/bin/python -m pytest -q -p no:cacheprovider {' '.join(files)}")
     return out.strip().splitlines()[-1].strip("= ")
 
 
 @campaign.check
-def arm64(job: Job) -> str:
-    """64-bit Arm."""
-    return tested(job, "arm64", "aarch64")
-
-
-@campaign.check
 def s390x(job: Job) -> str:
-    """A machine whose bytes lie the other way."""
-    return tested(job, "s390x", "s390x")
+    """A machine whose bytes lie the other way: refused before a kernel is loaded."""
+    emulator("s390x", register=job.long)
+    if not job.long:
+        return "mmdebstrap and QEMU are there"
+    root = made(job, "s390x", "python3-numpy")
+    installed = root / "checkout/src/cydropout-0.dist-info"  # without the kernels
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: cydropout\nVersion: 0\n")
+    code = "import sys; sys.path.insert(0, '/checkout/src'); import cydropout"
+    out = inside(root, f"uname -m; python3 -c \"{code}\" 2>&1 || true")
+    machine, *_, last = out.strip().splitlines()
+    assert machine == "s390x" and last.startswith("ImportError: cydropout needs a little"), out
+    return last
 
 
 if __name__ == "__main__":
