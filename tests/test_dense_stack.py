@@ -6,6 +6,7 @@ from reference import misaligned
 
 from cydropout import MaskStream, Trainer
 from cydropout.functional.dense_stack import DenseLayer, DenseStack
+from cydropout.functional.dense_step import DenseStep
 from cydropout.layers import (
     GELU,
     BatchNorm,
@@ -26,6 +27,7 @@ from cydropout.layers._workspace import Workspace
 from cydropout.training.callbacks import RateSchedule
 from cydropout.training.losses import RDropLoss
 from cydropout.training.run import Run
+from cydropout.training.trainer import NonFiniteLossError
 
 available = DenseStack.available
 pytestmark = pytest.mark.skipif(not available(), reason="NumPy runs on another BLAS than OpenBLAS")
@@ -41,6 +43,7 @@ MODELS = {
     "shared axes": lambda: [Dense(32), ReLU(), Dropout(0.5, shared_axes=(0,)), Dense(5)],
     "another scaling": lambda: [Dense(32), Dropout(0.5, scaling="sqrt", storage="seed"), Dense(5)],
     "penalty and bound": lambda: [Dense(32, l2=1e-2, max_norm=1.0), ReLU(), Dense(5, l1=1e-3)],
+    "l2": lambda: [Dense(32, l2=1e-2), ReLU(), Dropout(0.5), Dense(5, l2=1e-3)],
     "one unit": lambda: [Dense(1), ReLU(), Dense(5)],
     "one unit behind": lambda: [Dense(16), ReLU(), Dropout(0.5), Dense(1), Dropout(0.5), Dense(5)],
     "layers between": lambda: [
@@ -48,35 +51,41 @@ MODELS = {
     "residual": lambda: [Dense(16), Residual(Dense(16), ReLU(), Dropout(0.5), rate=0.1), Dense(5)],
     "images": lambda: [Conv2D(3, 3), ReLU(), Flatten(), Dense(20), ReLU(), Dropout(0.5), Dense(5)],
 }
+#: Those whose steps are one call each, with loss and optimizer.
+WHOLE = {"no dropout", "rate 0 and 1", "no bias", "a rate for each unit", "another scaling", "l2"}
 SIZES = (1, 10, 9)
 X = np.random.default_rng(0).standard_normal((70, *SIZES)).astype("f4")
 LABELS = np.random.default_rng(1).integers(0, 5, 70)
 
 
 def train(model, monkeypatch, together, **options):
-    """Return every number of a run, and how many passes of `DenseStack` there were."""
+    """Return every number of a run, and which passes of `DenseStack` and whole steps there were."""
     calls = []
-    forward = DenseStack.forward
+    forward, step = DenseStack.forward, DenseStep.__call__
     monkeypatch.setattr(DenseStack, "available", staticmethod(lambda: together))
     if not together:
         monkeypatch.setattr(Run, "is_settled", lambda *args: False)
     monkeypatch.setattr(
-        DenseStack, "forward", lambda *args, **own: calls.append(1) or forward(*args, **own))
+        DenseStack, "forward", lambda *args, **own: calls.append("stack") or forward(*args, **own))
+    monkeypatch.setattr(
+        DenseStep, "__call__", lambda *args, **own: calls.append("step") or step(*args, **own))
     loss = options.pop("loss", "softmax_cross_entropy")
-    fit = {"epochs": 2, "batch_size": 16, "progress": False, "callbacks": ()}
+    fit = {"epochs": 2, "batch_size": 16, "progress": False, "callbacks": (), "accumulate": 1}
     fit |= {name: options.pop(name) for name in fit.keys() & options.keys()}
     trainer = Trainer(model, loss, options.pop("optimizer", "adam"), rng=3, **options)
     x = X if isinstance(model.layers[0], (Flatten, Conv2D)) else X.reshape(70, -1)
     history = trainer.fit(x, LABELS, **fit)
     monkeypatch.undo()
     losses = [record["loss"] for record in history.records]
-    return [*model.state_dict().values(), np.array(losses), trainer.stream.next_draw], len(calls)
+    found = [*model.state_dict().values(), *trainer.optimizer.state_dict().values(),
+             np.array(losses), trainer.stream.next_draw]
+    return found, calls
 
 
 def compare(make, monkeypatch, **options):
     found, calls = train(make(), monkeypatch, True, **options)
     expected, none = train(make(), monkeypatch, False, **options)
-    assert none == 0
+    assert not none
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     return calls
@@ -87,12 +96,16 @@ def compare(make, monkeypatch, **options):
 def test_training_is_the_same_to_the_bit(name, dtype, monkeypatch):
     calls = compare(lambda: Sequential(MODELS[name](), dtype=dtype), monkeypatch)
     stacks = {"layers between": 4, "residual": 3, "one unit": 0, "shared axes": 0}.get(name, 1)
-    assert calls == 2 * 5 * stacks
+    assert len(calls) == 2 * 5 * stacks
+    # All of an epoch but the first, after which the arrays are known, and the last, a smaller one.
+    assert calls.count("step") == (2 * 3 if name in WHOLE else 0)
 
 
 @pytest.mark.parametrize("options", [
     {"optimizer": "sgd", "clip_norm": 0.1}, {"clip_value": 1e-3}, {"num_threads": 1},
-    {"batch_size": 23}, {"batch_size": 69}, {"loss": RDropLoss()},
+    {"optimizer": "sgd"}, {"optimizer": "rmsprop"}, {"optimizer": "adamw"}, {"accumulate": 2},
+    {"metrics": {"one": lambda p, y: 1.0}}, {"batch_size": 23}, {"batch_size": 69},
+    {"loss": RDropLoss()},
     {"callbacks": [RateSchedule(lambda step: 1 / (step + 2))]},
 ], ids=str)
 def test_with_what_else_a_trainer_does(options, monkeypatch):
@@ -169,3 +182,61 @@ def test_no_features_are_as_without_a_workspace():
         ctx = Context(True, MaskStream(0), workspace=workspace)
         y, backward = model.forward(np.ones((6, 0), "f4"), ctx)
         assert y.shape == (6, 4) and backward(y).shape == (6, 0)
+
+
+def step_of(**changed):
+    w, b, dw, db = np.ones((3, 2)), np.zeros(2), np.ones((3, 2)), np.zeros(2)
+    given = {"weights": [w], "biases": [b], "dweights": [dw], "dbiases": [db],
+             "stepped": [(w, dw, 0.0), (b, db, 0.0)]} | changed
+    return DenseStep(DenseStack(4, 3, [DenseLayer(2)], "float64"), **given), w
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"weights": [np.ones((3, 2), "f4")]}, "do not fit the layers"),
+    ({"dbiases": [None]}, "needs its gradient"),
+    ({"dweights": [np.ones((2, 3))]}, r"has shape \(3, 2\)"),
+    ({"stepped": [(np.ones(3), np.ones(3), 0.0, np.ones(2))]}, "has shape"),
+])
+def test_arrays_that_are_no_step_are_refused(changed, words):
+    with pytest.raises(ValueError, match=words):
+        step_of(**changed)
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"x": np.ones((4, 2))}, "x must be an array"), ({"x": np.ones((4, 3), "f4")}, "ready"),
+    ({"labels": np.array([0, 1, 2, 0])}, "label 2 at position 2"),
+    ({"labels": np.array([0, 1, 1])}, "4 labels"), ({"labels": np.zeros(4, "i4")}, "int64"),
+    ({"kind": "adam"}, "needs .* arrays of state"), ({"kind": "newton"}, "unknown"),
+    ({"learning_rate": -1.0}, "learning_rate"),
+])
+def test_a_wrong_step_changes_nothing(changed, words):
+    step, w = step_of()
+    given = {"x": np.ones((4, 3)), "labels": np.zeros(4, "i8"), "plans": [None], "kind": "sgd",
+             "learning_rate": 0.5} | changed
+    with pytest.raises(ValueError, match=words):
+        step(**given)
+    assert (w == 1).all()
+
+
+def test_a_loss_that_is_not_finite_steps_nothing():
+    step, w = step_of()
+    x = np.ones((4, 3))
+    x[1, 1] = np.inf
+    loss, _, _ = step(x, np.zeros(4, "i8"), [None], "sgd", learning_rate=0.5)
+    assert not np.isfinite(loss) and (w == 1).all()
+
+
+def test_a_run_that_diverges_says_where(monkeypatch):
+    x = X.reshape(70, -1).copy()
+    x[3] = 1e38
+    found = []
+    for available in ((lambda: True), (lambda: False)):
+        monkeypatch.setattr(DenseStack, "available", staticmethod(available))
+        trainer = Trainer(Sequential([Dense(8), ReLU(), Dropout(0.5), Dense(5)]),
+                          "softmax_cross_entropy", "sgd", rng=3)
+        with pytest.raises(NonFiniteLossError) as error, np.errstate(all="ignore"):
+            trainer.fit(x, LABELS, epochs=2, batch_size=16, progress=False)
+        one = error.value
+        found.append((one.epoch, one.step, one.layer, trainer.stream.next_draw,
+                      trainer.optimizer.steps))
+    assert found[0] == found[1]

@@ -10,7 +10,7 @@ import pytest
 from cydropout._kernels import api
 
 KERNELS = Path(__file__).parents[1] / "src" / "cydropout" / "_kernels"
-COMPILED = ["api.pyx", "*.pxi", "*/launch.pxi"]
+COMPILED = ["api.pyx", "*.pxi", "*/launch.pxi", "*/step.pxi"]
 
 
 def stub(text):

@@ -45,6 +45,18 @@ class DenseStack:
         plans: list[Plan], input_gradient: bool, num_threads: int = 0
     ) -> None: ...
 
+class DenseStep:
+    def __init__(
+        self, stack: DenseStack, weights: list[np.ndarray], biases: list[np.ndarray | None],
+        dweights: list[np.ndarray], dbiases: list[np.ndarray | None], stepped: list[tuple[Any, ...]],
+        gradient: np.ndarray, pairs: np.ndarray, right: np.ndarray
+    ) -> None: ...
+    def run(
+        self, x: np.ndarray, labels: np.ndarray, plans: list[Plan], num_threads: int, kind: str, *,
+        learning_rate: float, beta1: float = 0.0, beta2: float = 0.0, epsilon: float = 0.0,
+        decay: float = 0.0, correction: float = 1.0, nesterov: bool = False
+    ) -> tuple[float, int, float]: ...
+
 class Plan:
     def __init__(
         self, key: int, draw: int, offset: int, size: int, map: Table | tuple[int, float],

@@ -76,13 +76,14 @@ class DenseStack:
             raise ValueError(f"rows, inputs and units must be at least 2, not {rows}, {sizes}")
         described = [self._described(rows, inputs, layer)
                      for inputs, layer in zip(sizes, layers, strict=False)]
-        self._stack = api.DenseStack(rows, described, dtype_code(self.dtype))
-        self.fits = self._stack.fits
-        self._y: Array = described[-1][5]
+        self.kernel = api.DenseStack(rows, described, dtype_code(self.dtype))
+        self.fits = self.kernel.fits
+        self.inputs = (rows, inputs)
+        self.result: Array = described[-1][5]
         self._dx: Array = described[0][7]
         self.nbytes = sum(array.nbytes for one in described for array in one[4:])
         # What stands for a mask that keeps all.
-        self._all = [api.Plan(0, 0, 0, rows * layer.units, (2**32, 1.0), False)
+        self.keeping = [api.Plan(0, 0, 0, rows * layer.units, (2**32, 1.0), False)
                      for layer in layers]
 
     @staticmethod
@@ -120,10 +121,10 @@ class DenseStack:
         num_threads : int, optional
             By default as many as the work is worth.
         """
-        used = [own or whole for own, whole in zip(plans, self._all, strict=True)]
+        used = [own or whole for own, whole in zip(plans, self.keeping, strict=True)]
         self._held = x, weights, used
-        self._stack.forward(x, weights, biases, used, check_num_threads(num_threads))
-        return self._y
+        self.kernel.forward(x, weights, biases, used, check_num_threads(num_threads))
+        return self.result
 
     def backward(
         self, dy: Array, dweights: list[Array], dbiases: list[Array | None], *,
@@ -133,6 +134,6 @@ class DenseStack:
 
         ``dy`` is a contiguous array of the shape and dtype of the result.
         """
-        self._stack.backward(dy, dweights, dbiases, self._held[2], input_gradient,
+        self.kernel.backward(dy, dweights, dbiases, self._held[2], input_gradient,
                              check_num_threads(num_threads))
         return self._dx if input_gradient else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -46,18 +46,24 @@ class Block(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a pass runs on: the arrays of its own, the parameters, and the values of these.
+    """What a pass runs on: what makes its own arrays, the parameters, and the values of these.
 
     Only the first ``blocks`` run as one; the other passes come behind them.
     """
 
-    stack: DenseStack
+    key: Any
+    make: Callable[[], DenseStack]
     blocks: Sequence[Block]
     rest: tuple[Pass, ...]
     weights: list[Any]
     biases: list[Any]
     w: list[Any]
     b: list[Any]
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """All of them."""
+        return [one for one in (*self.weights, *self.biases) if one is not None]
 
 
 class Stack:
@@ -72,11 +78,15 @@ class Stack:
     def forward(self, x: Array, ctx: Context) -> tuple[Array, Backward]:
         """Return ``y``, and the function that adds up the gradients and returns ``dx``."""
         rows = rows_of(x) if x.ndim > 1 else x
-        found = self._found(rows, ctx)
-        if found is None or not found.stack.fits(rows, found.w, found.b):
+        workspace: Any = ctx.workspace
+        if not ctx.training or workspace is None or ctx.masks is not None:
             return in_order(self.passes, x, ctx)
-        stack, blocks, rest, weights, biases, w, b = found
-        plans = [_plan(block, (*x.shape[:-1], block.dense.units), ctx) for block in blocks]
+        found = workspace.decided((self, rows.shape, rows.dtype), lambda: self.find(rows))
+        stack = found and workspace.take(found.key, found.make)
+        if stack is None or not stack.fits(rows, found.w, found.b):
+            return in_order(self.passes, x, ctx)
+        _, _, blocks, rest, weights, biases, w, b = found
+        plans = [plan_of(block, (*x.shape[:-1], block.dense.units), ctx) for block in blocks]
         y = stack.forward(rows, w, b, plans, num_threads=ctx.num_threads)
         y = y.reshape(*x.shape[:-1], y.shape[-1])
         last, behind = in_order(rest, y, ctx.inside) if rest else (y, None)
@@ -93,19 +103,8 @@ class Stack:
 
         return last, backward
 
-    def _found(self, rows: Array, ctx: Context) -> Found | None:
-        """Return what this pass runs on, or None where one pass after the other runs."""
-        workspace = ctx.workspace
-        if not ctx.training or workspace is None or ctx.masks is not None:
-            return None
-        found = workspace.decided((self, rows.shape, rows.dtype), lambda: self._find(rows))
-        if found is None:
-            return None
-        key, make, *operands = found
-        return Found(workspace.take(key, make), *operands)
-
-    def _find(self, rows: Array) -> Any:
-        """Return the key and maker of the arrays of a pass, and the rest of what `Found` holds."""
+    def find(self, rows: Array) -> Found | None:
+        """Return what a pass over rows runs on, or None where one pass after the other runs."""
         # Of a vector NumPy makes another product, with other bits.
         blocks = [*takewhile(lambda block: block.dense.units > 1, self.blocks)]
         layers = [layer for block in blocks if (layer := block.describe())]
@@ -117,9 +116,17 @@ class Stack:
         weights: list[Any] = [block.dense.parameter("weight") for block in blocks]
         biases: list[Any] = [block.dense.parameter("bias") for block in blocks]
         w, b = ([one and one.value for one in own] for own in (weights, biases))
-        return ((self, count, inputs, rows.dtype, *layers),
-                partial(DenseStack, count, inputs, layers, rows.dtype), blocks,
-                self.passes[len(blocks):], weights, biases, w, b)
+        return Found(
+            (self, count, inputs, rows.dtype, *layers),
+            partial(DenseStack, count, inputs, layers, rows.dtype), blocks,
+            self.passes[len(blocks):], weights, biases, w, b)
+
+
+def whole_stack(model: Any) -> Stack | None:
+    """Return what runs all of a `Sequential` in a training step, where it is one stack."""
+    steps = model._stacked
+    stack = getattr(steps[0].forward, "__self__", None) if len(steps) == 1 else None
+    return stack if isinstance(stack, Stack) else None
 
 
 def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Array]]:
@@ -132,7 +139,7 @@ def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Arr
     return rest
 
 
-def _plan(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
+def plan_of(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
     """Return what draws and applies the mask of a block, or None where it keeps all."""
     if block.dropout is None or ctx.is_idle(block.dropout):
         return None

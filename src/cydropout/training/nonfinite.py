@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cydropout.layers._layer import Context, Layer
+
+if TYPE_CHECKING:
+    from cydropout.training.run import Run
+    from cydropout.training.trainer import Trainer
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +67,24 @@ def first_nonfinite(model: Layer, x: Array, ctx: Context, draw: int, passes: int
     finally:
         stream.next_draw = draw
     return "loss"
+
+
+def check_loss(
+    trainer: Trainer, value: float, run: Run, x: Array, ctx: Context, draw: int
+) -> None:
+    """Raise if the loss of a batch is not finite; ``draw`` came first in its step."""
+    if not math.isfinite(value):
+        layer = first_nonfinite(trainer.model, x, ctx, draw, trainer.loss.passes)
+        raise NonFiniteLossError(value, run.epoch + 1, run.step + 1, layer)
+
+
+def check_parameters(
+    trainer: Trainer, epoch: int, step: int, last: tuple[Array, Context, int] | None
+) -> None:
+    """Raise if the last batch spoilt the parameters: the next loss, after the checkpoint."""
+    if last and not all(np.isfinite(p.value).all() for p in trainer.model.parameters()):
+        layer = first_nonfinite(trainer.model, *last, trainer.loss.passes)
+        raise NonFiniteLossError(math.nan, epoch, step, layer)
 
 
 def outputs(

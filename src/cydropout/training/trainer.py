@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -42,12 +41,13 @@ from cydropout.training._configuration import check_override
 from cydropout.training._evaluation import Evaluation
 from cydropout.training._metrics import as_metrics
 from cydropout.training._passes import all_passes
+from cydropout.training._settled import SettledSteps
 from cydropout.training._updates import Update
 from cydropout.training.callbacks.base import Callback, as_callbacks
 from cydropout.training.checkpoint import check_state, save_checkpoint
 from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Record
-from cydropout.training.nonfinite import NonFiniteLossError, first_nonfinite
+from cydropout.training.nonfinite import NonFiniteLossError, check_loss, check_parameters
 from cydropout.training.progress import Progress, check_bar
 from cydropout.training.run import Run, SavedRun, all_or_nothing, check_saves
 
@@ -127,7 +127,7 @@ class Trainer(Evaluation):
         self.clip_value = optional(check_number, "clip_value", clip_value, "(0, inf)")
         self.num_threads = optional(check_count, "num_threads", num_threads)
         self._threads: int | None = 1
-        self._again: Callable[[], None] | None = None  # the step of a settled epoch
+        self._settled: SettledSteps | None = None
         self.stream: MaskStream = as_stream(rng)
         self.epoch = 0
         self.stop_training = False
@@ -299,7 +299,7 @@ class Trainer(Evaluation):
             run.tell("on_error", self, error)
             raise
         finally:
-            self.epoch, self._again = run.epoch, None
+            self.epoch, self._settled = run.epoch, None
             run.end()
         run.tell("on_train_end", self)
         return run.history
@@ -330,7 +330,9 @@ class Trainer(Evaluation):
         layers = [one for one in self.model.walk() if not is_method(one.own_penalty, Layer)]
         parameters = dict(self.model.named_parameters())
         if workspace.settled:
-            self._again = self.optimizer.repeated(parameters, num_threads=self._threads)
+            alone = (self.clip_norm, self.clip_value, run.update.every) == (None, None, 1)
+            self._settled = SettledSteps(
+                self.model, self.loss, self.optimizer, layers, parameters, alone, self._threads)
         last: tuple[Array, Context, int] | None = None
         for batch in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
             x = self._cast(batch.x)
@@ -345,13 +347,13 @@ class Trainer(Evaluation):
             run.seconds = time.perf_counter() - started
             bar.step(len(x), run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
-                self._check_parameters(epoch, run.step, last)
+                check_parameters(self, epoch, run.step, last)
                 save_checkpoint(target, run.state(self))
-        self._again = None
+        self._settled = None
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
         run.update.finish(layers, parameters)
-        self._check_parameters(epoch, run.step, last)
+        check_parameters(self, epoch, run.step, last)
         run.tell("on_batches_end", self, epoch)
         measured: Record = {"epoch": epoch} | run.mean.result()
         if held:
@@ -369,13 +371,14 @@ class Trainer(Evaluation):
         batch: Batch, ctx: Context, watched: bool,
     ) -> tuple[Record, float | None]:
         draw = self.stream.next_draw
+        if self._settled and (found := self._settled.take(x, batch, ctx)):
+            check_loss(self, found[0], run, x, ctx, draw)
+            return {"loss": found[0] + found[2], "accuracy": found[1]}, None
         self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
         recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
         prediction, backward = all_passes(self.model, x, recorded or [ctx] * self.loss.passes)
         value, gradient, accuracy, total = self.loss.measured(prediction, *batch.own)
-        if not math.isfinite(value):
-            layer = first_nonfinite(self.model, x, ctx, draw, self.loss.passes)
-            raise NonFiniteLossError(value, run.epoch + 1, run.step + 1, layer)
+        check_loss(self, value, run, x, ctx, draw)
         total = batch.counts(total)
         counts = len(x) if total is None else total
         value += run.update.add(layers, parameters, backward, gradient, counts)
@@ -385,15 +388,7 @@ class Trainer(Evaluation):
     def _update(self, parameters: dict[str, Parameter]) -> None:
         """Take a step by the gradients as they are."""
         clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
-        if self._again is None:
+        if self._settled is None:
             self.optimizer.step(parameters, num_threads=self._threads)
         else:
-            self._again()
-
-    def _check_parameters(
-        self, epoch: int, step: int, last: tuple[Array, Context, int] | None
-    ) -> None:
-        """Raise if the last batch spoilt the parameters: the next loss, after the checkpoint."""
-        if last and not all(np.isfinite(p.value).all() for p in self.model.parameters()):
-            layer = first_nonfinite(self.model, *last, self.loss.passes)
-            raise NonFiniteLossError(math.nan, epoch, step, layer)
+            self._settled.update()

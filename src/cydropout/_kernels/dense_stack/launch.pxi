@@ -101,6 +101,18 @@ cdef class DenseStack:
                 return False
         return True
 
+    cdef int take_parameters(self, list weights, list biases) except -1:
+        for i in range(self.count):
+            self.layers[i].weight = address_or_null(weights[i])
+            self.layers[i].bias = address_or_null(biases[i])
+        return 0
+
+    cdef int take_gradients(self, list dweights, list dbiases) except -1:
+        for i in range(self.count):
+            self.layers[i].dweight = address_or_null(dweights[i])
+            self.layers[i].dbias = address_or_null(dbiases[i])
+        return 0
+
     cdef void take_masks(self, list plans):
         cdef Plan plan
         for i in range(self.count):
@@ -120,57 +132,61 @@ cdef class DenseStack:
     def forward(self, cnp.ndarray x, list weights, list biases, list plans, int num_threads=0):
         """y = mask(act(h W + b)), with h = x or the y of the layer before."""
         cdef const void *h = address(x)
+        self.take_parameters(weights, biases)
+        self.take_masks(plans)
+        with nogil:
+            self.run_forward(h, num_threads)
+        self.keep_words(plans)
+
+    cdef int run_forward(self, const void *h, int num_threads) except -1 nogil:
         cdef uint64_t item = item_size(self.code)
         cdef dense_t *layer
         cdef fused_t fused
-        cdef int i
+        self.x = h
         for i in range(self.count):
             layer = &self.layers[i]
-            layer.weight, layer.bias = address_or_null(weights[i]), address_or_null(biases[i])
-        self.x = h
-        self.take_masks(plans)
-        with nogil:
-            for i in range(self.count):
-                layer = &self.layers[i]
-                cyd_gemm(&cblas, self.code == FLOAT64, False, False, self.rows, layer.units,
-                         layer.inputs, h, layer.weight, layer.z)
-                if layer.bias != NULL:
-                    repeat(layer.shift, layer.bias, layer.units * item, layer.shift_size)
-                fused = self.fused(layer)
-                fused.bias = layer.shift
-                launch(BIAS_ACTIVATION_DROPOUT, self.code, layer.z, layer.y, &fused,
-                       layer.mask.size, tiles(layer.mask.size), num_threads)
-                h = layer.y
-        self.keep_words(plans)
+            cyd_gemm(&cblas, self.code == FLOAT64, False, False, self.rows, layer.units,
+                     layer.inputs, h, layer.weight, layer.z)
+            if layer.bias != NULL:
+                repeat(layer.shift, layer.bias, layer.units * item, layer.shift_size)
+            fused = self.fused(layer)
+            fused.bias = layer.shift
+            launch(BIAS_ACTIVATION_DROPOUT, self.code, layer.z, layer.y, &fused,
+                   layer.mask.size, tiles(layer.mask.size), num_threads)
+            h = layer.y
+        return 0
 
     def backward(self, cnp.ndarray dy, list dweights, list dbiases, list plans,
                  bint input_gradient, int num_threads=0):
         """dz = act'(z) mask(dy); dW = h'dz, db = the sum of dz over the samples, dh = dz W'."""
         cdef const void *d = address(dy)
+        self.take_gradients(dweights, dbiases)
+        self.take_masks(plans)
+        with nogil:
+            self.run_backward(d, input_gradient, num_threads)
+        self.keep_words(plans)
+
+    cdef int run_backward(self, const void *d, bint input_gradient,
+                          int num_threads) except -1 nogil:
         cdef bint wide = self.code == FLOAT64
         cdef const void *h
         cdef dense_t *layer
         cdef fused_t fused
         cdef int i
-        for i in range(self.count):
+        for i in range(self.count - 1, -1, -1):
             layer = &self.layers[i]
-            layer.dweight, layer.dbias = address_or_null(dweights[i]), address_or_null(dbiases[i])
-        self.take_masks(plans)
-        with nogil:
-            for i in range(self.count - 1, -1, -1):
-                layer = &self.layers[i]
-                h = self.layers[i - 1].y if i else self.x
-                memset(layer.sums.totals, 0, layer.sums_size)
-                fused = self.fused(layer)
-                fused.bias, fused.z = layer.known, layer.z if layer.activation else d
-                launch(BIAS_ACTIVATION_DROPOUT_BACKWARD, self.code, d, layer.dz, &fused,
-                       layer.mask.size, layer.sums.chunks, num_threads)
-                if layer.dbias != NULL:
-                    fold_sums(&layer.sums, wide, layer.dbias)
-                cyd_gemm(&cblas, wide, True, False, layer.inputs, layer.units, self.rows, h,
-                         layer.dz, layer.dweight)
-                if i or input_gradient:
-                    cyd_gemm(&cblas, wide, False, True, self.rows, layer.inputs, layer.units,
-                             layer.dz, layer.weight, layer.dx)
-                d = layer.dx
-        self.keep_words(plans)
+            h = self.layers[i - 1].y if i else self.x
+            memset(layer.sums.totals, 0, layer.sums_size)
+            fused = self.fused(layer)
+            fused.bias, fused.z = layer.known, layer.z if layer.activation else d
+            launch(BIAS_ACTIVATION_DROPOUT_BACKWARD, self.code, d, layer.dz, &fused,
+                   layer.mask.size, layer.sums.chunks, num_threads)
+            if layer.dbias != NULL:
+                fold_sums(&layer.sums, wide, layer.dbias)
+            cyd_gemm(&cblas, wide, True, False, layer.inputs, layer.units, self.rows, h,
+                     layer.dz, layer.dweight)
+            if i or input_gradient:
+                cyd_gemm(&cblas, wide, False, True, self.rows, layer.inputs, layer.units,
+                         layer.dz, layer.weight, layer.dx)
+            d = layer.dx
+        return 0

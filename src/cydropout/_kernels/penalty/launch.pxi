@@ -24,6 +24,18 @@ cdef void add_scaled(const total_t *w, total_t *gradient, total_t factor,
         gradient[i] += factor * w[i]
 
 
+cdef double add_l2(const void *w, void *gradient, double strength, uint64_t size,
+                   bint wide) noexcept nogil:
+    cdef double total
+    if wide:
+        total = squares(<const double*>w, size)
+        add_scaled(<const double*>w, <double*>gradient, 2 * strength, size)
+    else:
+        total = squares(<const float*>w, size)
+        add_scaled(<const float*>w, <float*>gradient, <float>(2 * strength), size)
+    return strength * total
+
+
 def l2_penalty(cnp.ndarray w, cnp.ndarray gradient, double strength):
     """gradient += 2 * strength * w; return strength * sum w**2, both of float32 or float64."""
     cdef const void *values = address(w)
@@ -36,10 +48,5 @@ def l2_penalty(cnp.ndarray w, cnp.ndarray gradient, double strength):
             or <uint64_t>cnp.PyArray_SIZE(gradient) != size):
         raise ValueError("w and gradient must be float32 or float64, and alike")
     with nogil:
-        if wide:
-            total = squares(<const double*>values, size)
-            add_scaled(<const double*>values, <double*>sums, 2 * strength, size)
-        else:
-            total = squares(<const float*>values, size)
-            add_scaled(<const float*>values, <float*>sums, <float>(2 * strength), size)
-    return strength * total
+        total = add_l2(values, sums, strength, size, wide)
+    return total

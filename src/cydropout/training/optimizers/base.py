@@ -183,24 +183,35 @@ class Optimizer(Configured):
         self, parameters: Mapping[str, Parameter], num_threads: int | None
     ) -> Callable[[], bool] | None:
         """Return what takes the last step again, or says that it is another; None if it cannot."""
+        states = self.together(parameters)
+        if states is None:
+            return None
+        (group,), trained = self._together, [one for one in parameters.values() if one.trainable]
+
+        def again() -> bool:
+            grads = [one.gradient for one in trained]
+            if any(grad.submatrix for grad in grads):
+                return False
+            self.count(states)
+            rule = self.rule(states[0].steps)
+            group.step(self.kind, grads, **rule, num_threads=num_threads)
+            return True
+
+        return again
+
+    def together(self, parameters: Mapping[str, Parameter]) -> list[State] | None:
+        """Return the states of what is trained, if the last step of all was one call."""
         stepped = [(name, one) for name, one in parameters.items() if one.trainable]
         apart = self.groups or any(one.max_norm is not None for _, one in stepped)
         if apart or len(self._together) != 1 or not is_method(self.step, Optimizer):
             return None
-        (together,), states = self._together, self._states.of(stepped, len(self.slots))
+        return self._states.of(stepped, len(self.slots))
 
-        def again() -> bool:
-            grads = [one.gradient for _, one in stepped]
-            if any(grad.submatrix for grad in grads):
-                return False
-            self.steps += 1
-            for state in states:
-                state.steps, state.last = state.steps + 1, self.steps
-            rule = self.rule(states[0].steps)
-            together.step(self.kind, grads, **rule, num_threads=num_threads)
-            return True
-
-        return again
+    def count(self, states: Sequence[State]) -> None:
+        """Count a step of these."""
+        self.steps += 1
+        for state in states:
+            state.steps, state.last = state.steps + 1, self.steps
 
     def _places(self, named: Sequence[tuple[str, Parameter]]) -> list[int]:
         """Return the place of the group of each trainable parameter, found once for all steps."""

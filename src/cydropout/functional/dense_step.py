@@ -1,0 +1,107 @@
+"""A whole training step of dense layers with labels, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cydropout import _arrays
+from cydropout._kernels import api
+from cydropout._kernels.threads import check_num_threads
+from cydropout.functional.dense_stack import DenseStack
+from cydropout.functional.optimizer import Gradient, _check_rule, _check_states, _check_step
+
+Array = np.ndarray[Any, Any]
+
+
+class DenseStep:
+    """A `DenseStack`, `softmax_cross_entropy`, backward, L2 and the step of the optimizer, in one.
+
+    Every number is the one that these give one after the other.
+
+    Parameters
+    ----------
+    stack : DenseStack
+        The layers; it is this step's own from now on.
+    weights, biases : list of arrays
+        As `DenseStack.fits` allows them; a bias may be None.
+    dweights, dbiases : list of arrays
+        Where the gradients go.
+    stepped : list of tuples
+        Of every parameter the array, its gradient, the strength of its L2 and its states.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arrays do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.functional.dense_stack import DenseLayer, DenseStack
+    >>> from cydropout.functional.dense_step import DenseStep
+    >>> if DenseStack.available():
+    ...     w, b, dw, db = np.zeros((3, 2)), np.zeros(2), np.zeros((3, 2)), np.zeros(2)
+    ...     step = DenseStep(DenseStack(2, 3, [DenseLayer(2)], "float64"), [w], [b], [dw], [db],
+    ...                      [(w, dw, 0.0), (b, db, 0.0)])
+    ...     found = step(np.ones((2, 3)), np.array([0, 0]), [None], "sgd", learning_rate=1.0)
+    ...     assert found[1] == 1.0 and (w == [0.5, -0.5]).all()
+    """
+
+    def __init__(
+        self, stack: DenseStack, weights: list[Array], biases: list[Array | None],
+        dweights: list[Any], dbiases: list[Any], stepped: Sequence[tuple[Any, ...]],
+    ) -> None:
+        rows, classes = stack.result.shape
+        if not stack.fits(np.empty(stack.inputs, stack.dtype), weights, biases):
+            raise ValueError("weights or biases do not fit the layers")
+        for value, gradient in zip([*weights, *biases], [*dweights, *dbiases], strict=True):
+            if value is not None and gradient is not None:
+                _check_step(value, Gradient(gradient))
+            elif value is not None or gradient is not None:
+                raise ValueError("each weight and bias needs its gradient")
+        for value, gradient, _, *states in stepped:
+            _check_step(value, Gradient(gradient), *states)
+        self._states = {len(states) for _, _, _, *states in stepped}
+        self._shape, self._fits, self._all = stack.inputs, stack.fits, stack.keeping
+        self._step = api.DenseStep(
+            stack.kernel, weights, biases, dweights, dbiases,
+            [(value, gradient, *(*states, None, None)[:2], float(l2))
+             for value, gradient, l2, *states in stepped],
+            np.empty((rows, classes), stack.dtype), np.empty((2, rows)), np.empty(rows, np.uint8))
+        self._rows, self._classes, self._code = rows, classes, _arrays.dtype_code(stack.dtype)
+
+    def fits(self, x: Array, labels: Array) -> bool:
+        """Whether these are samples and labels of the step, ready to be used."""
+        return (api.ready(x, None) == self._code and x.shape == self._shape
+                and labels.shape == (self._rows,) and labels.dtype.kind in "iu")
+
+    def __call__(
+        self, x: Array, labels: Array, plans: Sequence[api.Plan | None], kind: str, *,
+        num_threads: int | None = None, **rule: Any,
+    ) -> tuple[float, float, float]:
+        """Take a step; return loss, accuracy and penalty.
+
+        Where the loss is not finite, nothing is stepped.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the arrays, of which the labels are of int64, do not fit, or a label is no class.
+        """
+        for count in self._states:
+            _check_states(kind, count)
+        _check_rule(rule)
+        if not self.fits(x, labels) or labels.dtype != np.int64:
+            raise ValueError(
+                f"x must be an array {self._shape}, ready to be used, with {self._rows} labels "
+                "of int64")
+        place = api.wrong_label(labels, self._classes)
+        if place >= 0:
+            raise ValueError(f"label {labels[place]} at position {place} is no class")
+        used = [own or whole for own, whole in zip(plans, self._all, strict=True)]
+        loss, right, penalty = self._step.run(
+            x, labels, used, check_num_threads(num_threads), kind, **rule)
+        return loss, right / self._rows, penalty
