@@ -194,7 +194,7 @@ def step_of(**changed):
 @pytest.mark.parametrize(("changed", "words"), [
     ({"weights": [np.ones((3, 2), "f4")]}, "do not fit the layers"),
     ({"dbiases": [None]}, "needs its gradient"),
-    ({"dweights": [np.ones((2, 3))]}, r"has shape \(3, 2\)"),
+    ({"dweights": [np.ones((2, 3))]}, "grad has shape"),
     ({"stepped": [(np.ones(3), np.ones(3), 0.0, np.ones(2))]}, "has shape"),
 ])
 def test_arrays_that_are_no_step_are_refused(changed, words):
