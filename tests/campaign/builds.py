@@ -20,7 +20,8 @@ from cydropout import _kernels
 campaign = common.Campaign(__file__, __doc__)
 #: Masks and kernels against NumPy and the frozen vectors, layers, training.
 FILES = [f"tests/test_{name}.py" for name in (
-    "kernels", "random", "masks", "dropout", "gaussian", "functional", "training", "checkpoints")]
+    "kernels", "random", "masks", "dropout", "gaussian", "functional", "training", "checkpoints",
+    "python_threads")]
 FROZEN = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -32,7 +33,7 @@ print(build)
 """
 #: What a build and these tests need, of a Python that has nothing.
 PACKAGES = ["numpy", "cython>=3.1", "setuptools>=77", "pytest>=8", "threadpoolctl", "ml_dtypes",
-            "tqdm"]
+            "matplotlib", "tqdm"]
 
 
 @campaign.check
@@ -79,12 +80,13 @@ def no_openmp(job: Job) -> str:
     return f"{len(kernels)} modules need parts of the C library alone"
 
 
-def other_python(job: Job, minor: int) -> str:
-    """Build and test with another Python, in an environment of its own."""
-    version = f"3.{minor}"
-    if sys.version_info[1] == minor:
+def other_python(job: Job, version: str) -> str:
+    """Build and test with another Python, "3.13t" without the GIL, in an environment of its own."""
+    number, free = version.rstrip("t"), version.endswith("t")
+    if number == f"3.{sys.version_info[1]}" and not free:
         raise Skip("the tests run on it")
-    places = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    places = [place for place in sorted(Path.home().glob(f".pyenv/versions/{number}.*/bin/python"))
+              if place.parts[-3].endswith("t") == free]
     found = str(places[-1]) if places else shutil.which(f"python{version}")
     if not found:
         raise Skip("it is neither on the path nor pyenv's")
@@ -92,18 +94,18 @@ def other_python(job: Job, minor: int) -> str:
         return "it is there"
     run([found, "-m", "venv", job.folder / "venv"])
     copy, python = sources(job.folder), job.folder / "venv" / "bin" / "python"
-    run([python, "-m", "pip", "install", "--quiet", *PACKAGES])
+    run([python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", *PACKAGES])
     install(python, copy)
     what = run([python, "-c", "import numpy, sys; print(sys.version.split()[0], 'NumPy', "
                               "numpy.__version__)"]).strip()
     return f"{what}: {pytest(python, copy, *(job.arguments or FILES))}"
 
 
-for number in range(10, 15):
-    def python_of(job: Job, minor: int = number) -> str:
-        return other_python(job, minor)
+for name in ("3.10", "3.11", "3.12", "3.13", "3.14", "3.13t", "3.14t"):
+    def python_of(job: Job, version: str = name) -> str:
+        return other_python(job, version)
 
-    python_of.__name__ = f"python_3_{number}"
+    python_of.__name__ = f"python_{name.replace('.', '_')}"
     campaign.check(python_of)
 
 
