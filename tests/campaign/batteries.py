@@ -142,7 +142,7 @@ def practrand(job: Job) -> str:
     """Run PractRand on each arrangement, where it is installed."""
     program = shutil.which("RNG_test")
     if not program:
-        raise Skip("no RNG_test on the path; Debian has no package of PractRand")
+        raise Skip("no RNG_test on the path; the sources of PractRand are at sourceforge.net")
     if not job.long:
         raise Skip("the long form runs it")
     size = next(iter(job.arguments), "4GB")

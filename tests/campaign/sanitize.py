@@ -22,7 +22,8 @@ NOT_ADDRESS = ["test_benches.py", "test_cimport.py", "test_docs.py", "test_docs_
                "test_examples.py", "test_layout.py", "test_campaign.py", "test_bench_command.py"]
 #: Tests that use threads of Python.
 THREADED = ["test_team.py", "test_threads.py", "test_random.py", "test_masks.py",
-            "test_refused_draws.py", "test_kernels.py", "test_dropout.py", "test_monte_carlo.py"]
+            "test_refused_draws.py", "test_kernels.py", "test_dropout.py", "test_monte_carlo.py",
+            "test_python_threads.py"]
 #: Only our own modules are built with it. What others do behind its back looks like races.
 SUPPRESSED = """
 # Python itself, whose lock orders what its threads do
