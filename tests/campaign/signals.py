@@ -168,11 +168,14 @@ def in_the_command(job: Job) -> str:
             shown = ""
             while "epoch" not in shown:
                 shown += run.stderr.read(1)
+                assert run.poll() is None, shown
             time.sleep(job.moments.uniform(0, 0.5))
             began = time.monotonic()
             os.killpg(run.pid, signal.SIGINT)
-            last = run.stderr.read().splitlines()[-1]
-            run.wait(60)
+            try:
+                last = run.communicate(timeout=60)[1].splitlines()[-1]
+            finally:
+                run.kill()
             late = time.monotonic() - began
         assert run.returncode == 130 and last.endswith("interrupted"), (run.returncode, last)
         assert late < second(), f"it went on for {late:.1f} s"
@@ -182,4 +185,6 @@ def in_the_command(job: Job) -> str:
 
 
 if __name__ == "__main__":
+    # In the background of a shell it is ignored, and would be by the processes that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(campaign.main())
