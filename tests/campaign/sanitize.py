@@ -87,6 +87,7 @@ def threads(job: Job) -> str:
     suppressions = job.folder / "suppressions"
     suppressions.write_text(SUPPRESSED)
     options = f"suppressions={suppressions}:report_signal_unsafe=0:die_after_fork=0:exitcode=0"
+    options += ":allocator_may_return_null=1"  # of a test that asks for too much
     return sanitized(job, "-fsanitize=thread", ["tsan"], [f"tests/{name}" for name in THREADED],
                      TSAN_OPTIONS=options)
 
