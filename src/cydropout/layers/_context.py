@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from cydropout._rates import Scaling
 from cydropout._samples import check_ends, within
-from cydropout._validate import check_choice, check_flag, shown
+from cydropout._validate import check_choice, check_flag, check_integer, shown
 from cydropout.functional.host import check_num_threads
 from cydropout.layers._workspace import Workspace
 from cydropout.masks import InferenceMask, Mask
@@ -106,6 +107,10 @@ class Context:
     lengths : array of int, optional
         How many positions of each sequence of a batch (n, time, ...) count; what lies behind them
         is padding, and moves nothing. `Layer.with_lengths` says which layers take that.
+    rows : (start, stop, total), optional
+        The batch is rows ``[start, stop)`` of one of ``total`` rows: the masks are those rows of
+        the masks of the whole. A layer draws what is not cut like the batch, such as the mask of
+        its weights, from `whole`.
 
     Examples
     --------
@@ -127,6 +132,7 @@ class Context:
     states: dict[Any, Any] | None = None
     batch_statistics: bool = True
     lengths: Any = None
+    rows: tuple[int, int, int] | None = None
     _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +148,8 @@ class Context:
                 )
         if self.lengths is not None:
             object.__setattr__(self, "lengths", check_ends("lengths", self.lengths))
+        if self.rows is not None:
+            object.__setattr__(self, "rows", _check_rows(self.rows))
         if isinstance(self.masks, dict):
             object.__setattr__(self, "masks", Masks(self.masks))
         elif self.masks is not None and not isinstance(self.masks, Masks):
@@ -160,6 +168,22 @@ class Context:
             object.__setattr__(self, "_inside", replace(self, input_gradient=True))
         assert self._inside is not None
         return self._inside
+
+    @property
+    def whole(self) -> Context:
+        """The context in which masks are drawn as they are, whichever `rows` of a batch these are.
+
+        Examples
+        --------
+        >>> from cydropout import MaskStream
+        >>> from cydropout.layers import Context
+        >>> ctx = Context(True, MaskStream(0), rows=(2, 4, 6))
+        >>> mask, weights = ctx.draw((2, 3), 0.5), ctx.whole.draw((2, 3), 0.5)
+        >>> whole = MaskStream(0)
+        >>> mask == whole.draw((6, 3), 0.5)[2:4], weights == whole.draw((2, 3), 0.5)
+        (True, True)
+        """
+        return self if self.rows is None else replace(self, rows=None)
 
     def entering(self, layer: Any) -> Context:
         """The context of the first layer inside a layer that runs in this one."""
@@ -231,7 +255,11 @@ class Context:
         if not self.training:
             return InferenceMask(shape, rate, scaling=scaling, shared_axes=shared)
         stream = self.training_stream()
-        return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
+        if self.rows is None:
+            return stream.draw(shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
+        mask: Mask = self._cut(
+            stream.draw, shape, rate, scaling=scaling, shared_axes=shared, storage=storage)
+        return mask
 
     def draw_as(
         self, kind: Callable[..., Any], shape: tuple[int, ...], *args: Any, **options: Any
@@ -241,10 +269,47 @@ class Context:
             return InferenceMask(shape, 0.0)
         if "storage" in options and not self.backward:
             options["storage"] = "seed"
-        return self.training_stream().make(kind, shape, *args, **options)
+        make = partial(self.training_stream().make, kind)
+        return make(shape, *args, **options) if self.rows is None else self._cut(
+            make, shape, *args, **options)
+
+    def _cut(
+        self, draw: Callable[..., Any], shape: tuple[int, ...], *args: Any, **options: Any
+    ) -> Any:
+        """Draw for the whole batch, and return the rows of it that ``shape`` is for.
+
+        The first axis may have several places for each sample, as that of rows of sequences.
+        """
+        assert self.rows is not None
+        start, stop, total = self.rows
+        count, places = stop - start, 1
+        if count:
+            places, rest = divmod(shape[0] if shape else 0, count)
+            if rest or not places:
+                raise ValueError(
+                    f"a mask of shape {tuple(shape)} cannot be cut to rows {start} to {stop} of a "
+                    f"batch of {total}; draw what is not cut like the batch from Context.whole"
+                )
+        mask = draw((total * places, *shape[1:]), *args, **options)
+        return mask.rows(start * places, stop * places)
 
     def training_stream(self) -> MaskStream:
         """Return the stream, or raise if there is none."""
         if self.stream is None:
             raise ValueError("a training pass draws masks: give Context a stream=MaskStream(seed)")
         return self.stream
+
+    def whole_stream(self, layer: Any) -> MaskStream:
+        """Return the stream for a layer that draws by itself, and so for no `rows` alone."""
+        if self.rows is not None:
+            raise ValueError(f"{layer.path} cannot draw for some rows of a batch alone")
+        return self.training_stream()
+
+
+def _check_rows(rows: Any) -> tuple[int, int, int]:
+    """Return the rows of a batch as Python's numbers, or raise."""
+    if not isinstance(rows, tuple) or len(rows) != 3:
+        raise TypeError(f"rows must be (start, stop, total) or None, not {rows!r}")
+    total = check_integer("total of rows", rows[2], "[0, inf)")
+    stop = check_integer("stop of rows", rows[1], f"[0, {total}]")
+    return check_integer("start of rows", rows[0], f"[0, {stop}]"), stop, total

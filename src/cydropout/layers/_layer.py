@@ -77,6 +77,9 @@ class Layer(Owner):
     #: where it would mix padding in: it then refuses them. A subclass with a forward of its own
     #: says so itself.
     with_lengths: Any = None
+    #: Whether a pass over some rows of a batch (`Context.rows`) makes of them what one over all
+    #: does. A subclass with a forward of its own says so itself; else its batches are not cut.
+    by_rows: ClassVar[bool] = True
     #: Along which axis of the output the units lie; None where it is that of the input.
     unit_axis: int | None = None
     #: The settings by their keys, and those that may be given by place.
@@ -95,8 +98,10 @@ class Layer(Owner):
         super().__init_subclass__(**options)
         if "forward" in vars(cls) and "skips_input_gradient" not in vars(cls):
             cls.skips_input_gradient = is_ours(cls)
-        if "forward" in vars(cls) and "with_lengths" not in vars(cls) and not is_ours(cls):
-            cls.with_lengths = None
+        if "forward" in vars(cls) and not is_ours(cls):
+            for name, unknown in (("with_lengths", None), ("by_rows", False)):
+                if name not in vars(cls):
+                    setattr(cls, name, unknown)
         if "penalty" in vars(cls):
             raise TypeError(f"{cls.__name__}: define own_penalty; penalty adds up those inside")
         declare(cls)

@@ -80,6 +80,7 @@ class BatchNorm(Penalised):
     epsilon = Number(1e-5, "(0, inf)")
     axis = Integer(1, shapes=True)
     with_lengths = "keep"
+    by_rows = False  # the statistics are those of all
     _of_one_row = False
 
     @property

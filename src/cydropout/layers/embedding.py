@@ -172,7 +172,7 @@ class Embedding(Weighted):
                 )
         used = None
         if ctx.training and (mask is not None or not ctx.is_idle(self.dropout)):
-            used = ctx.mask_for(self.dropout, weight.value.shape, mask)
+            used = ctx.whole.mask_for(self.dropout, weight.value.shape, mask)
         y = functional.gather(weight.value, tokens, used, num_threads=threads)
 
         def backward(dy: Array) -> Array:

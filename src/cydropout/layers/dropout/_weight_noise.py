@@ -20,8 +20,14 @@ class WeightNoise(NoisyLayer):
     rate = Rate()
     storage = OneOf(STORAGES, "bits")
 
+    @property
+    def per_row(self) -> bool:
+        """Whether the masks are cut along their first axis like the batch."""
+        return False
+
     def mask(self, shape: Mapping[str, Shape], ctx: Context) -> dict[str, Any]:  # type: ignore[override]
         """Draw a mask for each name."""
+        ctx = ctx if self.per_row else ctx.whole
         return {name: self._noise.mask(one, ctx) for name, one in shape.items()}
 
     @property

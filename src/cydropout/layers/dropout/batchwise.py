@@ -108,7 +108,7 @@ class BatchwiseDropout(SharedDropout):
 
         The mask of the pass is made of these; the draw is the same.
         """
-        blocks = self._blocks(shape)
+        blocks, ctx = self._blocks(shape), ctx.whole
         if self.layout == "slice":
             kept = min(kept_count(self.rate, blocks), blocks)
             keep = _slice_of(ctx, blocks, kept)

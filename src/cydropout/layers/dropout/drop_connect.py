@@ -85,6 +85,11 @@ class DropConnect(WeightNoise, Affine):
     rng = Integer(0, "[0, inf)")
     drop_bias = Flag(False)
 
+    @property
+    def per_row(self) -> bool:
+        """Whether each row of the input has masks of its own."""
+        return bool(self.per == "sample")
+
     def check_settings(self) -> None:
         """Choose a storage, where none is given."""
         if self.storage is None:

@@ -78,7 +78,7 @@ class LayerDrop(MaskedLayer, Wrapper):
 
     def mask(self, shape: Shape, ctx: Context) -> Mask:
         """Draw the decision of one pass, a mask of one element."""
-        return ctx.draw((1,), self.rate)
+        return ctx.whole.draw((1,), self.rate)
 
     @restoring_draws
     def forward(self, x: Array, ctx: Context, mask: Any = None) -> tuple[Array, Backward]:

@@ -69,6 +69,7 @@ class Standout(NoisyLayer, Affine):
     (2, 4)
     """
 
+    by_rows = False  # the kernel draws by itself
     activation = Checked(check_activation, "relu")
     alpha = Number(1.0)
     beta = Number(0.0)
@@ -120,7 +121,7 @@ class Standout(NoisyLayer, Affine):
         used = ctx.supplied(self, shape, mask) if ctx.training else None
         y, used = functional.standout(
             z, r, self.activation, alpha=self.alpha, beta=self.beta,
-            rng=ctx.training_stream() if ctx.training and used is None else None,
+            rng=ctx.whole_stream(self) if ctx.training and used is None else None,
             mask=used, training=ctx.training, num_threads=ctx.num_threads,
         )
         ctx.record(self, used)
