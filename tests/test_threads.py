@@ -85,13 +85,32 @@ def test_omp_num_threads_is_read_at_import(text):
         ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
         ({}, None),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": b"\xff\xfe 100000"}, None),
+        ({"cpu.max": "200000\n"}, None),
+        ({"cpu.max": "200000 0\n"}, None),
+        ({"cpu.max": None}, None),
+        ({"groups": "0::/a/b\n", "a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3),
+        ({"groups": "0::/a/b\n", "a/cpu.max": "300000 100000", "a/b/cpu.max": "1 100000"}, 1),
+        ({"groups": "0::/a\n", "cpu.max": "200000 100000", "a/cpu.max": "500000 100000"}, 2),
+        ({"groups": "0::/a\n", "b/cpu.max": "100000 100000"}, None),
+        ({"groups": "0::/../a\n", "a/cpu.max": "100000 100000"}, 1),
+        ({"groups": "0::/not/there\n", "cpu.max": "100000 100000"}, 1),
+        ({"groups": "3:cpuset:/b\n1:cpu,cpuacct:/a\n", "cpu/a/cpu.cfs_quota_us": "400000",
+          "cpu/a/cpu.cfs_period_us": "100000", "cpu/b/cpu.cfs_quota_us": "100000",
+          "cpu/b/cpu.cfs_period_us": "100000"}, 4),
+        ({"groups": b"\xff", "cpu.max": "200000 100000\n"}, 2),
     ],
 )
 def test_cgroup_limit(tmp_path, files, expected):
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert threads.cgroup_limit(tmp_path) == expected
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        if text is None:  # a folder cannot be read
+            (tmp_path / name).mkdir()
+        else:
+            (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert threads.cgroup_limit(tmp_path, tmp_path / "groups") == expected
 
 
 @pytest.mark.parametrize("variable", ["OMP_PROC_BIND=true", "OMP_PLACES=cores"])

@@ -1,9 +1,11 @@
 """How many threads: the one place that decides."""
 
+import itertools
 import os
 import re
+from collections.abc import Iterator
 from math import ceil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cydropout._kernels import api
 from cydropout._validate import check_integer
@@ -27,20 +29,39 @@ def _affinity() -> int:
 def _read(path: Path) -> list[str]:
     try:
         return path.read_text().split()
-    except OSError:
+    except (OSError, ValueError):  # not there, not allowed, or no text
         return []
 
 
-def cgroup_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return the number of cores that the container's CPU quota comes to, or None without one."""
-    quota = _read(root / "cpu.max")
-    if not quota:
-        quota = _read(root / "cpu/cpu.cfs_quota_us") + _read(root / "cpu/cpu.cfs_period_us")
-    try:
-        allowed, period = (int(word) for word in quota)
-    except ValueError:
-        return None
-    return max(1, ceil(allowed / period)) if allowed > 0 and period > 0 else None
+def _quota(group: Path) -> Iterator[int]:
+    for words in (
+        _read(group / "cpu.max"),
+        _read(group / "cpu.cfs_quota_us") + _read(group / "cpu.cfs_period_us"),
+    ):
+        if len(words) == 2 and all(re.fullmatch("[0-9]{1,18}", word) for word in words):
+            allowed, period = map(int, words)
+            if allowed and period:
+                yield ceil(allowed / period)
+
+
+def cgroup_limit(
+    root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")
+) -> int | None:
+    """Return the number of cores that the container's CPU quotas come to, or None without one.
+
+    The least counts of this process's group and those above it. A part of a core is rounded up:
+    the kernels' threads wait for nobody, so that the last may come late, and one less would leave
+    that part of the quota idle.
+    """
+    paths = {PurePosixPath()}
+    for word in _read(groups):
+        found = re.fullmatch("[0-9]+:([^:]*):/(.*)", word)
+        if found and {"", "cpu"} & set(found[1].split(",")):
+            path = PurePosixPath(*(part for part in found[2].split("/") if part != ".."))
+            paths |= {path, *path.parents}
+    # The folder of version 2, and of version 1. In a container its own group is often the root.
+    quotas = (_quota(mount / path) for mount in (root, root / "cpu") for path in paths)
+    return min(itertools.chain.from_iterable(quotas), default=None)
 
 
 def available_cores() -> tuple[int, str]:
