@@ -209,6 +209,8 @@ def test_the_bar_counts_the_runs(data, here, capsys):
         ({"workers": 0}, "workers.*0"),
         ({"epochs": 0}, "epochs.*0"),
         ({"model": Sequential([Dense(3)])}, "no layer with a rate"),
+        ({"model": print}, "model must be a Layer, not"),
+        ({"model": [Dense(3), Dropout(0.5)]}, "model must be a Layer.*Sequential"),
     ],
 )
 def test_errors(data, here, tmp_path, change, message):

@@ -21,6 +21,7 @@ from cydropout._validate import (
 )
 from cydropout.functional import available_cores
 from cydropout.training import losses, optimizers
+from cydropout.training._checks import check_model
 from cydropout.training._configuration import plain
 from cydropout.training.progress import bar, check_bar
 from cydropout.tuning.record import ScoreRecord
@@ -103,6 +104,7 @@ def tune_rate(
     ...     print(found)
     ...     return found.best.rates
     """
+    check_model(model)
     x, y = check_pair(x, y, "x and y")
     for name, count in (("epochs", epochs), ("batch_size", batch_size)):
         check_count(name, count)
