@@ -50,7 +50,8 @@ def batches(count: int, size: int, order: Array | None = None, skip: int = 0) ->
 class Batch(NamedTuple):
     """Samples and targets, and where there are some their weights, and lengths of sequences.
 
-    ``real`` says which positions of the predictions are no padding, where these are sequences too.
+    ``real`` says which positions of the predictions are no padding, where these are sequences too,
+    and ``rows`` which samples of how many in all they are, if others have the rest.
     """
 
     x: Array
@@ -58,6 +59,12 @@ class Batch(NamedTuple):
     weight: Array | None = None
     lengths: Array | None = None
     real: Array | None = None
+    rows: tuple[int, int, int] | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many samples all of the batch has."""
+        return len(self.x) if self.rows is None else self.rows[2]
 
     @property
     def own(self) -> tuple[Array, ...]:

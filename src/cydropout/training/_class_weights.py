@@ -44,7 +44,7 @@ class ClassWeighted:
                 "class_weight='balanced' counts the labels of x and y; for batches of your own "
                 "give a mapping"
             )
-        labels = [self._labels(target, real) for _, (_, target, *_, real) in self.data.targets()]
+        labels = [self._labels(target, real) for _, (_, target, *_, real, _) in self.data.targets()]
         found = np.concatenate([one[weights > 0] for one, weights, _ in labels])
         balanced = _sklearn.part("utils.class_weight", "sklearn").compute_class_weight
         table, classes = np.ones(labels[0][2]), np.unique(found)

@@ -35,6 +35,9 @@ class Evaluation(Closed):
     stream: MaskStream
     _threads: int | None
     _run: Any
+    epoch: int
+    clip_norm: float | None
+    clip_value: float | None
 
     @property
     def history(self) -> History:
@@ -50,6 +53,18 @@ class Evaluation(Closed):
             raise RuntimeError("there is no run yet: call fit first")
         found: dict[str, Any] = self._run.state(self)
         return found
+
+    def reset(self) -> None:
+        """Count the epochs from 0 again, and with them the orders of the samples.
+
+        Model, optimizer and stream stay as they are.
+        """
+        self.epoch = 0
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings that decide a run, but those of model, loss and optimizer."""
+        return {"metrics": [*self.metrics], "clip_norm": self.clip_norm,
+                "clip_value": self.clip_value}
 
     def evaluate(
         self, x: Any, y: Any = None, *, batch_size: int = 1024, sample_weight: Any = None,

@@ -40,6 +40,7 @@ from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
 from cydropout.training._evaluation import Evaluation
 from cydropout.training._metrics import as_metrics
+from cydropout.training._parallel import Parallel, ends_all
 from cydropout.training._passes import all_passes
 from cydropout.training._settled import SettledSteps
 from cydropout.training._updates import Update
@@ -87,6 +88,9 @@ class Trainer(Evaluation):
         Threads of the layers' and the optimizer's kernels. By default as many as the work is worth
         where they share one pool with BLAS (`cydropout.functional.shared_threads`), and else 1:
         two pools that took turns made a step 5 to 25 times slower.
+    comm : mpi4py.MPI.Comm, optional
+        Processes that train together: each calls `fit` with the same arguments, and computes with
+        its rows of every batch. Masks and steps are those of one process, but for rounding.
 
     Attributes
     ----------
@@ -117,8 +121,9 @@ class Trainer(Evaluation):
     def __init__(
         self, model: Any, loss: Any, optimizer: Any, *, rng: Any = None, metrics: Any = (),
         clip_norm: float | None = None, clip_value: float | None = None,
-        num_threads: int | None = None,
+        num_threads: int | None = None, comm: Any = None,
     ) -> None:
+        self._parallel = None if comm is None else Parallel(comm)
         self.model: Any = check_model(model)
         self.loss = check_made(losses.get(loss))
         self.optimizer = check_made(optimizers.get(optimizer))
@@ -134,6 +139,7 @@ class Trainer(Evaluation):
         self.masks: list[dict[Layer, Any]] = []
         self._run: Run | None = None
 
+    @ends_all
     def fit(
         self,
         x: Any,
@@ -274,6 +280,11 @@ class Trainer(Evaluation):
         self._build(batch.x)
         changed = run.built(batch.x, saved, override)
         check_smallest(self.model, data)
+        if self._parallel is not None:
+            self._parallel.check(self.model, data.smallest, accumulate)
+            self._parallel.agree(settings=run.settings, weights=self.model.state_dict(),
+                                 stream=[self.stream.key, self.stream.next_draw], data=batch.x)
+            target, progress = (target, progress) if self._parallel.leads else (None, False)
         if self.optimizer.groups:
             self.optimizer.check_groups(dict(self.model.named_parameters()))
         if held:
@@ -304,18 +315,6 @@ class Trainer(Evaluation):
         run.tell("on_train_end", self)
         return run.history
 
-    def reset(self) -> None:
-        """Count the epochs from 0 again, and with them the orders of the samples.
-
-        Model, optimizer and stream stay as they are.
-        """
-        self.epoch = 0
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the settings that decide a run, but those of model, loss and optimizer."""
-        return {"metrics": [*self.metrics], "clip_norm": self.clip_norm,
-                "clip_value": self.clip_value}
-
     def _epoch(
         self, run: Run, data: Batches | ClassWeighted, held: Batches | None, bar: Progress,
         target: Path | None, checkpoint_every: int | None,
@@ -330,22 +329,25 @@ class Trainer(Evaluation):
         layers = [one for one in self.model.walk() if not is_method(one.own_penalty, Layer)]
         parameters = dict(self.model.named_parameters())
         if workspace.settled:
-            alone = (self.clip_norm, self.clip_value, run.update.every) == (None, None, 1)
+            alone = {self.clip_norm, self.clip_value, self._parallel} == {None}
             self._settled = SettledSteps(
-                self.model, self.loss, self.optimizer, layers, parameters, alone, self._threads)
+                self.model, self.loss, self.optimizer, layers, parameters,
+                alone and run.update.every == 1, self._threads)
         last: tuple[Array, Context, int] | None = None
-        for batch in data.epoch(epoch, partial(order_of, self.stream.key), run.step):
-            x = self._cast(batch.x)
-            now = ctx if batch.lengths is None else replace(ctx, lengths=batch.lengths)
+        batches = data.epoch(epoch, partial(order_of, self.stream.key), run.step)
+        for batch in batches if self._parallel is None else self._parallel.cut(batches):
+            x, now = self._cast(batch.x), ctx
+            if batch.lengths is not None or batch.rows is not None:
+                now = replace(ctx, lengths=batch.lengths, rows=batch.rows)
             last = x, now, self.stream.next_draw
             run.tell("on_batch_begin", self, epoch, run.steps)
             watched = any(callback.reads_masks for callback in run.callbacks)
             workspace.release()
             record, weight = self._step(run, layers, parameters, x, batch, now, watched)
             run.tell("on_batch_end", self, epoch, run.steps, record)
-            run.add(len(x), record, weight)
+            run.add(batch.samples, record, weight)
             run.seconds = time.perf_counter() - started
-            bar.step(len(x), run.mean)
+            bar.step(batch.samples, run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 check_parameters(self, epoch, run.step, last)
                 save_checkpoint(target, run.state(self))
@@ -359,6 +361,7 @@ class Trainer(Evaluation):
         if held:
             measured |= {f"val_{k}": v for k, v in self._measure(held).items()}
         measured["seconds"] = time.perf_counter() - started
+        measured = self._parallel.led(measured) if self._parallel else measured
         run.end_epoch(measured)
         bar.end(measured)
         run.tell("on_epoch_end", self, epoch, measured)
@@ -378,12 +381,15 @@ class Trainer(Evaluation):
         recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
         prediction, backward = all_passes(self.model, x, recorded or [ctx] * self.loss.passes)
         value, gradient, accuracy, total = self.loss.measured(prediction, *batch.own)
-        check_loss(self, value, run, x, ctx, draw)
         total = batch.counts(total)
         counts = len(x) if total is None else total
+        if self._parallel is not None:
+            value, accuracy, gradient, counts, backward = self._parallel.joined(
+                value, accuracy, gradient, counts, backward, parameters)
+            total = counts
+        check_loss(self, value, run, x, ctx, draw)
         value += run.update.add(layers, parameters, backward, gradient, counts)
-        record: Record = {"loss": value}
-        return record if accuracy is None else record | {"accuracy": accuracy}, total
+        return {"loss": value} | ({} if accuracy is None else {"accuracy": accuracy}), total
 
     def _update(self, parameters: dict[str, Parameter]) -> None:
         """Take a step by the gradients as they are."""

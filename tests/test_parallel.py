@@ -1,0 +1,200 @@
+"""Several processes that train as one: masks to the bit, steps to rounding, errors for all."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cydropout import Trainer, layers
+from cydropout.layers import BatchNorm, Dense, Dropout, ReLU, Sequential
+from cydropout.training.callbacks import EarlyStopping
+from cydropout.training.losses import RDropLoss
+
+
+class Threads:
+    """What `Parallel` needs of a communicator, of threads: one for each rank."""
+
+    def __init__(self, size):
+        self.size, self._rank = size, threading.local()
+        self._places, self._barrier = [None] * size, threading.Barrier(size, timeout=60)
+
+    rank = property(lambda self: self._rank.value)
+
+    def allgather(self, value):
+        self._places[self.rank] = value
+        self._barrier.wait()
+        found = list(self._places)
+        self._barrier.wait()
+        return found
+
+    def Allreduce(self, mine, total):
+        total[...] = sum(self.allgather(mine.copy()))
+
+    def bcast(self, value, root):
+        return self.allgather(value)[root]
+
+    def Abort(self, code):
+        self._barrier.abort()
+
+    def run(self, function):
+        """Return what the function gives on each rank; raise the first error."""
+        found, errors = [None] * self.size, []
+
+        def one(rank):
+            self._rank.value = rank
+            try:
+                found[rank] = function(self)
+            except BaseException as error:
+                errors.append((isinstance(error, threading.BrokenBarrierError), rank, error))
+
+        team = [threading.Thread(target=one, args=(rank,)) for rank in range(self.size)]
+        for thread in team:
+            thread.start()
+        for thread in team:
+            thread.join()
+        if errors:
+            raise min(errors, key=lambda one: one[:2])[2]
+        return found
+
+
+X = np.random.default_rng(0).standard_normal((50, 12))
+Y = np.random.default_rng(1).integers(0, 3, 50)
+
+
+def model(**options):
+    return Sequential([Dense(16, **options), ReLU(), Dropout(0.5), layers.LayerNorm(), Dense(3)],
+                      dtype="float64")
+
+
+def trained(comm=None, loss="softmax_cross_entropy", rng=7, optimizer="adam", make=model, **fit):
+    trainer = Trainer(make(), loss, optimizer, rng=rng, comm=comm, clip_norm=0.5)
+    fit["callbacks"] = fit["callbacks"]() if callable(fit.get("callbacks")) else fit.get(
+        "callbacks", ())
+    history = trainer.fit(X, Y, **{"epochs": 3, "batch_size": 16, "progress": False, **fit})
+    records = [{k: v for k, v in one.items() if k != "seconds"} for one in history.records]
+    return list(trainer.model.state_dict().values()), records, trainer.stream.next_draw
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"make": lambda: model(l2=0.01)}, {"loss": RDropLoss()}, {"optimizer": "sgd"},
+    {"sample_weight": np.linspace(0, 2, 50)}, {"class_weight": {0: 3.0}},
+    {"validation_data": (X, Y), "callbacks": lambda: [EarlyStopping("val_loss", patience=1)]},
+    {"shuffle": False, "drop_last": True},
+], ids=lambda options: "-".join(options) or "plain")
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_run_of_several_is_the_run_of_one(size, options):
+    if "batch_size" not in options and size > 2 and not options.get("drop_last"):
+        options = {**options, "batch_size": 25}
+    expected, records, draws = trained(**options)
+    found = Threads(size).run(lambda comm: trained(comm, **options))
+    for values, own, taken in found:
+        assert taken == draws and len(own) == len(records)
+        for one, other in zip(values, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+        for one, other in zip(own, records, strict=True):
+            assert one == pytest.approx(other, rel=1e-9)
+    for values, _, _ in found[1:]:
+        for one, other in zip(values, found[0][0], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_checkpoints_know_no_ranks(tmp_path):
+    expected, *_ = trained(epochs=4)
+
+    def two(comm):
+        trained(comm, epochs=2, checkpoint=tmp_path / "run")
+        comm.allgather(None)  # the file is whole then
+    Threads(2).run(two)
+    found = Threads(1).run(
+        lambda comm: trained(comm, epochs=4, checkpoint=tmp_path / "run", resume=True))
+    for one, other in zip(found[0][0], expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"rng": lambda rank: rank}, "different stream|different weights"),
+    ({"batch_size": lambda rank: 10 + rank}, "different settings"),
+    ({"optimizer": lambda rank: ("adam", "sgd")[rank]}, "different settings"),
+])
+def test_what_differs_between_ranks_is_an_error_for_all(change, words):
+    def run(comm):
+        return trained(comm, **{name: value(comm.rank) for name, value in change.items()})
+
+    with pytest.raises(ValueError, match=words):
+        Threads(2).run(run)
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"make": lambda: Sequential([Dense(4), BatchNorm(), Dense(3)])}, r"1.batchnorm \(BatchNorm\)"),
+    ({"batch_size": 49}, "smallest batch has 1 samples for 2 processes"),
+    ({"accumulate": 2}, "accumulate must be 1"),
+])
+def test_what_cannot_be_shared_out_is_named(options, words):
+    with pytest.raises(ValueError, match=words):
+        Threads(2).run(lambda comm: trained(comm, **options))
+
+
+def test_an_error_of_one_ends_all(capsys):
+    def run(comm):
+        def fails(trainer, epoch, record):
+            if comm.rank == 1 and epoch == 2:
+                raise OSError("the disk is gone")
+        return trained(comm, callbacks=[fails])
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        Threads(2).run(run)
+    assert "the disk is gone" in capsys.readouterr().err
+
+
+def test_what_is_no_communicator_is_refused():
+    with pytest.raises(TypeError, match=r"comm must be a communicator .* has no rank"):
+        Trainer(model(), "mean_squared_error", "sgd", comm=3)
+
+
+SCRIPT = """
+import sys
+import numpy as np
+from mpi4py import MPI
+from cydropout import Trainer
+from cydropout.layers import Dense, Dropout, Sequential
+comm = MPI.COMM_WORLD
+model = Sequential([Dense(16, activation="relu"), Dropout(0.5), Dense(3)], dtype="float64")
+trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=7, comm=comm)
+x, y = np.random.default_rng(0).standard_normal((48, 12)), np.arange(48) % 3
+def spoil(trainer, epoch, record):
+    if sys.argv[1] == "raise" and comm.rank == 1:
+        raise OSError("the disk is gone")
+    if sys.argv[1] == "kill" and comm.rank == 1:
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+trainer.fit(x, y, epochs=3, batch_size=16, progress=False, callbacks=[spoil])
+if comm.rank == 0:
+    print(repr(float(sum(abs(one).sum() for one in model.state_dict().values()))))
+"""
+
+
+def mpiexec(ranks, *arguments):
+    launcher = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
+    if launcher is None:
+        pytest.skip("there is no mpiexec; pip install '.[mpi]'")
+    found = subprocess.run([sys.executable, "-c", "from mpi4py import MPI"], capture_output=True)
+    if found.returncode:
+        pytest.skip("mpi4py finds no MPI here; pip install '.[mpi]'")
+    return subprocess.run([launcher, "-n", str(ranks), sys.executable, "-c", SCRIPT, *arguments],
+                          capture_output=True, text=True, timeout=120)
+
+
+def test_mpi_trains_as_one_process_does():
+    one, two = (mpiexec(ranks, "train") for ranks in (1, 2))
+    assert one.returncode == two.returncode == 0, two.stderr
+    assert float(two.stdout) == pytest.approx(float(one.stdout), rel=1e-9)
+
+
+@pytest.mark.parametrize(("how", "words"), [("raise", "the disk is gone"), ("kill", "")])
+def test_a_rank_that_fails_ends_the_run(how, words):
+    done = mpiexec(2, how)
+    assert done.returncode != 0 and words in done.stderr
