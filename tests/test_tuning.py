@@ -9,7 +9,7 @@ import pytest
 from training_cases import CLASSES, SAMPLES, Meeting, OneThread, drawn, network, trainer
 
 from cydropout import Trainer, tuning
-from cydropout.layers import Dense, Dropout, Sequential
+from cydropout.layers import GRU, Dense, Dropout, Sequential
 from cydropout.tuning import Candidate, Sweep, tune_rate
 
 sklearn = pytest.importorskip("sklearn.model_selection")
@@ -208,6 +208,7 @@ def test_the_bar_counts_the_runs(data, here, capsys):
         ({"metric": "speed"}, "speed"),
         ({"workers": 0}, "workers.*0"),
         ({"epochs": 0}, "epochs.*0"),
+        ({"lengths": [1]}, "lengths"),
         ({"model": Sequential([Dense(3)])}, "no layer with a rate"),
         ({"model": print}, "model must be a Layer, not"),
         ({"model": [Dense(3), Dropout(0.5)]}, "model must be a Layer.*Sequential"),
@@ -217,6 +218,22 @@ def test_errors(data, here, tmp_path, change, message):
     with pytest.raises(ValueError, match=message):
         sweep(data, **{"record": tmp_path / "sweep", **change})
     assert here == [] and list(tmp_path.iterdir()) == []
+
+
+def test_padding_moves_no_score_of_a_sweep(here, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((18, 5, 3)).astype("f4")
+    y, lengths = rng.integers(0, CLASSES, 18), rng.integers(1, 6, 18)
+    other = np.where(np.arange(5)[:, None] < lengths[:, None, None], x, np.float32(7))
+
+    def scores(x, **more):
+        model = Sequential([GRU(4, return_sequences=False), Dropout(0.5), Dense(CLASSES)])
+        return sweep((x, y), model=model, rates=[0.5], metric="loss", **more).best.scores
+
+    assert scores(x, lengths=lengths) == scores(other, lengths=lengths) != scores(x)
+    scores(x, record=tmp_path / "sweep", lengths=lengths)
+    with pytest.raises(ValueError, match="another sweep"):
+        scores(x, record=tmp_path / "sweep", lengths=np.full(18, 5))
 
 
 def test_a_built_model_is_refused(data, here):

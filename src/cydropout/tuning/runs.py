@@ -44,6 +44,7 @@ class Task:
     batch_size: int
     folds: int
     metric: str
+    lengths: Array | None = None
 
     def trainer(self, rates: Rates, rng: Any) -> Trainer:
         """Return what trains a copy of the model with these rates."""
@@ -59,9 +60,14 @@ class Task:
         trainer = self.trainer(rates, np.random.SeedSequence(seed, spawn_key=(fold,)))
         trainer.fit(
             self.x[train], self.y[train], epochs=self.epochs, batch_size=self.batch_size,
-            progress=False,
+            progress=False, lengths=self.ends(train),
         )
-        return trainer.evaluate(self.x[held], self.y[held])[self.metric]
+        held_out = trainer.evaluate(self.x[held], self.y[held], lengths=self.ends(held))
+        return held_out[self.metric]
+
+    def ends(self, rows: Any) -> Array | None:
+        """Return the lengths of these sequences, None without any."""
+        return None if self.lengths is None else self.lengths[rows]
 
 
 def _work(connection: Connection) -> None:

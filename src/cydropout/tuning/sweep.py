@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._samples import check_pair
+from cydropout._samples import check_ends, check_pair
 from cydropout._validate import (
     check_choice,
     check_count,
@@ -45,6 +45,7 @@ def tune_rate(
     workers: int | None = None,
     record: str | os.PathLike[str] | None = None,
     progress: bool | str = True,
+    lengths: Any = None,
 ) -> Sweep:
     """Train with every setting of the rates, for every fold and seed, and compare the scores.
 
@@ -80,6 +81,8 @@ def tune_rate(
         same sweep the runs it holds are not done again.
     progress : bool or str
         Show a bar of the runs; a string is its label.
+    lengths : array of int, optional
+        How many positions of each sequence count, as for `Trainer.fit`.
 
     Raises
     ------
@@ -106,6 +109,8 @@ def tune_rate(
     """
     check_model(model)
     x, y = check_pair(x, y, "x and y")
+    if lengths is not None:
+        lengths = check_ends("lengths", lengths, x.shape)
     for name, count in (("epochs", epochs), ("batch_size", batch_size)):
         check_count(name, count)
     check_integer("folds", folds, f"[2, {len(x)}]")
@@ -119,10 +124,13 @@ def tune_rate(
         raise ValueError(f"seeds must be different, and at least one, got {seeds}")
     grid = _grid(rates)
     loss, optimizer = losses.get(loss), optimizers.get(optimizer)
-    task = Task(model, loss, optimizer, x, y, epochs, batch_size, folds, metric or "accuracy")
+    task = Task(
+        model, loss, optimizer, x, y, epochs, batch_size, folds, metric or "accuracy", lengths
+    )
     for setting in grid:
         trainer = task.trainer(setting, 0)
-    measured = trainer.evaluate(x[:batch_size], y[:batch_size])  # what does not fit is seen here
+    first = slice(batch_size)  # what does not fit is seen here
+    measured = trainer.evaluate(x[first], y[first], lengths=task.ends(first))
     if metric is None and "accuracy" not in measured:
         task = replace(task, metric="loss")
     if task.metric not in measured:
@@ -165,7 +173,7 @@ def _grid(rates: Sequence[float] | Mapping[str, Sequence[float]]) -> list[Rates]
 def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, Any]:
     """Return what a record must agree with for its runs to be those of this sweep."""
     data = hashlib.sha256()
-    for array in (task.x, task.y):
+    for array in (task.x, task.y) if task.lengths is None else (task.x, task.y, task.lengths):
         data.update(f"{array.dtype} {array.shape}".encode())
         for start in range(0, len(array), 4096):
             data.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
