@@ -252,24 +252,6 @@ def test_images_with_their_channels_last_are_said():
 
 
 @pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        ([Dense(2)], r"model must be a Layer, not the list.*Sequential\(\[\.\.\.\]\)"),
-        (Dense, r"class Dense; make one of it, with Dense\(\.\.\.\)"),
-        (None, "not None"),
-        ("dense", "not the str 'dense'"),
-    ],
-)
-def test_what_is_no_model_is_refused(model, words):
-    for call in (
-        lambda: Trainer(model, "softmax_cross_entropy", "adam"), lambda: predict_mc(model, X),
-        lambda: dead_units(model, X),
-    ):
-        with pytest.raises(TypeError, match=words):
-            call()
-
-
-@pytest.mark.parametrize(
     ("given", "words"),
     [
         ([callbacks.EarlyStopping], r"callbacks\[0\].*make one of it, with EarlyStopping\(\.\."),

@@ -15,10 +15,12 @@ from cydropout.layers import (
     GlobalAveragePool1D,
     Layer,
     MultiHeadAttention,
+    ReLU,
     Residual,
     Sequential,
 )
-from cydropout.training import losses
+from cydropout.training import callbacks, losses
+from cydropout.training.callbacks import dead_units
 from cydropout.training.losses import SoftmaxCrossEntropy
 from cydropout.training.monte_carlo import predict_pass
 from cydropout.training.nonfinite import NonFiniteLossError
@@ -203,6 +205,32 @@ def test_monte_carlo_with_lengths():
     pooled.build((TIME, 5), 0)
     np.testing.assert_array_equal(predict_mc(pooled, X, 5, **options).mean,
                                   predict_mc(pooled, spoilt(X), 5, **options).mean)
+
+
+@pytest.mark.parametrize("kind", ["Dense", "LSTM"])
+def test_dead_units_with_lengths(kind):
+    """A unit that says something else in padding alone is dead, and one of NaN there is not."""
+    inside = [Dense(3)] if kind == "Dense" else [LSTM(3, return_sequences=True)]
+    model = Sequential([*inside, ReLU(), GlobalAveragePool1D(), Flatten(), Dense(4), ReLU()])
+    model.build((TIME, 5), 0)
+    x = np.where(REAL[..., None], np.float32(1), X)
+    if kind == "Dense":
+        assert [*dead_units(model, x)["1.relu"]] != [0, 1, 2]
+        for batch_size in (4, 1024):
+            found = dead_units(model, x, lengths=LENGTHS, batch_size=batch_size)
+            assert [*found["1.relu"]] == [0, 1, 2]
+    first, second = (dead_units(model, each, lengths=LENGTHS) for each in (X, spoilt(X)))
+    assert {k: [*v] for k, v in first.items()} == {k: [*v] for k, v in second.items()}
+    assert len(first["1.relu"]) < 3
+    watch = callbacks.DeadUnits(spoilt(X), lengths=LENGTHS)
+    trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=0)
+    trainer.fit(X, ONE, lengths=LENGTHS, callbacks=watch, epochs=1, progress=False)
+    assert {k: [*v] for k, v in watch.dead.items()} == {
+        k: [*v] for k, v in dead_units(model, X, lengths=LENGTHS).items()}
+    with pytest.raises(ValueError, match="lengths must be at least 1"):
+        callbacks.DeadUnits(X, lengths=LENGTHS - 1)
+    with pytest.raises(ValueError, match="takes no lengths"):
+        dead_units(Sequential([Flatten(), Dense(2)]), X, lengths=LENGTHS)
 
 
 class Interrupt(losses.SoftmaxCrossEntropy):

@@ -13,7 +13,7 @@ from cydropout import layers
 from cydropout._files.replace import replace
 from cydropout._optional import require
 from cydropout.layers import Context, Layer, Sequential
-from cydropout.layers._layer import Array, Shape, held_noise
+from cydropout.layers._layer import Array, Shape, check_model, held_noise
 from cydropout.layers._wrapper import Identity
 from cydropout.layers.dropout._masked import MaskedLayer
 
@@ -343,6 +343,7 @@ def to_onnx(
     >>> [node.op_type for node in to_onnx(model).graph.node]  # doctest: +SKIP
     ['MatMul', 'Add', 'Relu', 'MatMul', 'Add']
     """
+    check_model(model)
     shape = getattr(model, "input_shape", None) if input_shape is None else input_shape
     if shape is None:
         raise ValueError(f"{model.path} is not built, or does not say its input_shape: give one")

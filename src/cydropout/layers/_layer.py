@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cydropout._arrays import as_float_array, contiguous
-from cydropout._validate import check_array, check_choice, is_ours
+from cydropout._validate import ArgumentTypeError, check_array, check_choice, is_ours, shown
 from cydropout._words import MODELS
 from cydropout.layers._context import Context as Context
 from cydropout.layers._owner import Owner
@@ -258,6 +258,14 @@ def held_noise(model: Layer) -> set[Layer]:
     """Return the layers of noise that layers of a model run by themselves."""
     held = {getattr(owner, name) for owner in model.walk() for name in owner.noises}
     return held - {None}
+
+
+def check_model(model: Any, name: str = "model") -> Layer:
+    """Return ``model``, if it is a layer."""
+    if not isinstance(model, Layer):
+        hint = "; make it one, with Sequential([...])" if isinstance(model, (list, tuple)) else ""
+        raise ArgumentTypeError(f"{name} must be a Layer, not {shown(model)}{hint}")
+    return model
 
 
 @contextlib.contextmanager

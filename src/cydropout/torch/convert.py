@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cydropout._validate import ArgumentTypeError, shown
 from cydropout.random import MaskStream
 from cydropout.torch._torch import torch
 from cydropout.torch.attention import MultiheadAttention, functional_calls
@@ -80,8 +81,7 @@ def replace_dropout(
     >>> cdt.revert_dropout(model)
     1
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, not {model!r}")
+    _check_module(model)
     wanted = set(TABLE if types is None else types)
     if unknown := wanted - set(TABLE):
         raise ValueError(
@@ -107,6 +107,11 @@ def replace_dropout(
     return count
 
 
+def _check_module(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(f"model must be a torch.nn.Module, not {shown(model)}")
+
+
 def _unlike(module: Any) -> str:
     """Return why a module that drops by a number is not to be converted, or ""."""
     if type(module) in WHOLE and not module.dropout:
@@ -121,6 +126,7 @@ def _unlike(module: Any) -> str:
 
 def revert_dropout(model: Any) -> int:
     """Give the converted modules of a model their own classes back; return how many."""
+    _check_module(model)
     count = 0
     for module in model.modules():
         if isinstance(module.__dict__.get("forward"), _Calling):
@@ -143,6 +149,7 @@ def report(model: Any) -> dict[str, str]:
     >>> cdt.report(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5)))
     {'1': 'not converted yet: replace_dropout does it'}
     """
+    _check_module(model)
     found = {}
     for name, module in model.named_modules():
         kind = type(module)

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from cydropout.layers._layer import Array, Layer, restored_on_error
+from cydropout._validate import ArgumentTypeError, shown
+from cydropout.layers._layer import Array, Layer, check_model, restored_on_error
 from cydropout.layers.sequential import Sequential
 
 
@@ -55,6 +56,7 @@ def to_torch(layer: Layer, module: Any) -> None:
     >>> bool((module.weight.detach().numpy().T == layer.parameters()[0].value).all())
     True
     """
+    _check_pair(layer, module)
     torch = _torch()
     moved = []
     for own, targets, theirs in _pairs(layer, module):
@@ -97,9 +99,20 @@ def from_torch(module: Any, layer: Layer) -> None:
     >>> bool((module.weight.detach().numpy().T == layer.parameters()[0].value).all())
     True
     """
+    _check_pair(layer, module)
     with restored_on_error(layer):
         for own, state, _ in _pairs(layer, module):
             own.load_torch_state({name: _array(tensor) for name, tensor in state.items()})
+
+
+def _check_pair(layer: Any, module: Any) -> None:
+    """Raise unless there is a layer, and a module or its state, which needs no PyTorch."""
+    check_model(layer, "layer")
+    known = isinstance(module, Mapping) or hasattr(module, "get_submodule")
+    if isinstance(module, type) or not known:
+        raise ArgumentTypeError(
+            f"module must be a torch.nn.Module or its state_dict(), not {shown(module)}"
+        )
 
 
 def _pairs(layer: Layer, module: Any) -> Iterator[tuple[Layer, dict[str, Any], Any]]:

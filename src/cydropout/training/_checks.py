@@ -9,18 +9,10 @@ from itertools import chain
 from typing import Any
 
 from cydropout._samples import check_ends, spread
-from cydropout._validate import ArgumentTypeError, Array, is_ours, shown
+from cydropout._validate import ArgumentTypeError, Array, is_ours
 from cydropout.layers._layer import Context, Layer
 from cydropout.training._batches import Batch, Batches
 from cydropout.training.losses import Loss
-
-
-def check_model(model: Any) -> Layer:
-    """Return ``model``, if it is a layer."""
-    if not isinstance(model, Layer):
-        hint = "; make it one, with Sequential([...])" if isinstance(model, (list, tuple)) else ""
-        raise ArgumentTypeError(f"model must be a Layer, not {shown(model)}{hint}")
-    return model
 
 
 def check_data(

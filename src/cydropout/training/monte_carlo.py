@@ -21,10 +21,10 @@ from cydropout._validate import (
     optional,
 )
 from cydropout.layers._fusion import plan
-from cydropout.layers._layer import Context, Layer
+from cydropout.layers._layer import Context, Layer, check_model
 from cydropout.random import RNG, MaskStream, as_stream
 from cydropout.training._batches import padded
-from cydropout.training._checks import check_batch, check_model, check_sequences
+from cydropout.training._checks import check_batch, check_sequences
 from cydropout.training._evaluation import Evaluation
 from cydropout.training.history import figure_of, save_figure
 from cydropout.training.losses.outputs import OUTPUTS, Outputs, probabilities_of

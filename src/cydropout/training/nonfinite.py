@@ -61,7 +61,7 @@ def first_nonfinite(model: Layer, x: Array, ctx: Context, draw: int, passes: int
         return "input"
     try:
         with np.errstate(all="ignore"):
-            for name, _, y in chain.from_iterable(outputs(model, x, ctx) for _ in range(passes)):
+            for name, _, y, _ in chain.from_iterable(outputs(model, x, ctx) for _ in range(passes)):
                 if not _finite(y):
                     return name
     finally:
@@ -89,12 +89,15 @@ def check_parameters(
 
 def outputs(
     layer: Layer, x: Array, ctx: Context, path: str | None = None
-) -> Generator[tuple[str, Layer, Array], None, Array]:
-    """Run a layer, and yield path, layer and output of it or of each one inside, in order."""
+) -> Generator[tuple[str, Layer, Array, Array | None], None, Array]:
+    """Run a layer, and yield of it or of each one inside, in order, what came out.
+
+    That is path, layer, output, and the lengths of its sequences where it has padding.
+    """
     inside = layer.branch
     if inside is None:
         y, _ = layer.forward(x, ctx)
-        yield path or layer.path, layer, y
+        yield path or layer.path, layer, y, ctx.behind([layer], x.shape).lengths
         return y
     draw, whole = ctx.stream.next_draw if ctx.stream else 0, ctx
     y = inside.convert(x)
@@ -108,7 +111,7 @@ def outputs(
         if ctx.stream:
             ctx.stream.next_draw = draw
         y, _ = layer.forward(x, whole)
-        yield path or layer.path, layer, y
+        yield path or layer.path, layer, y, whole.behind([layer], x.shape).lengths
     return y
 
 

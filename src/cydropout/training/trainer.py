@@ -23,7 +23,7 @@ from cydropout._validate import (
     optional,
 )
 from cydropout.layers._context import Masks
-from cydropout.layers._layer import Context, Layer, Parameter
+from cydropout.layers._layer import Context, Layer, Parameter, check_model
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
@@ -35,7 +35,7 @@ from cydropout.training._batches import (
     order_of,
     split_off,
 )
-from cydropout.training._checks import check_data, check_model, check_smallest
+from cydropout.training._checks import check_data, check_smallest
 from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
 from cydropout.training._evaluation import Evaluation

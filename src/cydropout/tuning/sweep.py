@@ -20,8 +20,8 @@ from cydropout._validate import (
     optional,
 )
 from cydropout.functional import available_cores
+from cydropout.layers._layer import check_model
 from cydropout.training import losses, optimizers
-from cydropout.training._checks import check_model
 from cydropout.training._configuration import plain
 from cydropout.training.progress import bar, check_bar
 from cydropout.tuning.record import ScoreRecord

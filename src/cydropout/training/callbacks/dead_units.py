@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._samples import check_samples
-from cydropout._validate import check_count
+from cydropout._samples import check_ends, check_samples, within
+from cydropout._validate import check_count, optional
 from cydropout.layers._affine import Affine
-from cydropout.layers._layer import Array, Context, Layer
+from cydropout.layers._layer import Array, Context, Layer, check_model
 from cydropout.layers.activations import Activation
 from cydropout.layers.conv import Conv2D
-from cydropout.training._batches import batches
-from cydropout.training._checks import check_batch, check_model
+from cydropout.training._batches import padded
+from cydropout.training._checks import check_batch, check_sequences
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.nonfinite import outputs
 
 
-def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Array]:
+def dead_units(
+    model: Layer, x: Any, *, batch_size: int = 1024, lengths: Any = None
+) -> dict[str, Array]:
     """Return, by path, which units give the same output for every sample, without dropout.
 
     Such a unit no longer distinguishes its inputs: a ReLU that is 0 for all of them gets no
@@ -37,6 +39,8 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
         Samples, as many and as different as will be used.
     batch_size : int
         Samples at a time.
+    lengths : array of int, optional
+        How many positions of each sequence count, as in `Trainer.fit`; padding is not looked at.
 
     Examples
     --------
@@ -51,10 +55,11 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
     """
     x = check_batch(check_model(model), check_samples(x))
     check_count("batch_size", batch_size)
+    lengths = check_sequences(model, x, lengths)
     ends: dict[str, tuple[Array, Array]] = {}
-    for rows in batches(len(x), batch_size):
+    for rows, real in padded(x, lengths, batch_size):
         axis, ndim = -1, x.ndim
-        for path, layer, y in outputs(model, x[rows], Context()):
+        for path, layer, y, inside in outputs(model, rows, Context(lengths=real)):
             if layer.unit_axis is not None:
                 axis = layer.unit_axis
             elif y.ndim != ndim:
@@ -62,7 +67,10 @@ def dead_units(model: Layer, x: Any, *, batch_size: int = 1024) -> dict[str, Arr
             ndim = y.ndim
             if not _is_active(layer):
                 continue
-            columns = np.moveaxis(y, axis, -1).reshape(-1, y.shape[axis])
+            columns = np.moveaxis(y, axis, -1)
+            if inside is not None:
+                columns = columns[within(inside, y.shape[1])]
+            columns = columns.reshape(-1, y.shape[axis])
             low, high = columns.min(axis=0), columns.max(axis=0)
             if path in ends:
                 low, high = np.minimum(low, ends[path][0]), np.maximum(high, ends[path][1])
@@ -79,6 +87,8 @@ class DeadUnits(Callback):
         Samples to look with, such as those of the validation.
     every : int
         Epochs from one look to the next.
+    lengths : array of int, optional
+        Those of sequences, as `dead_units` takes them.
 
     Attributes
     ----------
@@ -95,9 +105,10 @@ class DeadUnits(Callback):
     2
     """
 
-    def __init__(self, x: Any, every: int = 1) -> None:
+    def __init__(self, x: Any, every: int = 1, *, lengths: Any = None) -> None:
         self.x = check_samples(x)
         self.every = check_count("every", every)
+        self.lengths = optional(check_ends, "lengths", lengths, self.x.shape)
         self._begin()
 
     def _begin(self) -> None:
@@ -111,7 +122,7 @@ class DeadUnits(Callback):
     def on_epoch_end(self, trainer: Trainer, epoch: int, record: Mapping[str, float]) -> None:
         """Look."""
         if epoch % self.every == 0:
-            self.dead = dead_units(trainer.model, self.x)
+            self.dead = dead_units(trainer.model, self.x, lengths=self.lengths)
             self.counts.append(
                 {"epoch": epoch} | {path: len(units) for path, units in self.dead.items()}
             )
