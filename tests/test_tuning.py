@@ -208,6 +208,10 @@ def test_the_bar_counts_the_runs(data, here, capsys):
         ({"metric": "speed"}, "speed"),
         ({"workers": 0}, "workers.*0"),
         ({"epochs": 0}, "epochs.*0"),
+        ({"folds": []}, "folds"),
+        ({"folds": [([0, 1], [SAMPLES])]}, "fold 0 of folds"),
+        ({"folds": [([0, 1], [])]}, "fold 0 of folds"),
+        ({"folds": sklearn.StratifiedKFold(SAMPLES)}, "n_splits"),
         ({"lengths": [1]}, "lengths"),
         ({"model": Sequential([Dense(3)])}, "no layer with a rate"),
         ({"model": print}, "model must be a Layer, not"),
@@ -234,6 +238,30 @@ def test_padding_moves_no_score_of_a_sweep(here, tmp_path):
     scores(x, record=tmp_path / "sweep", lengths=lengths)
     with pytest.raises(ValueError, match="another sweep"):
         scores(x, record=tmp_path / "sweep", lengths=np.full(18, 5))
+
+
+@pytest.mark.parametrize(
+    "splitter",
+    [
+        sklearn.KFold(3, shuffle=True, random_state=0),
+        list(sklearn.KFold(3, shuffle=True, random_state=0).split(np.zeros(SAMPLES))),
+    ],
+    ids=["splitter", "rows"],
+)
+def test_a_splitter_is_as_good_as_a_number(data, here, splitter, tmp_path):
+    record = tmp_path / "sweep"
+    scores = [c.scores for c in sweep(data, record=record).candidates]
+    count = len(here)
+    assert [c.scores for c in sweep(data, folds=splitter, record=record).candidates] == scores
+    assert len(here) == count  # the same folds, and so the record holds all
+
+
+def test_other_folds_are_another_sweep(data, here, tmp_path):
+    groups = np.arange(SAMPLES) % 4
+    found = sweep(data, folds=sklearn.GroupKFold(4).split(*data, groups), record=tmp_path / "s")
+    assert all(len(c.scores) == 4 * 2 for c in found.candidates)
+    with pytest.raises(ValueError, match="another sweep.*folds"):
+        sweep(data, folds=sklearn.StratifiedKFold(4), record=tmp_path / "s")
 
 
 def test_a_built_model_is_refused(data, here):

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from cydropout import _sklearn
 from cydropout._optional import blas_threads
 from cydropout._validate import Array
 from cydropout.training.callbacks.dropout_rate import rate_layers
@@ -42,7 +41,8 @@ class Task:
     y: Array
     epochs: int
     batch_size: int
-    folds: int
+    #: Rows to train on, and rows held out.
+    folds: list[tuple[Array, Array]]
     metric: str
     lengths: Array | None = None
 
@@ -54,9 +54,7 @@ class Task:
     def score(self, job: Job) -> float:
         """Train on the other folds with the job's rates and seed, and measure on its fold."""
         rates, fold, seed = job
-        folds = _sklearn.part("model_selection", "train").KFold
-        split = list(folds(self.folds, shuffle=True, random_state=0).split(self.x))
-        train, held = split[fold]
+        train, held = self.folds[fold]
         trainer = self.trainer(rates, np.random.SeedSequence(seed, spawn_key=(fold,)))
         trainer.fit(
             self.x[train], self.y[train], epochs=self.epochs, batch_size=self.batch_size,

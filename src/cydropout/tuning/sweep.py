@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cydropout import _sklearn
 from cydropout._samples import check_ends, check_pair
 from cydropout._validate import (
     check_choice,
@@ -39,7 +40,7 @@ def tune_rate(
     *,
     epochs: int,
     batch_size: int = 32,
-    folds: int = 5,
+    folds: Any = 5,
     seeds: Sequence[int] = (0,),
     metric: str | None = None,
     workers: int | None = None,
@@ -68,8 +69,9 @@ def tune_rate(
         all combinations are tried.
     epochs, batch_size : int
         As for `Trainer.fit`.
-    folds : int
-        Parts of the data, at least 2, each of them held out once.
+    folds : int, splitter or iterable of (train, held)
+        Parts of the data, at least 2, each of them held out once; or a splitter of scikit-learn,
+        as ``RepeatedKFold(5)``; or the rows themselves, as ``GroupKFold(5).split(x, y, groups)``.
     seeds : sequence of int
         Each gives other weights, orders and masks.
     metric : {"accuracy", "loss"}, optional
@@ -113,7 +115,7 @@ def tune_rate(
         lengths = check_ends("lengths", lengths, x.shape)
     for name, count in (("epochs", epochs), ("batch_size", batch_size)):
         check_count(name, count)
-    check_integer("folds", folds, f"[2, {len(x)}]")
+    parts = _split(folds, x, y)
     optional(check_choice, "metric", metric, ("accuracy", "loss"))
     optional(check_count, "workers", workers)
     check_bar(progress)
@@ -125,7 +127,7 @@ def tune_rate(
     grid = _grid(rates)
     loss, optimizer = losses.get(loss), optimizers.get(optimizer)
     task = Task(
-        model, loss, optimizer, x, y, epochs, batch_size, folds, metric or "accuracy", lengths
+        model, loss, optimizer, x, y, epochs, batch_size, parts, metric or "accuracy", lengths
     )
     for setting in grid:
         trainer = task.trainer(setting, 0)
@@ -135,7 +137,7 @@ def tune_rate(
         task = replace(task, metric="loss")
     if task.metric not in measured:
         raise ValueError(f"metric {metric!r} is not measured by {loss}; use {', '.join(measured)}")
-    jobs = list(itertools.product(grid, range(folds), seeds))
+    jobs = list(itertools.product(grid, range(len(parts)), seeds))
     done = ScoreRecord(record, _fingerprint(task, grid, seeds), jobs)
     missing = [job for job in jobs if job not in done.scores]
     count = min(workers or available_cores(), len(missing))
@@ -153,7 +155,7 @@ def tune_rate(
         if shown is not None:
             shown.close()
     found = [
-        Candidate(dict(s), tuple(done.scores[s, f, seed] for f in range(folds) for seed in seeds))
+        Candidate(dict(s), tuple(done.scores[s, f, e] for f in range(len(parts)) for e in seeds))
         for s in grid
     ]
     return Sweep(task.metric, tuple(found))
@@ -170,6 +172,32 @@ def _grid(rates: Sequence[float] | Mapping[str, Sequence[float]]) -> list[Rates]
     return grid
 
 
+def _split(folds: Any, x: Any, y: Any) -> list[tuple[Any, Any]]:
+    """Return the rows to train on and those held out, of each fold."""
+    if not hasattr(folds, "split") and not np.iterable(folds):
+        count = check_integer("folds", folds, f"[2, {len(x)}]")
+        kind = _sklearn.part("model_selection", "train").KFold
+        folds = kind(count, shuffle=True, random_state=0)
+    rows = np.zeros((len(x), 1))  # a splitter asks for their number alone
+    pairs = folds.split(rows, y) if hasattr(folds, "split") else folds
+    parts = []
+    for place, pair in enumerate(pairs):
+        both = tuple(np.asarray(each) for each in pair)
+        if len(both) != 2 or not all(
+            each.ndim == 1 and each.dtype.kind in "iu" and each.size
+            and each.min() >= 0 and each.max() < len(x)
+            for each in both
+        ):
+            raise ValueError(
+                f"fold {place} of folds must be rows to train on and rows held out, integers in "
+                f"[0, {len(x)}) and some of each, got {pair!r}"
+            )
+        parts.append(both)
+    if not parts:
+        raise ValueError("folds must give at least one pair of rows, got none")
+    return parts
+
+
 def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, Any]:
     """Return what a record must agree with for its runs to be those of this sweep."""
     data = hashlib.sha256()
@@ -177,6 +205,9 @@ def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, A
         data.update(f"{array.dtype} {array.shape}".encode())
         for start in range(0, len(array), 4096):
             data.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
+    rows = hashlib.sha256()
+    for part in itertools.chain.from_iterable(task.folds):
+        rows.update(f"{len(part)} ".encode() + part.astype("<i8").tobytes())
     return {
         "model": plain(task.model),
         "loss": plain(task.loss),
@@ -186,6 +217,6 @@ def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, A
         "seeds": seeds,
         "epochs": task.epochs,
         "batch_size": task.batch_size,
-        "folds": task.folds,
+        "folds": rows.hexdigest(),
         "metric": task.metric,
     }
