@@ -137,10 +137,11 @@ def ends_all(fit: _Fit) -> _Fit:
         try:
             return fit(self, *args, **options)
         except BaseException:
-            if self._parallel is not None and self._parallel.size > 1:
+            parallel = getattr(self, "_parallel", None)  # not there without super().__init__()
+            if parallel is not None and parallel.size > 1:
                 traceback.print_exc()
                 sys.stderr.flush()
-                self._parallel.comm.Abort(1)
+                parallel.comm.Abort(1)
             raise
 
     return run  # type: ignore[return-value]
