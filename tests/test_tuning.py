@@ -38,7 +38,7 @@ def here(monkeypatch):
 
 
 def by_hand(data, rate, fold, seed):
-    split = sklearn.KFold(3, shuffle=True, random_state=0).split(data[0])
+    split = sklearn.StratifiedKFold(3, shuffle=True, random_state=0).split(*data)
     train, held = list(split)[fold]
     rng = np.random.SeedSequence(seed, spawn_key=(fold,))
     t = Trainer(network(rate), "softmax_cross_entropy", "adam", rng=rng)
@@ -240,20 +240,28 @@ def test_padding_moves_no_score_of_a_sweep(here, tmp_path):
         scores(x, record=tmp_path / "sweep", lengths=np.full(18, 5))
 
 
-@pytest.mark.parametrize(
-    "splitter",
-    [
-        sklearn.KFold(3, shuffle=True, random_state=0),
-        list(sklearn.KFold(3, shuffle=True, random_state=0).split(np.zeros(SAMPLES))),
-    ],
-    ids=["splitter", "rows"],
-)
-def test_a_splitter_is_as_good_as_a_number(data, here, splitter, tmp_path):
+@pytest.mark.parametrize("rows", [False, True])
+def test_a_splitter_is_as_good_as_a_number(data, here, rows, tmp_path):
     record = tmp_path / "sweep"
     scores = [c.scores for c in sweep(data, record=record).candidates]
     count = len(here)
-    assert [c.scores for c in sweep(data, folds=splitter, record=record).candidates] == scores
+    splitter = sklearn.StratifiedKFold(3, shuffle=True, random_state=0)
+    found = sweep(data, folds=list(splitter.split(*data)) if rows else splitter, record=record)
+    assert [c.scores for c in found.candidates] == scores
     assert len(here) == count  # the same folds, and so the record holds all
+
+
+@pytest.mark.parametrize(("y", "kind"), [
+    (np.repeat([0, 1], [45, 15]), sklearn.StratifiedKFold),
+    (np.repeat([0, 1], [58, 2]), sklearn.KFold), (np.linspace(0, 1, 60), sklearn.KFold),
+    (np.eye(3)[np.arange(60) % 3], sklearn.KFold),
+])
+def test_labels_are_stratified_where_they_can_be(y, kind):
+    expected = kind(3, shuffle=True, random_state=0).split(y, y if y.ndim == 1 else None)
+    found = tuning.sweep._split(3, y, y)
+    for one, other in zip(found, expected, strict=True):
+        for rows, wanted in zip(one, other, strict=True):
+            np.testing.assert_array_equal(rows, wanted)
 
 
 def test_other_folds_are_another_sweep(data, here, tmp_path):

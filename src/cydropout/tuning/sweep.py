@@ -70,8 +70,9 @@ def tune_rate(
     epochs, batch_size : int
         As for `Trainer.fit`.
     folds : int, splitter or iterable of (train, held)
-        Parts of the data, at least 2, each of them held out once; or a splitter of scikit-learn,
-        as ``RepeatedKFold(5)``; or the rows themselves, as ``GroupKFold(5).split(x, y, groups)``.
+        Parts of the data, at least 2, each of them held out once, with their share of every class
+        where ``y`` is labels; or a splitter of scikit-learn, as ``RepeatedKFold(5)``; or the rows
+        themselves, as ``GroupKFold(5).split(x, y, groups)``.
     seeds : sequence of int
         Each gives other weights, orders and masks.
     metric : {"accuracy", "loss"}, optional
@@ -176,7 +177,11 @@ def _split(folds: Any, x: Any, y: Any) -> list[tuple[Any, Any]]:
     """Return the rows to train on and those held out, of each fold."""
     if not hasattr(folds, "split") and not np.iterable(folds):
         count = check_integer("folds", folds, f"[2, {len(x)}]")
-        kind = _sklearn.part("model_selection", "train").KFold
+        # Of labels that have so many of each class, every fold gets its share.
+        classes = y.ndim == 1 and y.dtype.kind in "iu"
+        stratified = classes and np.unique(y, return_counts=True)[1].min() >= count
+        kinds = _sklearn.part("model_selection", "train")
+        kind = kinds.StratifiedKFold if stratified else kinds.KFold
         folds = kind(count, shuffle=True, random_state=0)
     rows = np.zeros((len(x), 1))  # a splitter asks for their number alone
     pairs = folds.split(rows, y) if hasattr(folds, "split") else folds
