@@ -8,11 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layer_cases import ROWS
 
 from cydropout import Trainer, layers
 from cydropout.layers import BatchNorm, Dense, Dropout, ReLU, Sequential
-from cydropout.training.callbacks import EarlyStopping
+from cydropout.training.callbacks import EarlyStopping, Guard, TensorBoard
 from cydropout.training.losses import RDropLoss
+
+TRAINED = sorted(
+    name for name, row in ROWS.items()
+    if row.make().by_rows and len(row.shape) > 1 and not row.shortens
+)
 
 
 class Threads:
@@ -136,6 +142,64 @@ def test_what_differs_between_ranks_is_an_error_for_all(change, words):
 def test_what_cannot_be_shared_out_is_named(options, words):
     with pytest.raises(ValueError, match=words):
         Threads(2).run(lambda comm: trained(comm, **options))
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    ({"epochs": lambda rank: 2 + rank}, "different epochs"),
+    ({"resume": lambda rank: rank == 0}, "different epochs|different weights"),
+])
+def test_what_parts_later_is_an_error_for_all(options, words, tmp_path):
+    trained(epochs=1, checkpoint=tmp_path / "run")
+
+    def run(comm):
+        own = {name: value(comm.rank) for name, value in options.items()}
+        return trained(comm, checkpoint=tmp_path / "run", **own)
+
+    with pytest.raises(ValueError, match=words):
+        Threads(2).run(run)
+
+
+def test_the_first_process_says_whether_to_stop():
+    def run(comm):
+        def stops(trainer, epoch, record):
+            trainer.stop_training = comm.rank == 0 and epoch == 2
+        return trained(comm, callbacks=[stops])
+
+    assert [len(records) for _, records, _ in Threads(2).run(run)] == [2, 2]
+
+
+@pytest.mark.parametrize("callback", [Guard, TensorBoard])
+def test_callbacks_of_whole_batches_are_named(callback, tmp_path):
+    made = callback(tmp_path) if callback is TensorBoard else callback()
+    with pytest.raises(ValueError, match=f"{callback.__name__} reads whole batches"):
+        Threads(2).run(lambda comm: trained(comm, callbacks=[made]))
+
+
+def test_a_loss_that_is_not_known_by_positions_is_named():
+    def loss(prediction, target):
+        return float(prediction.std()), np.zeros_like(prediction)
+
+    with pytest.raises(ValueError, match="cannot be shared out"):
+        Threads(2).run(lambda comm: trained(comm, loss=loss))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_layer_is_trained_as_in_one_process(name, size):
+    row = ROWS[name]
+    x = np.random.default_rng(1).standard_normal((13, *row.shape[1:]))
+
+    def run(comm=None):
+        made = Sequential([row.make(), layers.Flatten(), Dense(2)], dtype="float64")
+        trainer = Trainer(made, "mean_squared_error", "sgd", rng=2, comm=comm)
+        trainer.fit(x, np.ones((13, 2)), epochs=2, batch_size=5, progress=False)
+        return trainer.model.state_dict(), trainer.stream.next_draw
+
+    expected, draws = run()
+    for found, taken in Threads(size).run(run):
+        assert taken == draws
+        for key, value in expected.items():
+            np.testing.assert_allclose(found[key], value, 1e-8, 1e-10, err_msg=key)
 
 
 def test_an_error_of_one_ends_all(capsys):

@@ -19,6 +19,7 @@ from cydropout.random import MaskStream
 from cydropout.training._batches import Batches, as_batches, order_of, padded, weights_of
 from cydropout.training._checks import check_batch, check_data, check_sequences
 from cydropout.training._metrics import Metrics, measure
+from cydropout.training._parallel import Parallel
 from cydropout.training.history import History
 from cydropout.training.losses import Loss
 
@@ -34,6 +35,8 @@ class Evaluation(Closed):
     num_threads: int | None
     stream: MaskStream
     _threads: int | None
+    _parallel: Parallel | None
+    stop_training: bool
     _run: Any
     epoch: int
     clip_norm: float | None
@@ -111,6 +114,14 @@ class Evaluation(Closed):
                 yield
             finally:
                 self._threads = before
+
+    def _goes_on(self, run: Any, last: int) -> bool:
+        """Whether another epoch follows, as the first process says; raise if they have parted."""
+        if self._parallel is not None:
+            self._parallel.agree(epochs=[last, run.epoch, run.step], draws=self.stream.next_draw,
+                                 weights=self.model.state_dict())
+            self.stop_training = self._parallel.led({"stop": self.stop_training})["stop"]
+        return bool(run.epoch < last and not self.stop_training)
 
     def _infer(self, x: Array, lengths: Array | None) -> Array:
         ctx = Context(training=False, num_threads=self._threads, lengths=lengths)

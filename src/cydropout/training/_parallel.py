@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from cydropout.layers._layer import Layer, Parameter
+from cydropout.layers._layer import Parameter
 from cydropout.training._batches import Batch
+
+if TYPE_CHECKING:
+    from cydropout.training.callbacks.base import Callback
 
 Array = np.ndarray[Any, Any]
 _Fit = TypeVar("_Fit", bound=Callable[..., Any])
@@ -47,13 +51,29 @@ class Parallel:
         """Whether this process shows the progress and writes the files."""
         return bool(self.rank == 0)
 
-    def check(self, model: Layer, smallest: int | None, accumulate: int) -> None:
-        """Raise if a model, or the batches, cannot be shared out."""
+    def check(
+        self, trainer: Any, callbacks: Iterable[Callback], smallest: int | None, accumulate: int
+    ) -> None:
+        """Raise if a model, what measures and watches it, or the batches cannot be shared out."""
+        model, loss = trainer.model, trainer.loss
         for path, layer in [("model", model), *model.named_layers()]:
             if not layer.by_rows:
                 raise ValueError(
                     f"{path} ({type(layer).__name__}) computes with all samples of a batch, or "
                     "draws for them by itself: it cannot be trained by several processes"
+                )
+        try:
+            loss.check_weighable()
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{loss!r} cannot be shared out among several processes, each of which has the "
+                f"loss of its rows: {error}"
+            ) from error
+        for callback in callbacks:
+            if not callback.by_rows:
+                raise ValueError(
+                    f"{type(callback).__name__} reads whole batches or writes files by itself: it "
+                    "cannot be used by several processes"
                 )
         if smallest is not None and smallest < self.size:
             raise ValueError(
@@ -70,8 +90,8 @@ class Parallel:
         differ = [name for name in mine if len({one.get(name) for one in found}) > 1]
         if differ:
             raise ValueError(
-                f"the processes begin with different {differ[0]}: give all of them the same rng, "
-                "model, settings and data"
+                f"the processes have different {differ[0]}: give all of them the same rng, "
+                "model, settings, data and checkpoint"
             )
 
     def cut(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -104,12 +124,14 @@ class Parallel:
         grads = [one.gradient.array for one in parameters.values() if one.trainable]
         for dtype in dict.fromkeys(grad.dtype for grad in grads):
             own = [grad for grad in grads if grad.dtype == dtype]
-            flat = np.concatenate([grad.reshape(-1) for grad in own])
+            # MPI knows no floats of 16 bits.
+            wide = dtype if dtype.itemsize > 2 else np.dtype(np.float32)
+            flat = np.concatenate([grad.reshape(-1) for grad in own]).astype(wide, copy=False)
             total = np.empty_like(flat)
             self.comm.Allreduce(flat, total)
             ends = np.cumsum([grad.size for grad in own])[:-1]
             for grad, part in zip(own, np.split(total, ends), strict=True):
-                np.copyto(grad, part.reshape(grad.shape))
+                np.copyto(grad, part.reshape(grad.shape), casting="same_kind")
 
     def led(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return what the first process measured, so that all decide alike."""
@@ -141,6 +163,7 @@ def ends_all(fit: _Fit) -> _Fit:
             if parallel is not None and parallel.size > 1:
                 traceback.print_exc()
                 sys.stderr.flush()
+                time.sleep(0.5)  # a launcher that kills at once forwards nothing more
                 parallel.comm.Abort(1)
             raise
 

@@ -281,7 +281,7 @@ class Trainer(Evaluation):
         changed = run.built(batch.x, saved, override)
         check_smallest(self.model, data)
         if self._parallel is not None:
-            self._parallel.check(self.model, data.smallest, accumulate)
+            self._parallel.check(self, callbacks, data.smallest, accumulate)
             self._parallel.agree(settings=run.settings, weights=self.model.state_dict(),
                                  stream=[self.stream.key, self.stream.next_draw], data=batch.x)
             target, progress = (target, progress) if self._parallel.leads else (None, False)
@@ -304,7 +304,7 @@ class Trainer(Evaluation):
         bar = Progress(progress, samples=data.samples, epochs=last, done=done)
         try:
             with bar, self._one_pool():
-                while run.epoch < last and not self.stop_training:
+                while self._goes_on(run, last):
                     self._epoch(run, train, held, bar, target, checkpoint_every)
         except BaseException as error:
             run.tell("on_error", self, error)

@@ -68,6 +68,9 @@ class Callback(Worded, Closed):
 
     #: Whether `on_batch_end` reads ``trainer.masks``; `on_batch_begin` may set it for its batch.
     reads_masks: bool = False
+    #: Whether it does in each of several processes, which sees its rows of a batch alone, what it
+    #: does in one.
+    by_rows: bool = True
 
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Run before the first epoch; ``metrics`` names what the records can hold."""

@@ -77,6 +77,8 @@ class Guard(Callback):
     0.95
     """
 
+    by_rows = False
+
     def __init__(
         self,
         limit: float | Mapping[str, float] = 0.95,

@@ -38,6 +38,8 @@ class TensorBoard(Callback):
     >>> callback = TensorBoard("runs/first", every=10)  # writes when a run begins
     """
 
+    by_rows = False
+
     def __init__(self, directory: str | os.PathLike[str], every: int | None = None) -> None:
         self._writer_class = require("tensorboardX", "tensorboard").SummaryWriter
         self.directory = str(expanded(directory, "directory"))
