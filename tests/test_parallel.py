@@ -219,6 +219,30 @@ def test_what_is_no_communicator_is_refused():
         Trainer(model(), "mean_squared_error", "sgd", comm=3)
 
 
+def test_other_targets_are_an_error_for_all():
+    def run(comm):
+        t = Trainer(model(), "softmax_cross_entropy", "adam", rng=7, comm=comm)
+        y = Y.copy()
+        y[40] = (Y[40] + comm.rank) % 3
+        t.fit(X, y, epochs=1, batch_size=16, progress=False)
+
+    with pytest.raises(ValueError, match="different targets"):
+        Threads(2).run(run)
+
+
+@pytest.mark.parametrize(("sizes", "words"), [
+    (([8, 8, 8], [8, 8]), r"batches of \[0, 8\] samples"), (([8, 9], [8, 8]), r"\[8, 9\]"),
+    (([8, 1], [8, 1]), "1 samples is too small for 2 processes"),
+])
+def test_batches_that_differ_are_an_error_for_all(sizes, words):
+    def run(comm):
+        t = Trainer(model(), "softmax_cross_entropy", "adam", rng=7, comm=comm)
+        t.fit(((X[:n], Y[:n]) for n in sizes[comm.rank]), epochs=1, progress=False)
+
+    with pytest.raises(ValueError, match=words):
+        Threads(2).run(run)
+
+
 SCRIPT = """
 import sys
 import numpy as np

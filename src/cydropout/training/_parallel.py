@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial, wraps
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -45,6 +46,7 @@ class Parallel:
                 f"which has no {missing[0]}"
             )
         self.comm, self.rank, self.size = comm, comm.rank, comm.size
+        self._asks = False
 
     @property
     def leads(self) -> bool:
@@ -55,6 +57,7 @@ class Parallel:
         self, trainer: Any, callbacks: Iterable[Callback], smallest: int | None, accumulate: int
     ) -> None:
         """Raise if a model, what measures and watches it, or the batches cannot be shared out."""
+        self._asks = smallest is None  # batches of arrays are cut alike
         model, loss = trainer.model, trainer.loss
         for path, layer in [("model", model), *model.named_layers()]:
             if not layer.by_rows:
@@ -83,6 +86,12 @@ class Parallel:
         if accumulate > 1:
             raise ValueError("accumulate must be 1 with comm=; use a larger batch_size")
 
+    def begin(self, trainer: Any, settings: Any, data: Any, batch: Batch) -> None:
+        """Raise in all processes if they begin with something that differs."""
+        stream, targets = trainer.stream, getattr(data, "own", [batch.y])
+        self.agree(settings=settings, weights=trainer.model.state_dict(), data=batch.x,
+                   targets=dict(enumerate(targets)), stream=[stream.key, stream.next_draw])
+
     def agree(self, **things: Any) -> None:
         """Raise in all processes if something differs between them."""
         mine = {name: _digest(thing) for name, thing in things.items()}
@@ -95,9 +104,19 @@ class Parallel:
             )
 
     def cut(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Yield the rows of this process of each batch."""
-        for batch in batches:
-            total = len(batch.x)
+        """Yield the rows of this process of each batch; raise if the processes have other ones."""
+        for batch in chain(batches, [None]):
+            total = 0 if batch is None else len(batch.x)
+            if self._asks and len(sizes := {*self.comm.allgather(total)}) > 1:
+                raise ValueError(
+                    f"the processes brought batches of {sorted(sizes)} samples (0: none was left); "
+                    "give all of them the same batches"
+                )
+            if batch is None:
+                return
+            if total < self.size:
+                raise ValueError(
+                    f"a batch of {total} samples is too small for {self.size} processes")
             start, stop = (place * total // self.size for place in (self.rank, self.rank + 1))
             own = {name: None if part is None else part[start:stop]
                    for name, part in zip(Batch._fields[:-1], batch[:-1], strict=True)}

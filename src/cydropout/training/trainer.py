@@ -282,8 +282,7 @@ class Trainer(Evaluation):
         check_smallest(self.model, data)
         if self._parallel is not None:
             self._parallel.check(self, callbacks, data.smallest, accumulate)
-            self._parallel.agree(settings=run.settings, weights=self.model.state_dict(),
-                                 stream=[self.stream.key, self.stream.next_draw], data=batch.x)
+            self._parallel.begin(self, run.settings, data, batch)
             target, progress = (target, progress) if self._parallel.leads else (None, False)
         if self.optimizer.groups:
             self.optimizer.check_groups(dict(self.model.named_parameters()))
