@@ -13,6 +13,21 @@ def wrong_label(cnp.ndarray labels, int64_t classes):
     return -1
 
 
+cdef double run_cross_entropy(cross_entropy_t *settings, int code, const void *logits,
+                              void *gradient, uint64_t rows, int num_threads,
+                              uint64_t *hits) except? -1 nogil:
+    """The mean loss over rows of logits; count those that are right."""
+    cdef double loss = 0
+    cdef uint64_t row
+    launch(CROSS_ENTROPY, code, logits, gradient, settings, rows * settings.classes, rows,
+           num_threads)
+    hits[0] = 0
+    for row in range(rows):
+        loss += settings.below[row] - log(settings.inverse[row])
+        hits[0] += settings.right[row]
+    return loss / <double>rows
+
+
 def cross_entropy(cnp.ndarray logits, cnp.ndarray labels, cnp.ndarray gradient, int code,
                   int num_threads=0):
     """Return the mean loss and how many predictions are right; arrays are checked by the caller.
@@ -22,21 +37,17 @@ def cross_entropy(cnp.ndarray logits, cnp.ndarray labels, cnp.ndarray gradient, 
     """
     cdef cross_entropy_t settings
     cdef uint64_t rows = <uint64_t>cnp.PyArray_SIZE(labels)
-    cdef uint64_t size = <uint64_t>cnp.PyArray_SIZE(logits)
-    cdef uint64_t row, hits = 0
-    cdef double loss = 0
+    cdef uint64_t hits
+    cdef double loss
     cdef cnp.ndarray pairs = np.empty((2, rows)), right = np.empty(rows, np.uint8)
     cdef const void *source = address(logits)
     cdef void *target = address(gradient)
-    settings.classes = size // rows
+    settings.classes = <uint64_t>cnp.PyArray_SIZE(logits) // rows
     settings.labels = <const int64_t*>address(labels)
     settings.factor = 1.0 / <double>rows
     settings.below = <double*>address(pairs)
     settings.inverse = settings.below + rows
     settings.right = <uint8_t*>address(right)
     with nogil:
-        launch(CROSS_ENTROPY, code, source, target, &settings, size, rows, num_threads)
-        for row in range(rows):
-            loss += settings.below[row] - log(settings.inverse[row])
-            hits += settings.right[row]
-    return loss / <double>rows, hits
+        loss = run_cross_entropy(&settings, code, source, target, rows, num_threads, &hits)
+    return loss, hits

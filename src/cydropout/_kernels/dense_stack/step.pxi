@@ -3,8 +3,10 @@
 ctypedef struct stepped_t:
     void *w
     void *g
+    void *first
+    void *second
+    uint64_t size
     double l2
-    step_t step
 
 
 cdef class DenseStep:
@@ -20,7 +22,7 @@ cdef class DenseStep:
     cdef int count
     cdef cross_entropy_t loss
     cdef void *gradient
-    cdef int64_t rows, classes
+    cdef int64_t rows
 
     def __cinit__(self, DenseStack stack, list weights, list biases, list dweights, list dbiases,
                   list stepped, cnp.ndarray gradient, cnp.ndarray pairs, cnp.ndarray right):
@@ -35,8 +37,8 @@ cdef class DenseStep:
         for i in range(self.count):
             one = &self.stepped[i]
             w, g, first, second, one.l2 = stepped[i]
-            one.w, one.g, one.step.size = address(w), address(g), w.size
-            one.step.first, one.step.second = address_or_null(first), address_or_null(second)
+            one.w, one.g, one.size = address(w), address(g), w.size
+            one.first, one.second = address_or_null(first), address_or_null(second)
         self.rows = stack.rows
         self.loss.classes = cnp.PyArray_SIZE(gradient) // self.rows
         self.loss.factor = 1.0 / <double>self.rows
@@ -58,7 +60,7 @@ cdef class DenseStep:
         cdef const void *source = address(x)
         cdef step_t rule = rule_of(
             kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
-        cdef double loss = 0, penalty = 0
+        cdef double loss, penalty = 0
         cdef uint64_t hits = 0
         cdef int i
         self.loss.labels = <const int64_t*>address(labels)
@@ -68,22 +70,12 @@ cdef class DenseStep:
             for i in range(stack.count):
                 if stack.layers[i].mask.source == DRAW_AND_STORE:
                     stack.layers[i].mask.source = STORED
-            loss = self.run_loss(&hits)
+            loss = run_cross_entropy(&self.loss, stack.code, stack.layers[stack.count - 1].y,
+                                     self.gradient, self.rows, 1, &hits)
             if loss - loss == 0:
                 stack.run_backward(self.gradient, False, num_threads)
                 penalty = self.run_steps(&rule, num_threads)
         return loss, hits, penalty
-
-    cdef double run_loss(self, uint64_t *hits) except? -1 nogil:
-        cdef double loss = 0
-        cdef int64_t row
-        cdef const dense_t *last = &self.stack.layers[self.stack.count - 1]
-        launch(CROSS_ENTROPY, self.stack.code, last.y, self.gradient, &self.loss,
-               self.rows * self.loss.classes, self.rows, 1)
-        for row in range(self.rows):
-            loss += self.loss.below[row] - log(self.loss.inverse[row])
-            hits[0] += self.loss.right[row]
-        return loss / <double>self.rows
 
     cdef double run_steps(self, const step_t *rule, int num_threads) except? -1 nogil:
         cdef double penalty = 0
@@ -92,11 +84,11 @@ cdef class DenseStep:
         for i in range(self.count):
             one = &self.stepped[i]
             if one.l2 != 0:
-                penalty += add_l2(one.w, one.g, one.l2, one.step.size, self.stack.code == FLOAT64)
+                penalty += add_l2(one.w, one.g, one.l2, one.size, self.stack.code == FLOAT64)
         for i in range(self.count):
             one = &self.stepped[i]
             step = rule[0]
-            step.first, step.second, step.size = one.step.first, one.step.second, one.step.size
+            step.first, step.second, step.size = one.first, one.second, one.size
             launch(OPTIMIZER_STEP, self.stack.code, one.g, one.w, &step, step.size,
                    tiles(step.size), num_threads)
         return penalty
