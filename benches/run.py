@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from contenders import CONTENDERS, DEFAULT, library
 from suite import race, regression, report, tables
-from suite.machine import cores
+from suite.machine import available_cores
 from suite.pool import Pool
 
 BENCHES = ("pipeline", "rates", "sizes", "backward", "mask", "ready", "fused", "dtypes",
@@ -68,7 +68,8 @@ def parse(arguments=None):
                         help=f"one of {', '.join(BENCHES)}; may be given more than once")
     parser.add_argument("--peer", metavar="NAME", action="append",
                         help="only this peer, such as NumPy; may be given more than once")
-    parser.add_argument("--threads", type=int, default=cores(), help="of each contender")
+    parser.add_argument("--threads", type=int, default=available_cores()[0],
+                        help="of each contender")
     parser.add_argument("--output", type=Path, metavar="DIR",
                         help="where RESULTS.md, results.json and plots go (default: nowhere)")
     parser.add_argument("--report", type=Path, metavar="DIR",

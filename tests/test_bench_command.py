@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from cydropout._bench import contender, machine, race
+from cydropout import _machine
+from cydropout._bench import contender, race
 from cydropout.cli import BENCH_PICTURE, main
 
 
@@ -20,7 +21,7 @@ def test_it_prints_a_table_and_draws(short, tmp_path, capsys):
     assert main(["bench", "--threads", "1", "--rate", "0.25", "--output", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert (tmp_path / BENCH_PICTURE).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    for part in (machine.cpu_name(), "build ", "threads: 1", "0.25", f"NumPy {np.__version__}"):
+    for part in (_machine.cpu_name(), "build ", "threads: 1", "0.25", f"NumPy {np.__version__}"):
         assert part in out
     rows = {line.split("  ")[0]: line for line in out.splitlines()}
     assert rows["ns/element"].split()[1:] == ["1", "Ki", "4", "Ki"]

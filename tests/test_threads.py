@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cydropout
+from cydropout import _machine
 from cydropout._kernels import api, dispatch, threads
 
 
@@ -65,7 +66,7 @@ OMP = {
 def test_omp_num_threads_counts_if_it_is_a_number_of_threads(text, restored, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", text)
     cydropout.set_num_threads(None)
-    expected = (OMP[text], "OMP_NUM_THREADS") if OMP[text] else threads.available_cores()
+    expected = (OMP[text], "OMP_NUM_THREADS") if OMP[text] else _machine.available_cores()
     assert (cydropout.get_num_threads(), threads.source()) == expected
 
 
@@ -110,7 +111,16 @@ def test_cgroup_limit(tmp_path, files, expected):
             (tmp_path / name).mkdir()
         else:
             (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    assert threads.cgroup_limit(tmp_path, tmp_path / "groups") == expected
+    assert _machine.cgroup_limit(tmp_path, tmp_path / "groups") == expected
+
+
+@pytest.mark.parametrize("quota", [None, 1])
+def test_all_who_count_cores_count_the_same(quota, monkeypatch):
+    if quota is not None:
+        monkeypatch.setattr(_machine, "cgroup_limit", lambda: quota)
+    count, _ = threads.available_cores()
+    assert count == cydropout.functional.available_cores() == _machine.describe()["cores"]
+    assert quota is None or count == quota
 
 
 @pytest.mark.parametrize("variable", ["OMP_PROC_BIND=true", "OMP_PLACES=cores"])

@@ -6,8 +6,8 @@ A peer's interpreter has no cydropout.
 import importlib.util
 from pathlib import Path
 
-_PATH = Path(__file__).parents[2] / "src/cydropout/_bench/machine.py"
+_PATH = Path(__file__).parents[2] / "src/cydropout/_machine.py"
 _spec = importlib.util.spec_from_file_location("cydropout_machine", _PATH)
 _module = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_module)
-cores, describe = _module.cores, _module.describe
+available_cores, describe = _module.available_cores, _module.describe

@@ -18,8 +18,8 @@ import numpy as np
 from cydropout import functional, layers
 from cydropout._bench import race
 from cydropout._bench.contender import CONTENDERS
-from cydropout._bench.machine import cpu_name, memory
 from cydropout._files.replace import expanded
+from cydropout._machine import cpu_name, memory
 from cydropout._optional import blas_threads
 from cydropout._text import show
 from cydropout._validate import check_integer, check_number

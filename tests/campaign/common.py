@@ -125,11 +125,11 @@ class Report:
 def machine() -> str:
     """Return where figures come from."""
     import cydropout
-    from cydropout._bench.machine import cores, cpu_name
+    from cydropout._machine import available_cores, cpu_name
 
     config = cydropout.show_config("dicts")
-    return (f"{datetime.date.today()}, {cpu_name()}, {cores()} cores, {platform.machine()}; "
-            f"cydropout {config['version']}, build {config['build']}; "
+    return (f"{datetime.date.today()}, {cpu_name()}, {available_cores()[0]} cores, "
+            f"{platform.machine()}; cydropout {config['version']}, build {config['build']}; "
             f"Python {config['python']}, NumPy {config['numpy']}")
 
 

@@ -1,13 +1,10 @@
 """How many threads: the one place that decides."""
 
-import itertools
 import os
 import re
-from collections.abc import Iterator
-from math import ceil
-from pathlib import Path, PurePosixPath
 
 from cydropout._kernels import api
+from cydropout._machine import available_cores
 from cydropout._validate import check_integer
 
 #: More is an error: a team this large only takes memory, or the process down.
@@ -18,58 +15,6 @@ HOST = object()
 
 _count = 1
 _source = ""
-
-
-def _affinity() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _read(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except (OSError, ValueError):  # not there, not allowed, or no text
-        return []
-
-
-def _quota(group: Path) -> Iterator[int]:
-    for words in (
-        _read(group / "cpu.max"),
-        _read(group / "cpu.cfs_quota_us") + _read(group / "cpu.cfs_period_us"),
-    ):
-        if len(words) == 2 and all(re.fullmatch("[0-9]{1,18}", word) for word in words):
-            allowed, period = map(int, words)
-            if allowed and period:
-                yield ceil(allowed / period)
-
-
-def cgroup_limit(
-    root: Path = Path("/sys/fs/cgroup"), groups: Path = Path("/proc/self/cgroup")
-) -> int | None:
-    """Return the number of cores that the container's CPU quotas come to, or None without one.
-
-    The least counts of this process's group and those above it. A part of a core is rounded up:
-    the kernels' threads wait for nobody, so that the last may come late, and one less would leave
-    that part of the quota idle.
-    """
-    paths = {PurePosixPath()}
-    for word in _read(groups):
-        found = re.fullmatch("[0-9]+:([^:]*):/(.*)", word)
-        if found and {"", "cpu"} & set(found[1].split(",")):
-            path = PurePosixPath(*(part for part in found[2].split("/") if part != ".."))
-            paths |= {path, *path.parents}
-    # The folder of version 2, and of version 1. In a container its own group is often the root.
-    quotas = (_quota(mount / path) for mount in (root, root / "cpu") for path in paths)
-    return min(itertools.chain.from_iterable(quotas), default=None)
-
-
-def available_cores() -> tuple[int, str]:
-    """Return how many cores this process may really use, and what says so."""
-    cores, limit = _affinity(), cgroup_limit()
-    if limit is not None and limit < cores:
-        return limit, "cgroup CPU quota"
-    return cores, "CPU affinity"
 
 
 def _decide() -> tuple[int, str]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cydropout import _optional
+from cydropout import _machine, _optional
 from cydropout._kernels import api, blas, caches, dispatch, threads
 from cydropout._kernels.threads import get_num_threads
 from cydropout._text import show
@@ -23,7 +23,7 @@ def available_cores() -> int:
     >>> available_cores() >= 1
     True
     """
-    return threads.available_cores()[0]
+    return _machine.available_cores()[0]
 
 
 def _other_pools() -> list[str]:
