@@ -1,14 +1,11 @@
 """Several processes that train as one: masks to the bit, steps to rounding, errors for all."""
 
-import shutil
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 from layer_cases import ROWS
+from processes import launched
 
 from cydropout import Trainer, layers
 from cydropout.layers import BatchNorm, Dense, Dropout, ReLU, Sequential
@@ -266,14 +263,7 @@ if comm.rank == 0:
 
 
 def mpiexec(ranks, *arguments):
-    launcher = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which("mpiexec")
-    if launcher is None:
-        pytest.skip("there is no mpiexec; pip install '.[mpi]'")
-    found = subprocess.run([sys.executable, "-c", "from mpi4py import MPI"], capture_output=True)
-    if found.returncode:
-        pytest.skip("mpi4py finds no MPI here; pip install '.[mpi]'")
-    return subprocess.run([launcher, "-n", str(ranks), sys.executable, "-c", SCRIPT, *arguments],
-                          capture_output=True, text=True, timeout=120)
+    return launched(ranks, "-c", SCRIPT, *arguments)
 
 
 def test_mpi_trains_as_one_process_does():

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -20,7 +20,7 @@ from cydropout._bench import race
 from cydropout._bench.contender import CONTENDERS
 from cydropout._files.replace import expanded
 from cydropout._machine import cpu_name, memory
-from cydropout._optional import blas_threads
+from cydropout._optional import blas_threads, require
 from cydropout._text import show
 from cydropout._validate import check_integer, check_number
 from cydropout.training import optimizers
@@ -55,19 +55,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = options.command
         options.run(options)
         _flush()
-    except UsageError as error:
-        return _fail(command, error, 2)
-    except (ImportError, ArithmeticError, MemoryError, OSError) as error:
-        return _fail(command, error, 1)
-    except KeyboardInterrupt:
-        return _fail(command, "interrupted", 130)
+    except (UsageError, ImportError, ArithmeticError, MemoryError, OSError) as error:
+        return _fail(command, error, error)
+    except KeyboardInterrupt as error:
+        return _fail(command, error, "interrupted")
     return 0
 
 
-def _fail(command: str, error: object, code: int) -> int:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _fail(command: str, error: BaseException, said: object) -> int:
+    text = " ".join(str(said).split()) or type(error).__name__
     show(f"cydropout {command}: error: {text}", sys.stderr)
-    return code
+    return _code(error)
+
+
+def _code(error: BaseException) -> int:
+    if isinstance(error, UsageError):
+        return 2
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
 
 
 def _flush() -> None:
@@ -137,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--runs", "how many seeds", 5, type=_count(1000), metavar="N")
     # One: on networks this small, threads wait for each other longer than they work.
     add("--threads", "of the matrix products", 1, type=_count(os.cpu_count() or 1), metavar="N")
+    add("--mpi", "train with all processes of mpiexec, each with its --threads", False, "alone",
+        action="store_true")
     add("--output", f"where {PICTURE} goes", Path("."), type=Path, metavar="DIR")
 
     info = commands.add_parser("info", help="show the build, the instruction sets, the threads")
@@ -182,29 +188,29 @@ def _bench(options: argparse.Namespace) -> None:
         show(f"\npicture: {picture}")
 
 
+def _processes() -> Any:
+    """Return the communicator of all processes that ``mpiexec`` has started."""
+    try:
+        return require("mpi4py.MPI", "mpi").COMM_WORLD
+    except RuntimeError as error:
+        raise ImportError(
+            "this needs MPI, of which mpi4py finds no library; "
+            "install one with: pip install 'cydropout[mpi]'"
+        ) from error
+
+
 def _train(options: argparse.Namespace) -> None:
-    rates = options.rate * len(options.hidden) if len(options.rate) == 1 else options.rate
-    if len(rates) != len(options.hidden):
-        raise UsageError(
-            f"argument --rate: got {len(rates)} rates for {len(options.hidden)} hidden layers; "
-            "give one, or one per layer"
-        )
-    if options.directory is not None and options.data == "digits":
-        raise UsageError("argument --directory: the digits need none; it goes with --data mnist")
-    picture = _writable(options.output / PICTURE)
-    figure_of(1)  # without matplotlib it fails here, not after the training
-    data = _load(options.data, options.directory)
-    if options.samples > len(data.x_train):
-        raise UsageError(f"argument --samples: {options.samples} of {len(data.x_train)}")
-
-    _check_memory(options, data.x_train[0].size)
-
+    comm = _processes() if options.mpi else None
+    picture, data, rates = _agreed(options, comm)
     cases = {"without dropout": [0.0] * len(rates), "with dropout": rates}
     runs: dict[str, list[Run]] = {label: [] for label in cases}
-    with blas_threads(options.threads):
+    with blas_threads(options.threads), _ending_all(comm):
         for seed in range(options.seed, options.seed + options.runs):
             for label, case in cases.items():
-                runs[label].append(_run(options, data, case, seed, f"{label:<15}, seed {seed}"))
+                told = f"{label:<15}, seed {seed}"
+                runs[label].append(_run(options, data, case, seed, told, comm))
+    if comm is not None and comm.rank:
+        return
 
     sizes = "-".join(map(str, [data.x_train[0].size, *options.hidden, 10]))
     shown = ", ".join(f"{rate:g}" for rate in options.rate)
@@ -212,6 +218,8 @@ def _train(options: argparse.Namespace) -> None:
         f"{options.data}, {options.samples} samples, {options.wrong_labels:.0%} of their labels "
         f"wrong, {sizes}, {options.optimizer}, dropout {shown}"
     )
+    if comm is not None:
+        title += f", processes: {comm.size}"
     show(f"\n{title}, {options.epochs} epochs, seeds {options.seed} to {seed}\n")
     show(f"{'':<16}{'train accuracy':>16}{'test accuracy':>16}{'spread':>9}{'seconds':>10}")
     for label, these in runs.items():
@@ -225,6 +233,63 @@ def _train(options: argparse.Namespace) -> None:
         picture, title=title,
     )
     show(f"\nlearning curves: {picture}")
+
+
+@contextlib.contextmanager
+def _ending_all(comm: Any) -> Iterator[None]:
+    """Have an error of one process end the others too, after its message: they would wait."""
+    try:
+        yield
+    except BaseException as error:
+        if comm is not None and comm.size > 1:
+            code = _fail("train", error, error)
+            time.sleep(0.5)  # a launcher that kills at once forwards nothing more
+            comm.Abort(code)
+        raise
+
+
+def _agreed(options: argparse.Namespace, comm: Any) -> tuple[Path, Dataset, Sequence[float]]:
+    """Have the first process check and load; its error ends all, and it alone tells it."""
+    if comm is None:
+        return _prepared(options, 1)
+    found: Any = None
+    if comm.rank == 0:
+        try:
+            found = _prepared(options, comm.size)
+        except BaseException as error:
+            comm.bcast(_code(error))
+            raise
+    found = comm.bcast(found)
+    if isinstance(found, int):
+        raise SystemExit(found)
+    picture, data, rates = found
+    return picture, data, rates
+
+
+def _prepared(
+    options: argparse.Namespace, processes: int
+) -> tuple[Path, Dataset, Sequence[float]]:
+    """Return where the picture goes, the data and the rates, or raise before a step is taken."""
+    rates = options.rate * len(options.hidden) if len(options.rate) == 1 else options.rate
+    if len(rates) != len(options.hidden):
+        raise UsageError(
+            f"argument --rate: got {len(rates)} rates for {len(options.hidden)} hidden layers; "
+            "give one, or one per layer"
+        )
+    if options.directory is not None and options.data == "digits":
+        raise UsageError("argument --directory: the digits need none; it goes with --data mnist")
+    least = min(options.samples % options.batch_size or options.batch_size, options.samples)
+    if least < processes:
+        raise UsageError(
+            f"argument --batch-size: a batch has {least} samples for {processes} processes"
+        )
+    picture = _writable(options.output / PICTURE)
+    figure_of(1)  # without matplotlib it fails here, not after the training
+    data = _load(options.data, options.directory)
+    if options.samples > len(data.x_train):
+        raise UsageError(f"argument --samples: {options.samples} of {len(data.x_train)}")
+    _check_memory(options, data.x_train[0].size)
+    return picture, data, rates
 
 
 def _check_memory(options: argparse.Namespace, inputs: int) -> None:
@@ -257,7 +322,8 @@ Run = tuple[History, float, float, float]
 
 
 def _run(
-    options: argparse.Namespace, data: Dataset, rates: Sequence[float], seed: int, label: str
+    options: argparse.Namespace, data: Dataset, rates: Sequence[float], seed: int, label: str,
+    comm: Any,
 ) -> Run:
     """Train on the samples that the seed draws."""
     rng = np.random.default_rng(seed)
@@ -271,6 +337,7 @@ def _run(
         optimizers.get(options.optimizer, options.learning_rate),
         rng=seed,
         num_threads=options.threads,
+        comm=comm,
     )
     started = time.perf_counter()
     history = trainer.fit(
