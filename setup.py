@@ -25,12 +25,15 @@ if not BUILDS.keys() >= {*CHOSEN}:
 def extensions():
     common = {
         "include_dirs": [numpy.get_include(), str(KERNELS)],
-        "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        "define_macros": [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+                          ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
         "depends": [str(path) for suffix in ("pxi", "pxd", "h")
                     for path in KERNELS.rglob(f"*.{suffix}")],
     }
     yield Extension("cydropout._kernels.api", [str(KERNELS / "api.pyx")], **common,
                     extra_compile_args=[*FLAGS, "-pthread"], extra_link_args=["-pthread"])
+    yield Extension("cydropout._kernels.reuse", [str(KERNELS / "reuse.pyx")], **common,
+                    extra_compile_args=FLAGS)
     for name in CHOSEN:
         yield Extension(f"cydropout._kernels.{name}", [str(KERNELS / f"{name}.pyx")], **common,
                         extra_compile_args=FLAGS + BUILDS[name])

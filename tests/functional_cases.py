@@ -313,7 +313,8 @@ CASES = {
 
 #: What has no arrays, or only ones that another of them checks.
 OTHERS = {"ACTIVATIONS", "Gradient", "Recurrence", "StepGroup", "Windows", "available_cores",
-          "get_num_threads", "set_num_threads", "shared_threads", "show_config"}
+          "get_num_threads", "set_num_threads", "shared_threads", "show_config",
+          "reused_memory"}
 
 
 def arrays_of(given: dict[str, Any]) -> list[str]:

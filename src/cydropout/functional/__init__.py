@@ -15,6 +15,7 @@ from cydropout.functional.drop_connect import dropconnect, dropconnect_backward
 from cydropout.functional.dropout import dropout
 from cydropout.functional.gather import gather, scatter_add
 from cydropout.functional.layer_norm import layer_norm, layer_norm_backward
+from cydropout.functional.memory import reused_memory
 from cydropout.functional.optimizer import (
     Gradient,
     StepGroup,
@@ -73,6 +74,7 @@ __all__ = [
     "optimizer_step",
     "recurrence",
     "recurrence_backward",
+    "reused_memory",
     "rmsprop_step",
     "scatter_add",
     "scatter_submatrix",

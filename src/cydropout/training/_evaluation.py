@@ -107,7 +107,7 @@ class Evaluation(Closed):
     @contextmanager
     def _one_pool(self) -> Iterator[None]:
         """Have BLAS and the kernels run on one pool of threads, or the kernels on one thread."""
-        with functional.shared_threads() as shared:
+        with functional.shared_threads() as shared, functional.reused_memory():
             before = self._threads
             self._threads = self.num_threads or (None if shared else 1)
             try:
