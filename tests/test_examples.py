@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import launched
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("[0-9]*.py"))
@@ -127,3 +128,15 @@ def test_the_gallery_shows_every_variant(tmp_path, monkeypatch):
         assert values.ndim == 2 and len(np.unique(values[~np.isnan(values)])) > 1, name
     gallery.draw(tmp_path / "gallery.png")
     assert (tmp_path / "gallery.png").stat().st_size > 10_000
+
+
+def test_several_processes_tell_once_what_one_does(tmp_path):
+    found = [
+        launched(ranks, EXAMPLES / "06_several_processes.py", "--epochs", "3", cwd=tmp_path)
+        for ranks in (1, 2)
+    ]
+    assert [done.returncode for done in found] == [0, 0], found[1].stderr
+    one, two = (done.stdout.split("processes: ")[1:] for done in found)
+    assert len(one) == len(two) == 1 and (one[0][0], two[0][0]) == ("1", "2")
+    accuracies = [float(text.split()[-1].rstrip("%")) for text in (*one, *two)]
+    assert accuracies[0] > 60 and accuracies[1] == pytest.approx(accuracies[0], abs=1)

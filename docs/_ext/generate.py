@@ -71,6 +71,7 @@ TITLES = {
     "03_validation_data": "Validation and a schedule",
     "04_rates_and_scalings": "A rate per neuron, three scalings",
     "05_numpy_pipeline": "Inside plain NumPy",
+    "06_several_processes": "One run over several processes",
     "fashion_dropouts": "Four dropouts in one CNN",
     "gallery": "The masks of all variants",
     "mnist_cnn": "A CNN on MNIST",
