@@ -1,9 +1,11 @@
 """The bits of masks in arrangements, and the batteries of other people that read them.
 
-``python tests/campaign/batteries.py one_draw | RNG_test stdin32`` writes one of them without end.
+``python tests/campaign/batteries.py one_draw 0 | RNG_test stdin32`` writes one of them without end,
+of a seed. What stands behind ``--`` of a campaign is a battery or a size, and then arrangements.
 """
 
 import contextlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,47 +22,52 @@ from cydropout.masks import GaussianMask
 KEY = 0x9E3779B97F4A7C15
 
 
-def one_draw() -> Iterator[bytes]:
+def one_draw(key: int) -> Iterator[bytes]:
     """One mask, from its first element on."""
     for part in count():
-        yield Mask(KEY, 0, (2**23,), 0.5, offset=part * 2**23).bits.tobytes()
+        yield Mask(key, 0, (2**23,), 0.5, offset=part * 2**23).bits.tobytes()
 
 
-def small_draws() -> Iterator[bytes]:
+def small_draws(key: int) -> Iterator[bytes]:
     """Masks of 1024 elements, draw by draw."""
     for draw in count():
-        yield Mask(KEY, draw, (1024,), 0.5).bits.tobytes()
+        yield Mask(key, draw, (1024,), 0.5).bits.tobytes()
 
 
-def seeds() -> Iterator[bytes]:
-    """Masks of 1024 elements of keys that follow each other."""
-    for key in count():
-        yield Mask(key, 0, (1024,), 0.5).bits.tobytes()
-
-
-def rates() -> Iterator[bytes]:
-    """The first eight digits of each element's number, found by halving with nested rates."""
+def across_draws(key: int) -> Iterator[bytes]:
+    """The same 32 elements of 4096 draws, then the next 32."""
     for part in count():
-        number = np.zeros(2**18)
-        for digit in range(1, 9):
-            middle = number + 0.5**digit
-            keep = Mask(KEY, 1, (2**18,), 1 - middle, offset=part * 2**18).keep
-            number = np.where(keep, number, middle)
-        yield (number * 256).astype("u1").tobytes()
+        draws = [Mask(key, part * 4096 + draw, (1024,), 0.5).bits for draw in range(4096)]
+        yield np.transpose(draws).tobytes()
 
 
-def normals() -> Iterator[bytes]:
+def seeds(key: int) -> Iterator[bytes]:
+    """Masks of 1024 elements of keys that follow each other."""
+    for more in count():
+        yield Mask((key + more) % 2**64, 0, (1024,), 0.5).bits.tobytes()
+
+
+def rates(key: int) -> Iterator[bytes]:
+    """The first eight digits of each element's number: how many of 255 nested rates drop it."""
+    for part in count():
+        digits = np.full(2**16, 255, "u1")
+        for keep in range(1, 256):
+            digits -= Mask(key, 1, (2**16,), 1 - keep / 256, offset=part * 2**16).keep
+        yield digits.tobytes()
+
+
+def normals(key: int) -> Iterator[bytes]:
     """The words behind Gaussian noise, of which its values have some 20 bits: the upper 16."""
     from scipy.special import ndtr
 
     ones = np.ones(2**18)
     for draw in count():
-        x = GaussianMask(KEY, draw, ones.shape, sigma=1.0, storage="seed").apply(ones) - 1
+        x = GaussianMask(key, draw, ones.shape, sigma=1.0, storage="seed").apply(ones) - 1
         yield np.floor(ndtr(x) * 2**16).astype("u2").tobytes()
 
 
-ARRANGEMENTS: dict[str, Callable[[], Iterator[bytes]]] = {
-    one.__name__: one for one in (one_draw, small_draws, seeds, rates, normals)}
+ARRANGEMENTS: dict[str, Callable[[int], Iterator[bytes]]] = {
+    one.__name__: one for one in (one_draw, small_draws, across_draws, seeds, rates, normals)}
 
 PROGRAM = r"""
 #include <stdio.h>
@@ -116,9 +123,10 @@ def fetched(folder: Path) -> Path:
     return folder / "battery"
 
 
-def fed(name: str, command: list[str]) -> str:
+def fed(name: str, seed: int, command: list[str]) -> str:
     """Return what a program says that reads an arrangement."""
-    with subprocess.Popen([sys.executable, __file__, name], stdout=subprocess.PIPE) as source:
+    source_command = [sys.executable, __file__, name, str(seed)]
+    with subprocess.Popen(source_command, stdout=subprocess.PIPE) as source:
         done = subprocess.run(
             command, stdin=source.stdout, capture_output=True, text=True, check=False)
         source.kill()
@@ -126,16 +134,24 @@ def fed(name: str, command: list[str]) -> str:
     return done.stdout
 
 
-def testu01(job: Job) -> str:
-    """Run a battery of TestU01 on each arrangement."""
+def chosen(job: Job, usual: str) -> tuple[str, list[str]]:
+    """Return a battery or a size, and the arrangements that it reads."""
     if not job.long:
         raise Skip("the long form runs it")
+    what, *names = job.arguments or [usual]
+    if unknown := {*names} - {*ARRANGEMENTS}:
+        raise ValueError(f"{unknown} must be some of {', '.join(ARRANGEMENTS)}")
+    return what, names or [*ARRANGEMENTS]
+
+
+def testu01(job: Job) -> str:
+    """Run a battery of TestU01 on each arrangement."""
+    battery, names = chosen(job, "SmallCrush")
     program = fetched(job.folder)
-    battery = next(iter(job.arguments), "SmallCrush")
-    for name in ARRANGEMENTS:
-        out = fed(name, [str(program), battery])
+    for name in names:
+        out = fed(name, job.seed, [str(program), battery])
         assert "All tests were passed" in out, f"{battery} of {name}:\n{out[-3000:]}"
-    return f"{battery} on {', '.join(ARRANGEMENTS)}: all tests were passed"
+    return f"{battery} on {', '.join(names)}: all tests were passed"
 
 
 def practrand(job: Job) -> str:
@@ -143,16 +159,19 @@ def practrand(job: Job) -> str:
     program = shutil.which("RNG_test")
     if not program:
         raise Skip("no RNG_test on the path; the sources of PractRand are at sourceforge.net")
-    if not job.long:
-        raise Skip("the long form runs it")
-    size = next(iter(job.arguments), "4GB")
-    for name in ARRANGEMENTS:
-        out = fed(name, [program, "stdin32", "-tlmax", size, "-multithreaded"])
-        assert "FAIL" not in out and "no anomalies" in out, f"{name}:\n{out[-3000:]}"
-    return f"{size} of {', '.join(ARRANGEMENTS)}: no failure"
+    size, names = chosen(job, "4GB")
+    said = []
+    for name in names:
+        out = fed(name, job.seed, [program, "stdin32", "-tlmax", size, "-multithreaded"])
+        reached = re.findall(r"length= .*\((.*) bytes\)", out)
+        wrong = re.search("FAIL|(?i:very suspicious)", out)
+        assert reached and not wrong, f"{name}:\n{out[-3000:]}"
+        odd = re.findall(r"(\S+) +R= *\S+ +p = *(\S+) +(unusual|(?:mildly )?suspicious)", out)
+        said.append(f"{name} {', '.join(map(' '.join, odd)) or 'no anomaly'}")
+    return f"{reached[-1]} bytes of each: {'; '.join(said)}"
 
 
 if __name__ == "__main__":
     with contextlib.suppress(BrokenPipeError):
-        for block in ARRANGEMENTS[sys.argv[1]]():
+        for block in ARRANGEMENTS[sys.argv[1]]((KEY + int(sys.argv[2])) % 2**64):
             sys.stdout.buffer.write(block)

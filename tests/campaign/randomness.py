@@ -1,10 +1,10 @@
 """Masks and noise as random numbers: exact tests of what they are drawn for, and the batteries.
 
 ``python tests/campaign/randomness.py --long`` tests 2**28 elements of each rate, and feeds the bits
-in five arrangements to TestU01's SmallCrush, whose Debian packages it fetches and unpacks into a
+in six arrangements to TestU01's SmallCrush, whose Debian packages it fetches and unpacks into a
 temporary directory, and to PractRand, where its RNG_test is on the path. A larger battery is
-``--only testu01 -- Crush``. Every figure is a normal deviate z; a check fails where the largest of
-them would come by chance once in a million times.
+``--only testu01 -- Crush one_draw``. Every figure is a normal deviate z; a check fails where the
+largest of them would come by chance once in a million times.
 """
 
 import math
