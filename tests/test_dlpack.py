@@ -119,6 +119,15 @@ def test_an_array_that_a_cpu_does_not_hold_is_refused():
         dropout(Elsewhere(), 0.5)
 
 
+def test_an_array_without_memory_is_refused():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"x is a torch\.Tensor without memory .*meta"):
+        dropout(torch.ones(3, device="meta"), 0.5)
+    jax = pytest.importorskip("jax")
+    with pytest.raises(TypeError, match=r"Tracer without memory"):
+        jax.jit(lambda x: dropout(x, 0.5))(jax.numpy.ones(3))
+
+
 def test_a_library_that_cannot_take_it_back_is_named():
     class Mine(Elsewhere):
         def __dlpack_device__(self):

@@ -87,7 +87,11 @@ def as_given(x: Any, out: Any, function: Callable[[np.ndarray], np.ndarray]) -> 
             f"x is a {kind} that requires grad, which the result would not; use cydropout.torch, "
             "for instance cydropout.torch.functional.dropout, or x.detach()"
         )
-    device = x.__dlpack_device__()
+    try:
+        device = x.__dlpack_device__()
+    except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"x is a {kind} without memory that DLPack knows ({error}); give an array "
+                        "of numbers that a CPU holds") from error
     if device[0] not in _HOSTS:
         raise TypeError(f"x is a {kind} on DLPack's device {device}, not of a CPU; move it there")
     library = _library_of(x)
