@@ -1,6 +1,7 @@
 """The C API: another package is compiled against the installed one, and runs."""
 
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -13,13 +14,8 @@ import reference
 SOURCE = Path(__file__).parent / "cimporter"
 
 
-@pytest.fixture(scope="module")
-def user(tmp_path_factory):
-    pytest.importorskip("Cython")
-    directory = tmp_path_factory.mktemp("cimporter")
-    for file in SOURCE.iterdir():
-        if file.is_file():
-            shutil.copy(file, directory)
+def compiled(directory):
+    """Build the package of a directory, and return its module."""
     done = subprocess.run(
         [sys.executable, "setup.py", "build_ext", "--inplace"], cwd=directory,
         capture_output=True, text=True,
@@ -30,6 +26,32 @@ def user(tmp_path_factory):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory):
+    pytest.importorskip("Cython")
+    directory = tmp_path_factory.mktemp("cimporter")
+    for file in SOURCE.iterdir():
+        if file.is_file():
+            shutil.copy(file, directory)
+    return compiled(directory)
+
+
+def test_what_the_page_of_embedding_shows(tmp_path):
+    pytest.importorskip("Cython")
+    page = Path(__file__).parents[1] / "docs/embedding.md"
+    if not page.exists():
+        pytest.skip("the docs are not beside the tests")
+    text = page.read_text(encoding="utf-8")
+    for kind, name in (("cython", "user.pyx"), ("python", "setup.py")):
+        block = re.search(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        (tmp_path / name).write_text(block[1], encoding="utf-8")
+    x = np.arange(1, 301, dtype="f8")
+    kept = reference.keep(5, 2, (300,), 0.25, 0)
+    want = np.where(kept, x * (2**32 / round(0.75 * 2**32)), 0)
+    compiled(tmp_path).drop(5, 2, 0.25, x)
+    np.testing.assert_allclose(x, want, rtol=1e-15)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
