@@ -207,6 +207,7 @@ def test_a_rate_of_0_forgets_key_and_draw():
         assert mask.key is mask.draw is None
 
 
+@pytest.mark.thread_unsafe  # counts what one cache of all threads holds
 def test_kept_rates_take_little_memory_and_cannot_be_changed():
     from cydropout.masks import bernoulli
 

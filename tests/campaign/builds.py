@@ -22,6 +22,9 @@ campaign = common.Campaign(__file__, __doc__)
 FILES = [f"tests/test_{name}.py" for name in (
     "kernels", "random", "masks", "dropout", "gaussian", "functional", "training", "checkpoints",
     "python_threads")]
+#: What a free-threaded Python also runs with every test in four threads at once.
+PARALLEL = [f"tests/test_{name}.py" for name in (
+    "random", "masks", "dropout", "gaussian", "functional")]
 FROZEN = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -94,11 +97,16 @@ def other_python(job: Job, version: str) -> str:
         return "it is there"
     run([found, "-m", "venv", job.folder / "venv"])
     copy, python = sources(job.folder), job.folder / "venv" / "bin" / "python"
-    run([python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", *PACKAGES])
+    run([python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", *PACKAGES,
+         *(["pytest-run-parallel"] if free else [])])
     install(python, copy)
     what = run([python, "-c", "import numpy, sys; print(sys.version.split()[0], 'NumPy', "
                               "numpy.__version__)"]).strip()
-    return f"{what}: {pytest(python, copy, *(job.arguments or FILES))}"
+    alone = pytest(python, copy, *(job.arguments or FILES))
+    if not free:
+        return f"{what}: {alone}"
+    together = pytest(python, copy, "--parallel-threads", "4", *PARALLEL)
+    return f"{what}: {alone}; each in 4 threads at once: {together}"
 
 
 for name in ("3.10", "3.11", "3.12", "3.13", "3.14", "3.13t", "3.14t"):
