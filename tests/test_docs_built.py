@@ -6,6 +6,7 @@ The screenshots go to ``$CYDROPOUT_SCREENSHOTS`` where that is set.
 import contextlib
 import functools
 import http.server
+import importlib
 import os
 import shutil
 import subprocess
@@ -100,6 +101,24 @@ def test_there_is_a_page_for_each_variant_and_it_says_what_it_must(built):
         for part in ("Example", "Measured", "Elsewhere", row.paper.partition(" ")[0]):
             assert part in text, (name, part)
         assert (f"the mask of {name}" in text) == (row.kind != "training")
+
+
+def test_the_reference_has_every_public_name(pages, built, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    faces = importlib.import_module("faces")
+    found = faces.public()
+    for face, names in found.items():
+        full = f"cydropout.{face}".rstrip(".")
+        listed = pages[built / f"api/{full}.html"]
+        for name in names:
+            assert f"{full}.{name}" in pages[built / f"api/{full}.{name}.html"].anchors
+            assert any(f"{full}.{name}.html" in link for link in listed.links)
+
+
+def test_a_longer_example_shows_its_saved_figure(built):
+    for name in ("fashion_dropouts", "shakespeare_rnn", "shakespeare_transformer"):
+        text = (built / f"gallery/{name}.html").read_text(encoding="utf-8")
+        assert "What it printed" in text and f"_images/{name}.png" in text
 
 
 def test_the_examples_ran(built):

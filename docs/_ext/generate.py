@@ -58,7 +58,9 @@ def gallery(source):
         if not path.name.startswith("_"):
             doc = ast.get_docstring(ast.parse(text), clean=False)
             title = TITLES.get(path.stem, doc.strip().splitlines()[0].rstrip("."))
-            head = f'"""{title}\n{"=" * len(title)}\n\n{doc.strip()}{printed(path)}\n"""'
+            head = f'"""{title}\n{"=" * len(title)}\n\n{doc.strip()}{printed(path, source)}\n"""'
+            if path.stem in SHOWN:
+                head += f"\n# sphinx_gallery_thumbnail_path = '_static/{path.stem}.png'\n"
             text = head + text[text.index('"""', 3) + 3 :]
             text = text.replace("parse(__doc__", f'parse("{title}"')
         write(to / path.name, text)
@@ -82,7 +84,28 @@ TITLES = {
 }
 
 
-def printed(path):
+#: The column of its saved table that an example shows as a figure.
+SHOWN = {"fashion_dropouts": "test accuracy", "shakespeare_rnn": "validation loss",
+         "shakespeare_transformer": "validation loss"}
+
+
+def draw_column(rows, column, path):
+    """Draw a column of a table as points, one in each row."""
+    from matplotlib.figure import Figure
+
+    names, values = [row[0] for row in rows[1:]], [
+        float(row[rows[0].index(column)].strip(" %")) for row in rows[1:]]
+    figure = Figure(figsize=(5, 2.6), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(values, names, "o", color="#31688e", markersize=9)
+    axes.set(xlabel=column)
+    axes.margins(0.1, 0.3)
+    axes.grid(alpha=0.3)
+    axes.invert_yaxis()
+    figure.savefig(path, dpi=100)
+
+
+def printed(path, source):
     """Return the saved table of an example that does not run here, from the examples' README."""
     tables = {"fashion_dropouts": "| none | 92.52", "shakespeare_rnn": "| no dropout |",
               "shakespeare_transformer": "| 0.0 |", "mnist_cnn": "](mnist_cnn.py)"}
@@ -102,7 +125,10 @@ def printed(path):
     cells = [[cell.strip().strip("`") for cell in line.strip("|").split("|")]
              for line in lines[first:last] if not re.match(r"\|[-|]+$", line)]
     rows = "".join("   * - " + "\n     - ".join(row) + "\n" for row in cells)
-    return f"\n\nWhat it printed:\n\n.. list-table::\n   :header-rows: 1\n\n{rows}"
+    column = SHOWN[path.stem]
+    draw_column(cells, column, source / f"_static/{path.stem}.png")
+    return (f"\n\nWhat it printed:\n\n.. list-table::\n   :header-rows: 1\n\n{rows}\n"
+            f".. image:: /_static/{path.stem}.png\n   :alt: the {column} of each\n")
 
 
 def copied(source):

@@ -94,7 +94,7 @@ def page(name, row, formula, cells, machine, pictured):
     code, summary = example(name.split()[0], full, value)
     summary = re.sub(r"(?<!`)`([\w.]+)`(?!`)", r"{py:obj}`\1`", summary.replace("``", "\0"))
     lines = [f"# {name}", "", summary.replace("\0", "`").replace("\n", " "), "",
-             f"**Kind:** {row.kind}. {KINDS[row.kind]}", "", "```text", formula, "```", ""]
+             f"**Kind:** {row.kind}. {KINDS[row.kind]}", "", f"`{formula}`", ""]
     if "=" in formula:
         lines += [f"Here {SYMBOLS}", ""]
     if " " in name:

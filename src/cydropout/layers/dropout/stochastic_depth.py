@@ -57,7 +57,7 @@ class StochasticDepth(MaskedLayer):
         return ctx.draw(shape, self.rate, shared_axes=tuple(range(first, len(shape))))
 
 def depth_rates(depth: int, rate: float) -> list[float]:
-    """Return ``rate * l / depth`` for the blocks l = 1 ... depth: the linear decay of the paper.
+    """Return ``rate * l / depth`` for the blocks l from 1 to depth: the linear decay of the paper.
 
     Parameters
     ----------
