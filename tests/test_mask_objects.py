@@ -155,3 +155,11 @@ def test_two_processes_hold_the_halves_of_one_mask():
         for part in (slice(0, 3), slice(3, 7))
     ]
     np.testing.assert_array_equal(np.concatenate(halves), mask(x))
+
+
+@pytest.mark.parametrize("value", [6.5e4, np.inf])
+@every
+def test_numbers_that_overflow_do_so_without_a_warning(name, value):
+    mask = MASKS[name].call(**MASKS[name].make())
+    y = mask.apply(np.full(mask.shape, value, "f2"))
+    assert y.dtype == np.float16 and mask.backward(y).dtype == np.float16

@@ -208,4 +208,5 @@ class FactorMask(BaseMask):
         return self.values.nbytes
 
     def _run(self, x: np.ndarray, y: np.ndarray, code: int, threads: int) -> None:
-        np.multiply(x, self.values, out=y, casting="same_kind")
+        with np.errstate(over="ignore", invalid="ignore"):  # as the kernels of other masks do
+            np.multiply(x, self.values, out=y, casting="same_kind")
