@@ -1,6 +1,8 @@
 """What the bench suite writes of its figures: profiles, targets, and a word on the machine."""
 
+import copy
 import json
+import random
 import types
 from pathlib import Path
 
@@ -91,6 +93,31 @@ def test_slower_is_by_the_measure_of_each_machine(load, case, base):
         assert regression.slower(before, run([2.0, 2.1, 2.2], 0.5))
     other = recorded(load, {**case, "rate": 0.25}, {ours: [9.0]} | ({base: [1.0]} if base else {}))
     assert not regression.slower(before, other)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("machine", [0.5, 3.0])
+def test_noise_on_another_machine_is_not_slower_and_twice_the_time_is(load, machine, seed):
+    regression, rng = load("suite.regression"), random.Random(seed)
+    before = json.loads((BENCHES / "results.json").read_text())
+    was = regression.ratios(before)
+    assert len(was) > 100
+    planted, found = {*list(was)[seed::3]}, {}
+    for by in (1.0, 2.0):
+        later = copy.deepcopy(before)
+        for bench, cases in later["benches"].items():
+            for case in cases:
+                times = case["unit"] not in (regression.BYTES_PER_ELEMENT, regression.TEST_ERROR)
+                for entry in case["entries"]:
+                    key = bench, regression.name(case), entry["contender"], entry["threads"]
+                    factor = rng.uniform(0.94, 1.06) * (machine if times else 1.0)
+                    if key in planted and entry["operation"] != "copy":
+                        factor *= by
+                    entry |= {name: factor * entry[name] for name in ("p10", "median", "p90")}
+        found[by] = {*regression.slower(before, later)}
+    steady = {key for key in planted if was[key][1] < 1.3 * was[key][0]}
+    assert not found[1.0] and len(steady) > 25
+    assert steady <= found[2.0] <= planted
 
 
 def test_a_record_of_before_a_field_is_the_same_case(load):
