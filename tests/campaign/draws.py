@@ -1,45 +1,106 @@
-"""What random calls are drawn from, and how results are compared."""
+"""The strategies that random calls are drawn from, and how results are compared."""
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
 import numpy as np
 import reference
 from ml_dtypes import bfloat16
 
-from cydropout import Mask
+import cydropout
 
 Array = np.ndarray
 DTYPES = (np.float16, bfloat16, np.float32, np.float64)
+REALS = (np.float32, np.float64)
 #: How far results may be from the reference, by dtype.
 CLOSE = {np.dtype(np.float32): 3e-5, np.dtype(np.float64): 1e-11}
 
 
-class Draws:
-    """What a call is drawn from."""
+class Counted:
+    """A module, whose functions count how often each is taken from it."""
 
-    def __init__(self, number: int) -> None:
-        self.rng = np.random.default_rng(number)
+    calls: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self, module: Any) -> None:
+        self.module = module
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self.module, name)
+
+
+functional, masks = Counted(cydropout.functional), Counted(cydropout.masks)
+#: Lengths: mostly small, sometimes 0 or more than a tile of an axis.
+LENGTHS = st.sampled_from([0, 1, 2, 3, 5, 8, 33]) | st.integers(0, 70)
+RATES = st.sampled_from([0.0, 1.0, 0.5, 0.25, 0.1, 1e-9]) | st.floats(0, 1)
+THREADS = st.sampled_from([None, 1, 2, 3])
+WORDS = st.sampled_from([0, 1, 2**32, 2**64 - 1]) | st.integers(0, 2**64 - 1)
+
+integers = functools.cache(st.integers)
+
+
+@functools.lru_cache(None, typed=True)
+def sampled(*values: Any) -> st.SearchStrategy[Any]:
+    """Return one of the values, the first of them being the simplest."""
+    return st.sampled_from(values)
+
+
+@functools.cache
+def shapes(least: int, most: int, limit: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Return shapes of at most so many elements, and vectors of more than a tile."""
+    def fitted(lengths: list[int]) -> tuple[int, ...]:
+        while math.prod(lengths) > limit:
+            lengths[lengths.index(max(lengths))] //= 2
+        return tuple(lengths)
+
+    found = st.lists(LENGTHS, min_size=least, max_size=most).map(fitted)
+    return found | st.tuples(st.integers(2000, 9000)) if least < 2 and limit >= 9000 else found
+
+
+@functools.cache
+def axes(dimensions: int) -> st.SearchStrategy[tuple[int, ...]]:
+    """Return axes of an array, most often none."""
+    return st.just(()) | hnp.valid_tuple_axes(dimensions, max_size=min(dimensions, 2)).map(
+        lambda found: tuple(axis % dimensions for axis in found)) if dimensions else st.just(())
+
+
+class Draws:
+    """What a call is drawn from: ``draw`` is hypothesis's, for all that it shall make simple."""
+
+    def __init__(self, draw: Callable[[st.SearchStrategy[Any]], Any]) -> None:
+        self.draw = draw
+        self.rng = np.random.default_rng(draw(integers(0, 2**32 - 1)))  # for the numbers of arrays
 
     def one_of(self, *values: Any) -> Any:
         """Return one of the values."""
-        return values[self.rng.integers(len(values))]
+        return self.draw(sampled(*values))
 
-    def length(self) -> int:
-        """Return a length: mostly small, sometimes 0 or more than a tile."""
-        return int(self.one_of(0, 1, 2, 3, 5, 8, 33, self.rng.integers(1, 70)))
+    def pick(self, values: Sequence[Any]) -> Any:
+        """Return one of the values, which need not be hashable."""
+        return values[self.integer(0, len(values) - 1)]
+
+    def integer(self, low: int, high: int) -> int:
+        """Return an integer of these bounds."""
+        return self.draw(integers(low, high))
+
+    def length(self, least: int = 0, most: int = 70) -> int:
+        """Return a length."""
+        return max(least, min(most, self.draw(LENGTHS)))
 
     def shape(self, least: int = 0, most: int = 4, limit: int = 20000) -> tuple[int, ...]:
         """Return a shape of at most so many elements."""
-        shape = tuple(self.length() for _ in range(self.rng.integers(least, most + 1)))
-        if len(shape) == 1 and self.rng.random() < 0.2:
-            shape = (int(self.rng.integers(2000, 9000)),)
-        return shape if np.prod(shape) <= limit else self.shape(least, most, limit)
+        return self.draw(shapes(least, most, limit))
 
     def threads(self) -> int | None:
         """Return a number of threads."""
-        return self.one_of(None, 1, 2, 3)
+        return self.draw(THREADS)
 
     def values(self, shape: tuple[int, ...], dtype: Any, *, odd: bool = False) -> Array:
         """Return normal random numbers, with ``odd`` some that are no ordinary ones."""
@@ -87,31 +148,34 @@ class Draws:
 
     def source(self) -> tuple[int, int]:
         """Return a key and a draw."""
-        return tuple(int(self.one_of(0, 1, 2**32, 2**64 - 1, self.rng.integers(2**63)))
-                     for _ in range(2))
+        return self.draw(WORDS), self.draw(WORDS)
+
+    def shared(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return axes that may be shared."""
+        return self.draw(axes(len(shape)))
 
     def rate(self, shape: tuple[int, ...], shared: tuple[int, ...] = ()) -> Any:
         """Return a rate, or rates that broadcast."""
-        one = self.one_of(0.0, 1.0, 0.5, 0.25, 0.1, 1e-9, self.rng.random())
-        if self.rng.random() < 0.6 or not shape:
-            return self.one_of(float, np.float32, np.array)(one)
-        trailing = shape[self.rng.integers(len(shape)) :]
-        lengths = tuple(
-            1 if len(shape) - len(trailing) + a in shared or self.rng.random() < 0.2 else n
-            for a, n in enumerate(trailing)
-        )
-        return self.rng.choice([0.0, 1.0, 0.5, one, self.rng.random()], lengths)
+        one, kind = self.draw(RATES), self.one_of(float, np.float32, np.array, "many")
+        if kind != "many" or not shape:
+            return one if kind == "many" else kind(one)
+        first = self.integer(0, len(shape) - 1)
+        lengths = [1 if a in shared or self.one_of(False, False, False, True) else shape[a]
+                   for a in range(first, len(shape))]
+        return self.rng.choice([0.0, 1.0, 0.5, one, self.draw(RATES)], lengths)
 
-    def mask(self, shape: tuple[int, ...], *, scaling: Any = None) -> tuple[Mask, Array, Any]:
+    def mask(
+        self, shape: tuple[int, ...], *, scaling: Any = None
+    ) -> tuple[cydropout.Mask, Array, Any]:
         """Return a mask, what it keeps, and its scales."""
         key, draw = self.source()
-        shared = tuple(a for a in range(len(shape)) if self.rng.random() < 0.15)
+        shared = self.shared(shape)
         size = int(np.prod([1 if a in shared else n for a, n in enumerate(shape)]))
         offset = int(self.one_of(0, 0, 1, 127, 2**32 - 5, 2**64 - max(size, 1)))
         rate, scaling = self.rate(shape, shared), scaling or self.one_of(
             "inverted", "classic", "sqrt")
-        mask = Mask(key, draw, shape, rate, scaling=scaling, shared_axes=shared, offset=offset,
-                    storage=self.one_of("bits", "seed"))
+        mask = masks.Mask(key, draw, shape, rate, scaling=scaling, shared_axes=shared,
+                          offset=offset, storage=self.one_of("bits", "seed"))
         keep = reference.keep(key, draw, shape, rate, offset, shared)
         scale = reference.scale(rate, scaling)
         if scaling == "sqrt":  # of which the last bit is that of one power, or of two operations

@@ -45,15 +45,15 @@ def odd(d: Draws, own: Any) -> Any:
         np.ones((2, 3, 4, 5), "f2"), np.full((4, 3), np.nan), np.zeros((0, 3)),
         np.zeros((3, 0, 2), "i8"), np.ma.ones(3), np.zeros(3, [("a", "i4")]),
     ]
-    if not isinstance(own, np.ndarray) or d.rng.random() < 0.4:
-        return others[d.rng.integers(len(others))]
-    return d.one_of(
+    if not isinstance(own, np.ndarray) or d.one_of(True, False):
+        return d.pick(others)
+    return d.pick([
         lambda: own[:-1], lambda: own[..., :0], lambda: own[None], lambda: own.ravel(),
         lambda: own.astype(d.one_of("f2", "f4", "f8", "i8", "u1", "c8", "O", "U9")),
         lambda: own.tolist(), lambda: own + 1, lambda: own * 3, lambda: own * np.nan,
         lambda: np.broadcast_to(own[..., :1], own.shape), lambda: own.swapaxes(0, -1),
         lambda: d.laid(own),
-    )()
+    ])()
 
 
 def refused(call: Callable[[], Any], names: list[str]) -> bool:
@@ -74,7 +74,7 @@ def spoilt(d: Draws, given: dict[str, Any], call: Callable[..., Any]) -> tuple[d
     names = [*dict.fromkeys([*given, *(
         p.name for p in inspect.signature(call).parameters.values() if p.kind < p.VAR_POSITIONAL
         or p.kind == p.KEYWORD_ONLY)])]
-    name = names[d.rng.integers(len(names))]
+    name = d.one_of(*names)
     with np.errstate(all="ignore"):
         return {**given, name: odd(d, given.get(name))}, name
 
@@ -92,12 +92,12 @@ def odd_training(d: Draws) -> None:
     """Train or predict with an odd argument; what is refused leaves the trainer as it was."""
     made, kind = trainer(rng=1), d.one_of(*CALLS)
     made.model.build((12,), 0)
-    if d.rng.integers(2):
+    if d.one_of(False, True):
         made.fit(X, Y, epochs=1, batch_size=7, progress=False)
     call = getattr(made, kind, None) or (lambda **given: predict_mc(made.model, **given))
     given, name = spoilt(d, CALLS[kind], call)
     if name in ENDLESS and not isinstance(given[name], (str, type(None), np.ndarray)):
-        given[name] = d.one_of(0, -1, 1.5, True, [], "x", np.nan)
+        given[name] = d.pick([0, -1, 1.5, True, [], "x", np.nan])
     if name == "callbacks" and callable(given[name]):
         given[name] = None  # a function is a callback, and fails by itself
     with tempfile.TemporaryDirectory() as folder:
