@@ -21,7 +21,7 @@ from suite.pool import Pool
 
 BENCHES = ("pipeline", "rates", "sizes", "backward", "mask", "ready", "fused", "dtypes",
            "shared_axes", "variants", "steps", "networks", "batchwise", "threads", "builds",
-           "overhead", "memory", "torch", "estimators")
+           "overhead", "memory", "torch", "estimators", "processes")
 EFFORTS = {"quick": race.Effort(10, 0.12), "full": race.Effort(24, 0.4, least=5)}
 
 

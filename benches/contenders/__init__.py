@@ -23,6 +23,10 @@ CONTENDERS = {
     "BatchwiseDropout, a slice": ("cydropout", "slice"),
     "BatchwiseDropout, a slice, lazy": ("cydropout", "slice, lazy"),
     "cydropout, one thread": ("cydropout", "one thread"),
+    "cydropout, 1 process": ("cydropout", "1 alone"),
+    "cydropout, 1 process, comm": ("cydropout", "1 train"),
+    "cydropout, 2 processes": ("cydropout", "2 train"),
+    "cydropout, 2 processes, Allreduce alone": ("cydropout", "2 Allreduce"),
     "NumPy": ("numpy", ""),
     "NumPy, no dropout": ("numpy", "nothing"),
     "NumPy threads": ("numpy", "threads"),
@@ -47,7 +51,8 @@ ON_REQUEST = ("cydropout seed", "cydropout x86_64_v3", "cydropout baseline", "sc
               "cydropout, no dropout", "cydropout, products alone", "cydropout, Adam alone",
               "cydropout, one thread", "NumPy, no dropout", "PyTorch, no dropout",
               "PyTorch compiled, no dropout", "cydropout.torch", "cydropout.torch compiled",
-              *BATCHWISE)
+              "cydropout, 1 process", "cydropout, 1 process, comm", "cydropout, 2 processes",
+              "cydropout, 2 processes, Allreduce alone", *BATCHWISE)
 DEFAULT = tuple(name for name in CONTENDERS if name not in ON_REQUEST)
 
 
@@ -95,6 +100,8 @@ class Base:
     monte_carlo = _cannot
     # the mean loss of one training epoch, of x and labels
     epoch = _cannot
+    # the same by processes of MPI
+    processes = _cannot
     # the loss of one epoch of a classifier or regressor with scikit-learn's interface, of x and y
     classifier = regressor = _cannot
     # that classifier or regressor, of the case alone

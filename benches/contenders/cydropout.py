@@ -34,6 +34,7 @@ class Contender(Base):
                          ("BLAS kernels", config["BLAS kernels"]),
                          ("faster products", config.get("faster products", "")))
         self.stream = cydropout.MaskStream(0)
+        self.variant = variant
 
     def numpy(self, result):
         return result.keep if hasattr(result, "keep") else result
@@ -105,6 +106,12 @@ class Contender(Base):
         if self.net == "products":
             return training.products(case, x, labels)
         return training.epoch(case, x, labels, self.net)
+
+    def processes(self, case, x, labels):
+        from contenders.processes import Processes
+
+        ranks, _, what = self.variant.partition(" ")
+        return Processes(case, int(ranks), what)
 
     def estimator(self, case):
         from contenders.sklearn import estimator

@@ -5,7 +5,17 @@ import json
 from datetime import date
 
 from contenders import CONTENDERS
-from suite import family, hosted, networks, pipeline, plots, sections, tables, targets
+from suite import (
+    family,
+    hosted,
+    networks,
+    pipeline,
+    plots,
+    processes,
+    sections,
+    tables,
+    targets,
+)
 from suite.machine import describe
 
 FILL = (
@@ -87,7 +97,8 @@ def write_json(directory, fields):
 
 
 #: What stands below the tables of some benches.
-BELOW = {"networks": networks.profile, "pipeline": pipeline.added, "torch": hosted.added}
+BELOW = {"networks": networks.profile, "pipeline": pipeline.added, "torch": hosted.added,
+         "processes": processes.scaling}
 
 
 def below(name, found):

@@ -12,7 +12,7 @@ from suite.case import TEXTS
 from suite.expect import expect
 
 OPERATIONS = ("epoch", "network", "training_loop", "torch_step", "classifier",
-              "regressor")
+              "regressor", "processes")
 
 
 def inputs(case):
@@ -50,7 +50,7 @@ def check(case, loss):
     if case.operation == "regressor":
         return expect(loss < 40, f"the squared error is {loss:.1f}: the numbers differ less "
                       "from 0")
-    short = case.operation in ("epoch", "training_loop", "classifier")
+    short = case.operation in ("epoch", "training_loop", "classifier", "processes")
     if short and case.shape[0] <= 16 * case.batch:
         return  # so few steps only show what they cost
     expect(loss < math.log(case.classes) - 0.05,

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 from contenders import BATCHWISE
-from suite import estimators
+from suite import estimators, processes
 from suite.case import TEST_ERROR
 
 
@@ -146,6 +146,10 @@ def steps(results):
                                SMALLER.get((outcome.case.hidden, entry.contender),
                                            REST[outcome.case.hidden])))
             lines.append(_line(f"{text} `Dropout`", entry.median / dropout.median, 1))
+    for outcome in results.get("processes", []):
+        if all(map(outcome.find, (processes.WITH_COMM, processes.TWO))):
+            lines.append(_line(f"{_net(outcome.case)}, 2 processes over 1",
+                               0.5 / processes.efficiency(outcome), 0.5 / processes.LEAST))
     for outcome in results.get("estimators", []):
         ours, peers = outcome.find("cydropout"), outcome.peers()
         if not (ours and peers):

@@ -44,8 +44,8 @@ def epoch(case, x, labels, noise="Dropout"):
     return fit(case, x, labels, trainer(network(case.hidden, case.rate, NOISE[noise])))
 
 
-def trainer(model):
-    return Trainer(model, "softmax_cross_entropy", "adam", rng=0)
+def trainer(model, **options):
+    return Trainer(model, "softmax_cross_entropy", "adam", rng=0, **options)
 
 
 def fit(case, x, labels, trainer):
