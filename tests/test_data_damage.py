@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import struct
 import tracemalloc
 import zipfile
@@ -21,7 +22,8 @@ from data_cases import (
     write,
 )
 
-from cydropout.training import data
+from cydropout.training import History, data
+from cydropout.training.checkpoint import load_checkpoint
 from cydropout.training.data import Dataset, load_mnist
 
 
@@ -155,3 +157,13 @@ def test_idx_that_holds_or_promises_too_much(
     with pytest.raises(ValueError, match=f"{TRAIN_IMAGES}.* bytes after its header, expected"):
         with no_more_than(2**23):
             load_mnist(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("read", [load_checkpoint, History.from_csv])
+def test_only_files_are_read(read, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in [(tmp_path, ", which is"), (tmp_path / "pipe", "a pipe"),
+                        (tmp_path / "no", "no'$")]:
+        with pytest.raises(FileNotFoundError, match=f"^no (checkpoint|history) at .*{words}"):
+            read(path)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cydropout._files import safetensors
-from cydropout._files.replace import expanded, replace
+from cydropout._files.replace import check_source, replace
 
 FORMAT = "cydropout-checkpoint-2"
 _TENSOR = "__tensor__"
@@ -81,9 +81,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     Traceback (most recent call last):
     FileNotFoundError: no checkpoint at 'nowhere.safetensors'
     """
-    source = expanded(path)
-    if not source.is_file():
-        raise FileNotFoundError(f"no checkpoint at {str(source)!r}")
+    source = check_source(path, "checkpoint")
     tensors, metadata = safetensors.read(source, FORMAT)
     try:
         state = _unpack(json.loads(metadata["state"]), tensors)

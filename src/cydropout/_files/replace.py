@@ -29,6 +29,15 @@ def expanded(path: str | os.PathLike[str], what: str = "path") -> Path:
         raise ValueError(f"{str(path)!r}: {error}") from None
 
 
+def check_source(path: str | os.PathLike[str], kind: str) -> Path:
+    """Return ``path``, with ``~`` expanded, and check that it is a file, and no endless pipe."""
+    source = expanded(path)
+    if not source.is_file():
+        other = ", which is a directory, a device or a pipe" if source.exists() else ""
+        raise FileNotFoundError(f"no {kind} at {str(source)!r}{other}")
+    return source
+
+
 def check_target(path: str | os.PathLike[str], what: str = "checkpoint") -> Path:
     """Return ``path``, with ``~`` expanded, after checking that a file can be written there."""
     target = expanded(path, what)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cydropout._files.replace import check_target, expanded, replace
+from cydropout._files.replace import check_source, check_target, replace
 from cydropout._optional import require
 
 Record = dict[str, float]
@@ -77,7 +77,7 @@ class History:
     @classmethod
     def from_csv(cls, path: str | os.PathLike[str]) -> History:
         """Return the history that `to_csv` wrote; a `ValueError` names the line that is none."""
-        with open(expanded(path), newline="", encoding="utf-8") as file:
+        with check_source(path, "history").open(newline="", encoding="utf-8") as file:
             records: list[Record] = []
             try:
                 for row in csv.DictReader(file, strict=True):
