@@ -5,6 +5,7 @@ backward, and nothing of the size of x. ``noise`` says which variant it is, as t
 `cydropout.torch._noise`.
 """
 
+import threading
 import warnings
 from typing import Any
 
@@ -15,8 +16,11 @@ from cydropout.torch._torch import random_operators, torch
 
 Tensor: Any = torch.Tensor
 _C: Any = torch._C
+is_compiling = torch.compiler.is_compiling
+saved_tensor_hooks = _C._autograd._top_saved_tensors_default_hooks
 
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+PLAIN = (torch.Tensor, torch.nn.Parameter)
 _WORD = 2**64
 _MOST = 2**63 - 1
 NOT_REWOUND = (
@@ -24,9 +28,10 @@ NOT_REWOUND = (
     "MaskStream, nor PyTorch's generator with preserve_rng_state=False; leave rng at None, or save "
     "and restore the module's next_draw"
 )
-#: Devices whose tensors the operator takes.
-OURS: tuple[str, ...] = ("cpu", "meta")
+#: What says that a tensor is on a device whose tensors the operator takes.
+OURS: tuple[str, ...] = ("is_cpu", "is_meta")
 _state = {"said": False}
+_ours = threading.local()
 
 
 def new_key() -> Any:
@@ -36,9 +41,19 @@ def new_key() -> Any:
     return torch.empty(1, dtype=torch.int64).random_()
 
 
+def new_number() -> int:
+    """Return the number that `new_key` would hold, without a tensor of its own."""
+    try:
+        drawn = _ours.drawn
+    except AttributeError:
+        with torch.inference_mode(False):
+            drawn = _ours.drawn = torch.empty((), dtype=torch.int64, device="cpu")
+    return drawn.random_().item()  # type: ignore[no-any-return]
+
+
 def run(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
     """Return what the variant makes of a CPU tensor, or with ``linear`` of its gradient."""
-    number, draw = [*key.tolist(), 0][:2]
+    number, draw = (key, 0) if type(key) is int else [*key.tolist(), 0][:2]
     dense = x if x.is_contiguous() else x.contiguous()
     if noise == _noise.ELEMENT:
         y = torch.empty_like(dense)
@@ -119,35 +134,40 @@ torch.library.register_autograd(
 )
 
 
-def _differentiate(ctx: Any, dy: Any) -> Any:
-    (key,) = ctx.saved_tensors
-    if ctx.drawn is not None and key is not ctx.drawn and not torch.equal(key, ctx.drawn):
-        raise RuntimeError(NOT_REWOUND)
-    if _is_plain(dy):
-        return run(dy, key, ctx.p, ctx.noise, True), None, None, None, None
-    return apply(dy, key, ctx.p, ctx.noise, True), None, None, None, None
-
-
 class Eager(torch.autograd.Function):  # type: ignore[misc]
-    """The same in eager mode, by a shorter way; a recomputed pass must find the same key again."""
+    """The same in eager mode, by a shorter way; a recomputed pass must find the same key again.
+
+    A key that is a number is held as it is: nothing asks for saved tensors then.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
         """Return the operator's result; save the key, and which it was."""
         ctx.p, ctx.noise, ctx.drawn = p, noise, key
-        ctx.save_for_backward(key)
-        ctx.save_for_forward(key)
+        if type(key) is not int:
+            ctx.save_for_backward(key)
+            ctx.save_for_forward(key)
         return run(x, key, p, noise, linear)
 
     @staticmethod
     def backward(ctx: Any, dy: Any) -> Any:
         """Return the operator's gradient, which can be differentiated again."""
-        return _differentiate(ctx, dy)
+        key = ctx.drawn if type(ctx.drawn) is int else _found_again(ctx)
+        way = run if _is_plain(dy) else apply
+        return way(dy, key, ctx.p, ctx.noise, True), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, x: Any, *_: Any) -> Any:
         """Return the derivative along ``x``."""
-        return apply(x, ctx.saved_tensors[0], ctx.p, ctx.noise, True)
+        key = ctx.drawn if type(ctx.drawn) is int else ctx.saved_tensors[0]
+        return apply(x, key, ctx.p, ctx.noise, True)
+
+
+def _found_again(ctx: Any) -> Any:
+    (key,) = ctx.saved_tensors
+    if ctx.drawn is not None and key is not ctx.drawn and not torch.equal(key, ctx.drawn):
+        raise RuntimeError(NOT_REWOUND)
+    return key
 
 
 class Transformed(Eager):
@@ -189,8 +209,14 @@ _apply: Any = super(torch.autograd.Function, Eager).apply
 def apply(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
     """Return the operator's result, with what its derivatives need."""
     if _C._are_functorch_transforms_active() or _C._functorch.is_functorch_wrapped_tensor(x):
+        key = torch.tensor([key]) if type(key) is int else key
         return Transformed.apply(x, key, p, noise, linear)
     return _apply(x, key, p, noise, linear)
+
+
+def _keeps_tensors() -> bool:
+    """Whether somebody follows the key: a transform, or hooks of saved tensors."""
+    return _C._are_functorch_transforms_active() or saved_tensor_hooks(True) is not None
 
 
 def _is_plain(x: Any) -> bool:
@@ -204,11 +230,12 @@ def _is_plain(x: Any) -> bool:
 
 def dropout(x: Any, p: float, noise: str, key: Any = None) -> Any:
     """Return dropout of a tensor by the shortest way that its surroundings allow."""
-    traced = torch.compiler.is_compiling() or _C._len_torch_dispatch_stack()
-    if traced or type(x) not in (torch.Tensor, torch.nn.Parameter):
+    traced = is_compiling() or _C._len_torch_dispatch_stack()
+    if traced or type(x) not in PLAIN or x.is_meta:
         key = torch.ops.cydropout.new_key(x) if key is None else key
         return torch.ops.cydropout.dropout(x, key, p, noise, False)
-    key = new_key() if key is None else key
+    if key is None:
+        key = new_key() if _keeps_tensors() else new_number()
     if _is_plain(x):
         return run(x, key, p, noise, False)
     return apply(x, key, p, noise, False)
@@ -216,8 +243,9 @@ def dropout(x: Any, p: float, noise: str, key: Any = None) -> Any:
 
 def elsewhere(x: Any) -> bool:
     """Whether a tensor is not for us: then PyTorch's own dropout runs, which is said once."""
-    if x.device.type in OURS:
-        return False
+    for place in OURS:
+        if getattr(x, place):
+            return False
     if not _state["said"]:
         _state["said"] = True
         warnings.warn(

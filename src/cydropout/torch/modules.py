@@ -112,10 +112,10 @@ class Dropout(_Keyed, nn.Dropout):  # type: ignore[misc]
 
     def forward(self, input: Any) -> Any:
         """Return dropout of a tensor in training, else the tensor itself."""
-        return functional.dropout(
-            input, self.p, self.training, self.inplace,
-            key=self._next_key() if self.training else None, shared_axes=self.shared_axes,
-        )
+        noise = _noise.shared(self.shared_axes) if self.shared_axes else _noise.ELEMENT
+        key = self._next_key() if self.training and self._buffers else None
+        own = None if self.shared_axes else nn.functional.dropout
+        return functional.noisy(input, self.p, self.training, self.inplace, noise, key, own)
 
 
 Dropout1d = _module(nn.Dropout1d, functional.dropout1d)
