@@ -81,8 +81,27 @@ def bert(rate):
     return Encoder(), (128, 768)
 
 
+def vit(rate):
+    from transformers import ViTConfig, ViTModel
+
+    model = ViTModel(ViTConfig(
+        hidden_size=384, num_attention_heads=6, intermediate_size=1536, hidden_dropout_prob=rate,
+        attention_probs_dropout_prob=rate, attn_implementation="eager"), add_pooling_layer=False)
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.vit = model
+
+        def forward(self, x):
+            return self.vit(x).last_hidden_state
+
+    return Encoder(), (3, 224, 224)
+
+
 MODELS = {"GPT-like blocks": gpt, "MNIST CNN": cnn, "784-3x1024-10": mlp,
-          "BERT layer": bert_layer, "BERT-base of transformers": bert}
+          "BERT layer": bert_layer, "BERT-base of transformers": bert,
+          "ViT-small of transformers": vit}
 
 
 def _step(model, x, compiled):

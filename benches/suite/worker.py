@@ -18,6 +18,7 @@ from suite.case import Case
 from suite.check import WrongResult, check, differ, inputs
 from suite.pipeline import neighbour
 
+PAIRS = 4  # at least, of steps of seconds: they differ by a tenth from one to the next
 _STATUS = "/proc/self/status"
 
 
@@ -79,10 +80,17 @@ class Worker:
             while time.perf_counter() - begin < warm:
                 run()
             if hasattr(run, "alone"):
-                pairs = [self._time(run, calls) - self._time(run.alone, calls)
-                         for _ in range(runs)]
-                return {"seconds": float(np.median(pairs))}
+                return {"seconds": self._added(run, calls, max(runs, PAIRS))}
             return {"seconds": min(self._time(run, calls) for _ in range(runs))}
+
+    def _added(self, run, calls, pairs):
+        """Return the median of what a run adds to what stands alone, who in turn goes first."""
+        found = []
+        for pair in range(pairs):
+            order = (run, run.alone) if pair % 2 else (run.alone, run)
+            times = {each: self._time(each, calls) for each in order}
+            found.append(times[run] - times[run.alone])
+        return float(np.median(found))
 
     def release(self):
         self.runs, self.arrays = {}, {}
