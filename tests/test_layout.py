@@ -45,7 +45,7 @@ ROWS = [
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 KERNEL_USERS = {"_kernels", "masks", "functional"}
 OPTIONAL = {
-    "matplotlib", "ml_dtypes", "onnx", "pooch", "safetensors", "sklearn", "tensorboardX",
+    "matplotlib", "ml_dtypes", "onnx", "optuna", "pooch", "safetensors", "sklearn", "tensorboardX",
     "threadpoolctl", "torch", "tqdm",
 }
 

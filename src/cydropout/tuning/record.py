@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from cydropout._files.replace import check_target
-from cydropout._validate import check_number
+from cydropout._validate import check_integer, check_number, check_one_rate
 from cydropout.training._configuration import differences
 from cydropout.tuning.runs import Job
 
@@ -21,7 +21,7 @@ class ScoreRecord:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None, sweep: Mapping[str, Any], jobs: Iterable[Job]
+        self, path: str | os.PathLike[str] | None, sweep: Mapping[str, Any], jobs: Container[Job]
     ) -> None:
         self.path = None if path is None else check_target(path, "record")
         self.scores: dict[Job, float] = {}
@@ -31,14 +31,14 @@ class ScoreRecord:
         self._part = rest
         if lines or rest:
             self._compare(lines[0] if lines else rest, sweep)
-        known = {json.dumps(_entry(job), sort_keys=True): job for job in jobs}
         for number, line in enumerate(lines[1:], 2):
             if line == lines[0]:
                 continue  # two sweeps began the file at the same moment
             try:
-                entry = json.loads(line)
-                score = check_number("score", entry.pop("score"))
-                self.scores[known[json.dumps(entry, sort_keys=True)]] = score
+                job, score = _job(**json.loads(line))
+                if job not in jobs:
+                    raise KeyError(job)
+                self.scores[job] = score
             except Exception as error:
                 raise ValueError(
                     f"{str(self.path)!r}, line {number}, is damaged: it holds no score of a run of "
@@ -84,6 +84,13 @@ class ScoreRecord:
                 file.truncate(file.tell() - written)
                 raise OSError(f"{str(self.path)!r}: the disk is full")
             os.fsync(file.fileno())
+
+
+def _job(rates: Any, fold: Any, seed: Any, score: Any) -> tuple[Job, float]:
+    """Return what an entry says, with no other keys than these, if it is a run and its score."""
+    named = tuple((name, check_one_rate(rate, "a run")) for name, rate in rates.items())
+    fold, seed = (check_integer("an entry", value, "[0, inf)") for value in (fold, seed))
+    return (named, fold, seed), check_number("score", score)
 
 
 def _entry(job: Job) -> dict[str, Any]:

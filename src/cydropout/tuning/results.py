@@ -16,7 +16,8 @@ class Candidate:
     """Rates by layer, and the scores of their runs.
 
     ``mean`` is over all folds and seeds, ``spread`` the standard deviation among them, and
-    ``error`` that of the mean: ``spread / sqrt(n)``.
+    ``error`` that of the mean: ``spread / sqrt(n)``. One that was ``pruned`` has the scores of the
+    folds until then alone, and is no candidate for the best.
 
     Examples
     --------
@@ -27,6 +28,7 @@ class Candidate:
 
     rates: dict[str, float]
     scores: tuple[float, ...]
+    pruned: bool = False
 
     @property
     def mean(self) -> float:
@@ -68,22 +70,27 @@ class Sweep:
     def best(self) -> Candidate:
         """The candidate with the best mean; of equal ones the first."""
         sign = 1 if self.metric == "loss" else -1
-        return min(self.candidates, key=lambda one: sign * one.mean)
+        return min(self._whole(), key=lambda one: sign * one.mean)
 
     @property
     def near(self) -> tuple[Candidate, ...]:
         """Those whose mean lies within one standard error of the best one's."""
         best = self.best
-        return tuple(c for c in self.candidates if abs(c.mean - best.mean) <= best.error)
+        return tuple(c for c in self._whole() if abs(c.mean - best.mean) <= best.error)
+
+    def _whole(self) -> list[Candidate]:
+        return [one for one in self.candidates if not one.pruned]
 
     def table(self) -> str:
         """Return a table in Markdown: rates, mean, spread; the best one is marked."""
         names, best = list(self.candidates[0].rates), self.best
         head = [*names, self.metric, "spread", ""]
+        near = self.near
         lines = [f"| {' | '.join(head)} |".replace("  ", " "), "|---" * len(head) + "|"]
         for one in self.candidates:
             rates = " | ".join(f"{rate:g}" for rate in one.rates.values())
-            mark = "best" if one is best else "near" if one in self.near else ""
+            mark = "pruned" if one.pruned else "best" if one is best else ""
+            mark = mark or ("near" if one in near else "")
             lines.append(f"| {rates} | {one.mean:.4f} | {one.spread:.4f} | {mark} |")
         return "\n".join(lines)
 

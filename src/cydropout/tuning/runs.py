@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -28,6 +29,8 @@ ALL = "rate"
 Rates = tuple[tuple[str, float], ...]
 #: Rates, fold and seed.
 Job = tuple[Rates, int, int]
+#: An error that came up in a worker, and its traceback.
+Failure = tuple[Exception, str]
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,9 @@ class Task:
 
     def trainer(self, rates: Rates, rng: Any) -> Trainer:
         """Return what trains a copy of the model with these rates."""
-        model, optimizer = with_rates(self.model, rates), copy.deepcopy(self.optimizer)
-        return Trainer(model, self.loss, optimizer, rng=rng, num_threads=1)
+        model = with_rates(self.model, rates)
+        loss, optimizer = copy.deepcopy((self.loss, self.optimizer))  # threads may share the task
+        return Trainer(model, loss, optimizer, rng=rng, num_threads=1)
 
     def score(self, job: Job) -> float:
         """Train on the other folds with the job's rates and seed, and measure on its fold."""
@@ -68,6 +72,34 @@ class Task:
         return None if self.lengths is None else self.lengths[rows]
 
 
+def doing(job: Job) -> str:
+    """Return which run it is, for an error."""
+    rates, fold, seed = job
+    return f"in the run of {dict(rates)}, fold {fold}, seed {seed}"
+
+
+def failure(error: Exception) -> Failure:
+    """Return the error that is being handled as it can be sent to another process."""
+    text, sent = traceback.format_exc(), error
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # it takes other arguments than it keeps, or holds what cannot be sent
+        sent = RuntimeError(f"{type(error).__name__}: {error}")
+    return sent, text
+
+
+def score_of(answer: float | Failure, job: Job | None) -> float:
+    """Return the score that a worker answered; raise the error that came up there."""
+    if isinstance(answer, tuple):
+        error, text = answer
+        where = _BEGINNING if job is None else doing(job)
+        raise error from RuntimeError(f"in a worker, {where}:\n{text}")
+    return float(answer)
+
+
+_BEGINNING = "before its first run; is tune_rate called below 'if __name__ == \"__main__\"'?"
+
+
 def _work(connection: Connection) -> None:
     """Take the task, then jobs; send the score of each, or the error that ends this worker."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -78,13 +110,8 @@ def _work(connection: Connection) -> None:
             connection.send(score)  # None says that it has begun
             score = task.score(connection.recv())
     except Exception as error:
-        text, sent = traceback.format_exc(), error
-        try:
-            pickle.loads(pickle.dumps(error))
-        except Exception:  # it takes other arguments than it keeps, or holds what cannot be sent
-            sent = RuntimeError(f"{type(error).__name__}: {error}")
         with contextlib.suppress(OSError):  # nobody is there any more
-            connection.send((sent, text))
+            connection.send(failure(error))
 
 
 def _end_with_parent() -> None:
@@ -122,10 +149,7 @@ class _Worker:
         """Return the score of the job, None before the first; raise the error that came up."""
         with self._alive():
             answer = self.connection.recv()
-        if isinstance(answer, tuple):
-            error, text = answer
-            raise error from RuntimeError(f"in a worker, {self._doing()}:\n{text}")
-        return None if answer is None else float(answer)
+        return None if answer is None else score_of(answer, self.job)
 
     @contextlib.contextmanager
     def _alive(self) -> Iterator[None]:
@@ -137,22 +161,17 @@ class _Worker:
             cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise RuntimeError(
                 f"a worker of tune_rate, process {self.process.pid}, was ended by {cause} "
-                f"{self._doing()}"
+                f"{_BEGINNING if self.job is None else doing(self.job)}"
             ) from error
-
-    def _doing(self) -> str:
-        if self.job is None:
-            return "before its first run; is tune_rate called below 'if __name__ == \"__main__\"'?"
-        rates, fold, seed = self.job
-        return f"in the run of {dict(rates)}, fold {fold}, seed {seed}"
 
 
 def run_jobs(
-    task: Task, jobs: Iterable[Job], workers: int, done: Callable[[Job, float], None]
+    task: Task, jobs: Iterable[Job | None], workers: int, done: Callable[[Job, float], None]
 ) -> None:
-    """Do the jobs in so many processes, and call ``done`` with each and its score.
+    """Do the jobs in at most so many processes, and call ``done`` with each and its score.
 
-    However this ends, ``done`` gets what has been finished, and no process stays.
+    A job that is None says that the next depends on those that are not done yet. However this ends,
+    ``done`` gets what has been finished, and no process stays.
     """
     try:
         pickled = pickle.dumps(task)
@@ -175,17 +194,19 @@ def run_jobs(
             done(worker.job, score)
 
     try:
-        for _ in range(workers):
+        first = [job for _ in range(workers) if (job := next(waiting, None)) is not None]
+        for _ in first:
             team.append(_Worker())
         for worker in team:
             give(worker, pickled)
+        waiting = itertools.chain(first, waiting)
         while busy:
             for connection in wait(list(busy)):
-                worker = busy[connection]
-                finish(worker)
-                worker.job = next(waiting, None)
-                if worker.job is not None:
-                    give(worker, pickle.dumps(worker.job))
+                finish(busy[connection])
+            for worker in team:
+                if worker.connection not in busy and (job := next(waiting, None)) is not None:
+                    worker.job = job
+                    give(worker, pickle.dumps(job))
     finally:
         for worker in team:
             worker.process.kill()

@@ -13,21 +13,17 @@ import numpy as np
 
 from cydropout import _sklearn
 from cydropout._samples import check_ends, check_pair
-from cydropout._validate import (
-    check_choice,
-    check_count,
-    check_integer,
-    check_one_rate,
-    optional,
-)
+from cydropout._validate import check_choice, check_count, check_integer, optional
 from cydropout.functional import available_cores
 from cydropout.layers._layer import check_model
 from cydropout.training import losses, optimizers
 from cydropout.training._configuration import plain
 from cydropout.training.progress import bar, check_bar
+from cydropout.tuning.executors import check_executor, run_on
 from cydropout.tuning.record import ScoreRecord
-from cydropout.tuning.results import Candidate, Sweep
-from cydropout.tuning.runs import ALL, Job, Rates, Task, run_jobs
+from cydropout.tuning.results import Sweep
+from cydropout.tuning.runs import Job, Task, run_jobs
+from cydropout.tuning.search import SEARCHES, Grid, Optuna
 
 
 def tune_rate(
@@ -43,7 +39,10 @@ def tune_rate(
     folds: Any = 5,
     seeds: Sequence[int] = (0,),
     metric: str | None = None,
+    search: str = "grid",
+    trials: int | None = None,
     workers: int | None = None,
+    executor: Any = None,
     record: str | os.PathLike[str] | None = None,
     progress: bool | str = True,
     lengths: Any = None,
@@ -54,6 +53,10 @@ def tune_rate(
     not on the number of workers, nor on whether the sweep was stopped in between. Every worker is
     a process of its own with one thread. Python starts them by importing the main module again, so
     a script calls this below ``if __name__ == "__main__":``.
+
+    On an ``executor`` the runs are those of its workers, on other machines too. Each gets the data
+    once, and keeps them until the next sweep. What waits there is cancelled when the sweep ends by
+    Ctrl-C or an error; what runs there runs to its end, as an executor cannot stop it.
 
     Parameters
     ----------
@@ -66,7 +69,8 @@ def tune_rate(
     rates : sequence of float, or mapping
         The rates to try, for all layers of the model whose rate can be set, as `RateSchedule` finds
         them; or the rates for each layer whose path is named, as in ``{"1.dropout": [0.1, 0.5]}``:
-        all combinations are tried.
+        all combinations are tried. With ``search="optuna"`` an interval, ``(low, high)``, for all
+        or for each layer.
     epochs, batch_size : int
         As for `Trainer.fit`.
     folds : int, splitter or iterable of (train, held)
@@ -74,14 +78,24 @@ def tune_rate(
         where ``y`` is labels; or a splitter of scikit-learn, as ``RepeatedKFold(5)``; or the rows
         themselves, as ``GroupKFold(5).split(x, y, groups)``.
     seeds : sequence of int
-        Each gives other weights, orders and masks.
+        Each gives other weights, orders and masks. The first is that of Optuna's sampler, too.
     metric : {"accuracy", "loss"}, optional
         What is measured on the part held out; by default the accuracy, where the loss has one.
+    search : {"grid", "optuna"}
+        Try all combinations of the rates, or what a study of Optuna asks for, with its default
+        sampler and pruner (``cydropout[tune]``). Optuna is told the mean score after each fold, and
+        prunes trials that lag behind. Its search is the same for any number of workers.
+    trials : int, optional
+        With ``search="optuna"``, how many settings it asks for.
     workers : int, optional
-        Processes; by default one for each processor that this process may use.
+        Processes; by default one for each processor that this process may use. Not beside an
+        executor, which has workers of its own.
+    executor : concurrent.futures.Executor, optional
+        Who does the runs instead: a ``ProcessPoolExecutor``, loky's, ``mpi4py.futures``'
+        ``MPIPoolExecutor``, or what ``get_executor()`` of a dask ``Client`` returns. It stays open.
     record : path-like, optional
         File of the scores, a line of JSON for each run, added as they come. With a file of the
-        same sweep the runs it holds are not done again.
+        same sweep the runs it holds are not done again; there may be more ``trials`` then.
     progress : bool or str
         Show a bar of the runs; a string is its label.
     lengths : array of int, optional
@@ -93,9 +107,10 @@ def tune_rate(
         If an argument is out of its range, a layer is not there, the loss has no such metric, or
         the record is damaged, of another sweep, or no record; no run has begun then.
     RuntimeError
-        If a worker dies. What is done is in the record then, as it is after Ctrl-C.
+        If a worker dies or the executor fails. What is done is in the record then, as it is after
+        Ctrl-C.
     ImportError
-        Without the packages of ``cydropout[train]``.
+        Without the packages of ``cydropout[train]``, or for Optuna those of ``cydropout[tune]``.
 
     Examples
     --------
@@ -118,19 +133,25 @@ def tune_rate(
         check_count(name, count)
     parts = _split(folds, x, y)
     optional(check_choice, "metric", metric, ("accuracy", "loss"))
+    check_choice("search", search, SEARCHES)
     optional(check_count, "workers", workers)
+    check_executor(executor)
+    if workers is not None and executor is not None:
+        raise ValueError(
+            f"workers={workers} is for processes of tune_rate's own; an executor brings its workers"
+        )
     check_bar(progress)
     if not np.iterable(seeds):
         raise TypeError(f"seeds must be a list of integers, not {seeds!r}")
     seeds = [check_integer("a seed", seed, "[0, inf)") for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds must be different, and at least one, got {seeds}")
-    grid = _grid(rates)
+    plan = SEARCHES[search](rates, trials, len(parts), seeds)
     loss, optimizer = losses.get(loss), optimizers.get(optimizer)
     task = Task(
         model, loss, optimizer, x, y, epochs, batch_size, parts, metric or "accuracy", lengths
     )
-    for setting in grid:
+    for setting in plan.tried:
         trainer = task.trainer(setting, 0)
     first = slice(batch_size)  # what does not fit is seen here
     measured = trainer.evaluate(x[first], y[first], lengths=task.ends(first))
@@ -138,12 +159,9 @@ def tune_rate(
         task = replace(task, metric="loss")
     if task.metric not in measured:
         raise ValueError(f"metric {metric!r} is not measured by {loss}; use {', '.join(measured)}")
-    jobs = list(itertools.product(grid, range(len(parts)), seeds))
-    done = ScoreRecord(record, _fingerprint(task, grid, seeds), jobs)
-    missing = [job for job in jobs if job not in done.scores]
-    count = min(workers or available_cores(), len(missing))
-    label, finished = progress if isinstance(progress, str) else "", len(jobs) - len(missing)
-    shown = bar(len(jobs), finished, label=label, unit=" runs") if progress else None
+    done = ScoreRecord(record, _fingerprint(task, search, plan), plan)
+    label = progress if isinstance(progress, str) else ""
+    shown = bar(len(plan), len(done.scores), label=label, unit=" runs") if progress else None
 
     def add(job: Job, score: float) -> None:
         done.add(job, score)
@@ -151,26 +169,17 @@ def tune_rate(
             shown.update()
 
     try:
-        run_jobs(task, missing, count, add)
+        jobs = plan.jobs(done.scores, task.metric)
+        if executor is None:
+            run_jobs(task, jobs, workers or available_cores(), add)
+        else:
+            run_on(executor, task, jobs, add)
+        if shown is not None:
+            shown.total = shown.n  # less than promised where trials were pruned
     finally:
         if shown is not None:
             shown.close()
-    found = [
-        Candidate(dict(s), tuple(done.scores[s, f, e] for f in range(len(parts)) for e in seeds))
-        for s in grid
-    ]
-    return Sweep(task.metric, tuple(found))
-
-
-def _grid(rates: Sequence[float] | Mapping[str, Sequence[float]]) -> list[Rates]:
-    named = dict(rates) if isinstance(rates, Mapping) else {ALL: rates}
-    columns = [
-        [(name, check_one_rate(rate, "tune_rate")) for rate in each] for name, each in named.items()
-    ]
-    grid = list(itertools.product(*columns)) if columns else []
-    if not grid or len(set(grid)) < len(grid):
-        raise ValueError(f"rates must be different, and at least one for each layer, got {rates!r}")
-    return grid
+    return Sweep(task.metric, tuple(plan.candidates(done.scores)))
 
 
 def _split(folds: Any, x: Any, y: Any) -> list[tuple[Any, Any]]:
@@ -203,7 +212,7 @@ def _split(folds: Any, x: Any, y: Any) -> list[tuple[Any, Any]]:
     return parts
 
 
-def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, Any]:
+def _fingerprint(task: Task, search: str, plan: Grid | Optuna) -> dict[str, Any]:
     """Return what a record must agree with for its runs to be those of this sweep."""
     data = hashlib.sha256()
     for array in (task.x, task.y) if task.lengths is None else (task.x, task.y, task.lengths):
@@ -214,12 +223,13 @@ def _fingerprint(task: Task, grid: list[Rates], seeds: list[int]) -> dict[str, A
     for part in itertools.chain.from_iterable(task.folds):
         rows.update(f"{len(part)} ".encode() + part.astype("<i8").tobytes())
     return {
+        "search": search,
         "model": plain(task.model),
         "loss": plain(task.loss),
         "optimizer": plain(task.optimizer),
         "data": data.hexdigest(),
-        "rates": [dict(setting) for setting in grid],
-        "seeds": seeds,
+        "rates": plan.settings,
+        "seeds": plan.seeds,
         "epochs": task.epochs,
         "batch_size": task.batch_size,
         "folds": rows.hexdigest(),
