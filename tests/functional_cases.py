@@ -227,6 +227,11 @@ CASES = {
         lambda n=4, classes=3: {
             "logits": numbers(n, classes), "labels": np.arange(n) % max(classes, 1)},
         positive=("n", "classes")),
+    "mean_squared_error": Case(
+        functional.mean_squared_error,
+        lambda n=4, units=3: {
+            "prediction": numbers(n, units), "target": numbers(n, units, seed=1)},
+        positive=("n", "units")),
     "l2_penalty": Case(functional.l2_penalty, lambda n=3, units=5: {
         "w": numbers(n, units), "gradient": numbers(n, units, seed=1), "strength": 0.5},
         ("gradient",), (), (), {"strength": (-1.0, np.nan)}),

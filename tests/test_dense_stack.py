@@ -52,10 +52,25 @@ MODELS = {
     "images": lambda: [Conv2D(3, 3), ReLU(), Flatten(), Dense(20), ReLU(), Dropout(0.5), Dense(5)],
 }
 #: Those whose steps are one call each, with loss and optimizer.
-WHOLE = {"no dropout", "rate 0 and 1", "no bias", "a rate for each unit", "another scaling", "l2"}
+WHOLE = {"no dropout", "rate 0 and 1", "no bias", "a rate for each unit", "another scaling", "l2",
+         "one unit", "one unit behind"}
 SIZES = (1, 10, 9)
 X = np.random.default_rng(0).standard_normal((70, *SIZES)).astype("f4")
+FLAT = X.reshape(70, -1)
 LABELS = np.random.default_rng(1).integers(0, 5, 70)
+NUMBERS = np.random.default_rng(2).standard_normal((70, 3))
+#: Losses that may stand in a step, with targets, and whether the step reads them.
+LOSSES = {
+    "softmax_cross_entropy": (LABELS, True),
+    "softmax_cross_entropy-int8": (LABELS.astype("i1"), True),
+    "softmax_cross_entropy-soft": (np.eye(5)[LABELS], False),
+    "mean_squared_error": (NUMBERS, True), "mean_squared_error-f4": (NUMBERS.astype("f4"), True),
+    "mean_squared_error-strided": (np.repeat(NUMBERS, 2, axis=1)[:, ::2], True),
+    "mean_squared_error-integers": (LABELS[:, None], True),
+    "mean_squared_error-flat": (NUMBERS[:, 0], True),
+    "mean_squared_error-one-feature": (NUMBERS[:, :1], True),
+    "binary_cross_entropy": (NUMBERS > 0, False),
+}
 
 
 def train(model, monkeypatch, together, **options):
@@ -69,12 +84,12 @@ def train(model, monkeypatch, together, **options):
         DenseStack, "forward", lambda *args, **own: calls.append("stack") or forward(*args, **own))
     monkeypatch.setattr(
         DenseStep, "__call__", lambda *args, **own: calls.append("step") or step(*args, **own))
-    loss = options.pop("loss", "softmax_cross_entropy")
+    loss, y = options.pop("loss", "softmax_cross_entropy"), options.pop("y", LABELS)
+    x = options.pop("x", X if isinstance(model.layers[0], (Flatten, Conv2D)) else FLAT)
     fit = {"epochs": 2, "batch_size": 16, "progress": False, "callbacks": (), "accumulate": 1}
     fit |= {name: options.pop(name) for name in fit.keys() & options.keys()}
     trainer = Trainer(model, loss, options.pop("optimizer", "adam"), rng=3, **options)
-    x = X if isinstance(model.layers[0], (Flatten, Conv2D)) else X.reshape(70, -1)
-    history = trainer.fit(x, LABELS, **fit)
+    history = trainer.fit(x, y, **fit)
     monkeypatch.undo()
     losses = [record["loss"] for record in history.records]
     found = [*model.state_dict().values(), *trainer.optimizer.state_dict().values(),
@@ -95,10 +110,22 @@ def compare(make, monkeypatch, **options):
 @pytest.mark.parametrize("name", MODELS)
 def test_training_is_the_same_to_the_bit(name, dtype, monkeypatch):
     calls = compare(lambda: Sequential(MODELS[name](), dtype=dtype), monkeypatch)
-    stacks = {"layers between": 4, "residual": 3, "one unit": 0, "shared axes": 0}.get(name, 1)
+    stacks = {"layers between": 4, "residual": 3, "shared axes": 0}.get(name, 1)
     assert len(calls) == 2 * 5 * stacks
     # All of an epoch but the first, after which the arrays are known, and the last, a smaller one.
     assert calls.count("step") == (2 * 3 if name in WHOLE else 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses(name, dtype, monkeypatch):
+    y, whole = LOSSES[name]
+    x = FLAT[:, :1] if name.endswith("one-feature") else FLAT
+    units = {"softmax": 5, "mean": y.shape[1] if y.ndim > 1 else 1, "binary": 3}[name.split("_")[0]]
+    calls = compare(
+        lambda: Sequential([Dense(16, l2=1e-2), ReLU(), Dropout(0.5), Dense(units)], dtype=dtype),
+        monkeypatch, x=x, y=y, loss=name.split("-")[0])
+    assert len(calls) == 2 * 5 and calls.count("step") == (2 * 3 if whole else 0)
 
 
 @pytest.mark.parametrize("options", [
@@ -152,8 +179,9 @@ def test_wrong_input_is_refused_as_ever():
     _, backward = model.forward(np.ones((3, 5), "f4"), ctx)
     with pytest.raises(ValueError, match=r"shape \(2, 4\)"):
         backward(np.ones((2, 4), "f4"))
-    with pytest.raises(ValueError, match="at least 2"):
-        DenseStack(1, 5, [DenseLayer(4)], "float32")
+    for sizes in ((1, 5, 4), (3, 1, 1), (3, 0, 4), (3, 5, 0)):
+        with pytest.raises(ValueError, match="rows must be at least 2, inputs and units"):
+            DenseStack(sizes[0], sizes[1], [DenseLayer(sizes[2])], "float32")
     with pytest.raises(ValueError, match="rellu"):
         DenseStack(2, 5, [DenseLayer(4, "rellu")], "float32")
 
@@ -184,11 +212,11 @@ def test_no_features_are_as_without_a_workspace():
         assert y.shape == (6, 4) and backward(y).shape == (6, 0)
 
 
-def step_of(**changed):
+def step_of(loss="softmax_cross_entropy", **changed):
     w, b, dw, db = np.ones((3, 2)), np.zeros(2), np.ones((3, 2)), np.zeros(2)
     given = {"weights": [w], "biases": [b], "dweights": [dw], "dbiases": [db],
              "stepped": [(w, dw, 0.0), (b, db, 0.0)]} | changed
-    return DenseStep(DenseStack(4, 3, [DenseLayer(2)], "float64"), **given), w
+    return DenseStep(DenseStack(4, 3, [DenseLayer(2)], "float64"), loss, **given), w
 
 
 @pytest.mark.parametrize(("changed", "words"), [
@@ -196,6 +224,7 @@ def step_of(**changed):
     ({"dbiases": [None]}, "needs its gradient"),
     ({"dweights": [np.ones((2, 3))]}, "grad has shape"),
     ({"stepped": [(np.ones(3), np.ones(3), 0.0, np.ones(2))]}, "has shape"),
+    ({"loss": "hinge"}, "unknown kind 'hinge'"),
 ])
 def test_arrays_that_are_no_step_are_refused(changed, words):
     with pytest.raises(ValueError, match=words):
@@ -204,14 +233,16 @@ def test_arrays_that_are_no_step_are_refused(changed, words):
 
 @pytest.mark.parametrize(("changed", "words"), [
     ({"x": np.ones((4, 2))}, "x must be an array"), ({"x": np.ones((4, 3), "f4")}, "ready"),
-    ({"labels": np.array([0, 1, 2, 0])}, "label 2 at position 2"),
-    ({"labels": np.array([0, 1, 1])}, "4 labels"), ({"labels": np.zeros(4, "i4")}, "int64"),
+    ({"targets": np.array([0, 1, 2, 0])}, "label 2 at position 2"),
+    ({"targets": np.array([0, 1, 1])}, r"targets \(4,\)"), ({"targets": np.zeros(4)}, "int64"),
+    ({"loss": "mean_squared_error"}, r"targets \(4, 2\) to be read as float64, not \(4,\)"),
+    ({"loss": "mean_squared_error", "targets": np.zeros((4, 2), complex)}, "complex128"),
     ({"kind": "adam"}, "needs .* arrays of state"), ({"kind": "newton"}, "unknown"),
     ({"learning_rate": -1.0}, "learning_rate"),
 ])
 def test_a_wrong_step_changes_nothing(changed, words):
-    step, w = step_of()
-    given = {"x": np.ones((4, 3)), "labels": np.zeros(4, "i8"), "plans": [None], "kind": "sgd",
+    step, w = step_of(changed.pop("loss", "softmax_cross_entropy"))
+    given = {"x": np.ones((4, 3)), "targets": np.zeros(4, "i8"), "plans": [None], "kind": "sgd",
              "learning_rate": 0.5} | changed
     with pytest.raises(ValueError, match=words):
         step(**given)
@@ -240,3 +271,12 @@ def test_a_run_that_diverges_says_where(monkeypatch):
         found.append((one.epoch, one.step, one.layer, trainer.stream.next_draw,
                       trainer.optimizer.steps))
     assert found[0] == found[1]
+
+
+def test_a_step_of_the_squared_error():
+    step, w = step_of("mean_squared_error")
+    x, t = np.arange(12.0).reshape(4, 3), np.arange(8.0).reshape(4, 2)
+    loss, accuracy, _ = step(x, t, [None], "sgd", learning_rate=0.5)
+    difference = x @ np.ones((3, 2)) - t
+    assert loss == pytest.approx((difference**2).mean()) and accuracy is None
+    np.testing.assert_allclose(w, 1 - 0.5 * x.T @ difference / 4)

@@ -242,3 +242,14 @@ def test_get() -> None:
         assert kind.__name__ in repr(losses.get(name))
     loss = MeanSquaredError()
     assert losses.get(loss) is loss
+
+
+@pytest.mark.parametrize("kind", [SoftmaxCrossEntropy, MeanSquaredError])
+def test_what_a_subclass_defines_anew_counts(kind: type[Loss]) -> None:
+    def losses_and_gradient(self: Loss, prediction: np.ndarray, target: np.ndarray) -> tuple:
+        return np.full(len(target), 7.0), np.zeros_like(prediction)
+
+    own = type("Own", (kind,), {"losses_and_gradient": losses_and_gradient})()
+    target = LABELS if kind is SoftmaxCrossEntropy else LOGITS
+    assert own.measured(LOGITS, target)[0] == own(LOGITS, target)[0] == 7.0
+    assert own.kernel is None

@@ -47,15 +47,16 @@ class DenseStack:
 
 class DenseStep:
     def __init__(
-        self, stack: DenseStack, weights: list[np.ndarray], biases: list[np.ndarray | None],
-        dweights: list[np.ndarray], dbiases: list[np.ndarray | None], stepped: list[tuple[Any, ...]],
-        gradient: np.ndarray, pairs: np.ndarray, right: np.ndarray
+        self, stack: DenseStack, loss: str, weights: list[np.ndarray],
+        biases: list[np.ndarray | None], dweights: list[np.ndarray],
+        dbiases: list[np.ndarray | None], stepped: list[tuple[Any, ...]], gradient: np.ndarray,
+        found: np.ndarray
     ) -> None: ...
     def run(
-        self, x: np.ndarray, labels: np.ndarray, plans: list[Plan], num_threads: int, kind: str, *,
+        self, x: np.ndarray, targets: np.ndarray, plans: list[Plan], num_threads: int, kind: str, *,
         learning_rate: float, beta1: float = 0.0, beta2: float = 0.0, epsilon: float = 0.0,
         decay: float = 0.0, correction: float = 1.0, nesterov: bool = False
-    ) -> tuple[float, int, float]: ...
+    ) -> tuple[float, float, float]: ...
 
 class Plan:
     def __init__(
@@ -202,9 +203,10 @@ def dropout_at(
 def launcher() -> dict[str, int]: ...
 def rehearse(tick: int, deaf: bool) -> None: ...
 def wrong_label(labels: np.ndarray, classes: int) -> int: ...
-def cross_entropy(
-    logits: np.ndarray, labels: np.ndarray, gradient: np.ndarray, code: int, num_threads: int = 0
-) -> tuple[float, int]: ...
+def mean_loss(
+    kind: str, predictions: np.ndarray, targets: np.ndarray, gradient: np.ndarray, code: int,
+    num_threads: int = 0
+) -> tuple[float, float]: ...
 def layer_norm(
     x: np.ndarray, y: np.ndarray, statistics: np.ndarray, weight: np.ndarray, bias: np.ndarray,
     epsilon: float, code: int, num_threads: int = 0
@@ -240,4 +242,4 @@ def normalise(
     mean: np.ndarray | None = None, tilt: np.ndarray | None = None,
     totals: np.ndarray | None = None, span: int = 1, relu: bool = False, num_threads: int = 0
 ) -> None: ...
-def set_blas(single: int, wide: int, long_integers: bool) -> None: ...
+def set_blas(matrices: list[int], vectors: list[int], long_integers: bool) -> None: ...

@@ -7,7 +7,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.math cimport log, rint
+from libc.math cimport rint
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
@@ -78,7 +78,7 @@ include "drop_block/launch.pxi"
 include "drop_walk/launch.pxi"
 include "cutout/launch.pxi"
 include "softmax/launch.pxi"
-include "cross_entropy/launch.pxi"
+include "losses/launch.pxi"
 include "layer_norm/launch.pxi"
 include "gather/launch.pxi"
 include "subset/launch.pxi"

@@ -52,11 +52,12 @@ def lend_products() -> bool:
         return False
     for prefix in ("scipy_", ""):
         for suffix in ("64_", ""):
-            names = (f"{prefix}cblas_{kind}gemm{suffix}" for kind in "sd")
-            found: list[Any] = [getattr(_library(), name, None) for name in names]
-            if all(found):
-                single, wide = (ctypes.cast(one, ctypes.c_void_p).value or 0 for one in found)
-                api.set_blas(single, wide, suffix == "64_")
+            found: Any = [[getattr(_library(), f"{prefix}cblas_{kind}{name}{suffix}", None)
+                           for kind in "sd"] for name in ("gemm", "gemv")]
+            if all(map(all, found)):
+                matrices, vectors = ([ctypes.cast(one, ctypes.c_void_p).value or 0 for one in pair]
+                                     for pair in found)
+                api.set_blas(matrices, vectors, suffix == "64_")
                 return True
     return False
 

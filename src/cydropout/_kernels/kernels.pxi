@@ -1,7 +1,7 @@
 # One build: the kernels for one instruction set, and the table that names them.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport sqrt, sqrtf
+from libc.math cimport log, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -42,7 +42,7 @@ include "bias_activation_dropout/kernel.pxi"
 include "standout/kernel.pxi"
 include "drop_connect/kernel.pxi"
 include "softmax/kernel.pxi"
-include "cross_entropy/kernel.pxi"
+include "losses/kernel.pxi"
 include "layer_norm/kernel.pxi"
 include "optimizer/kernel.pxi"
 include "max_norm/kernel.pxi"

@@ -36,6 +36,7 @@ cdef enum row_t:
     SOFTMAX
     SOFTMAX_BACKWARD
     CROSS_ENTROPY
+    SQUARED_ERROR
     LAYER_NORM
     LAYER_NORM_BACKWARD
     MOMENTS
@@ -138,6 +139,17 @@ ctypedef struct joint_t:
     uint64_t size             # bytes of an element
     const void *inputs[JOINT]
     void *outputs[JOINT]
+
+# A loss over rows of `columns` predictions; the kernels leave a value and the hits of each row.
+ctypedef struct loss_t:
+    int row                   # of the table
+    uint64_t rows
+    uint64_t columns
+    double count              # of what the mean is taken over
+    const void *targets       # labels of int64, or numbers like the predictions
+    void *gradient
+    double *values
+    double *hits
 
 # Some rows and some columns of a matrix, both by their numbers, ascending.
 ctypedef struct submatrix_t:

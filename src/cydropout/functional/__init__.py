@@ -10,11 +10,11 @@ from cydropout.functional.bias_activation_dropout import (
 )
 from cydropout.functional.config import available_cores, show_config
 from cydropout.functional.conv import Windows, fold, unfold
-from cydropout.functional.cross_entropy import softmax_cross_entropy
 from cydropout.functional.drop_connect import dropconnect, dropconnect_backward
 from cydropout.functional.dropout import dropout
 from cydropout.functional.gather import gather, scatter_add
 from cydropout.functional.layer_norm import layer_norm, layer_norm_backward
+from cydropout.functional.losses import mean_squared_error, softmax_cross_entropy
 from cydropout.functional.memory import reused_memory
 from cydropout.functional.optimizer import (
     Gradient,
@@ -68,6 +68,7 @@ __all__ = [
     "max_pool_backward",
     "mean_pool",
     "mean_pool_backward",
+    "mean_squared_error",
     "moments",
     "normalise",
     "normalise_backward",

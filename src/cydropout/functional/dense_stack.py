@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ class DenseStack:
     Parameters
     ----------
     rows, inputs : int
-        The shape of x; like all units at least 2, since NumPy multiplies vectors otherwise.
+        The shape of x; the rows at least 2.
     layers : sequence of DenseLayer
         The layers in order.
     dtype : {"float32", "float64"}
@@ -53,7 +54,8 @@ class DenseStack:
     Raises
     ------
     ValueError
-        If a size is below 2, a name is unknown, or NumPy runs on another BLAS than OpenBLAS.
+        If there are fewer than 2 rows, no inputs, or a weight alone, since NumPy has other calls
+        for its products; a name is unknown, or NumPy runs on another BLAS than OpenBLAS.
 
     Examples
     --------
@@ -72,8 +74,9 @@ class DenseStack:
         self.dtype = np.dtype(dtype)
         check_choice("dtype", self.dtype.name, ("float32", "float64"))
         sizes = [inputs, *(layer.units for layer in layers)]
-        if not layers or min(rows, *sizes) < 2:
-            raise ValueError(f"rows, inputs and units must be at least 2, not {rows}, {sizes}")
+        if not self.takes(rows, sizes):
+            raise ValueError(f"rows must be at least 2, inputs and units at least 1, and not both "
+                             f"1 in a layer, not {rows}, {sizes}")
         described = [self._described(rows, inputs, layer)
                      for inputs, layer in zip(sizes, layers, strict=False)]
         self.kernel = api.DenseStack(rows, described, dtype_code(self.dtype))
@@ -90,6 +93,12 @@ class DenseStack:
     def available() -> bool:
         """Whether NumPy's BLAS can be called from here: an OpenBLAS can."""
         return lend_products()
+
+    @staticmethod
+    def takes(rows: int, sizes: Sequence[int]) -> bool:
+        """Whether there are stacks of these sizes: inputs, and the units of each layer."""
+        alone = any(a == b == 1 for a, b in pairwise(sizes))
+        return rows > 1 and len(sizes) > 1 and min(sizes) > 0 and not alone
 
     def _described(self, rows: int, inputs: int, layer: DenseLayer) -> tuple[Any, ...]:
         kind = ACTIVATIONS[check_choice("activation", layer.activation, ACTIVATIONS)]

@@ -1,4 +1,4 @@
-"""A whole training step of dense layers with labels, in one call."""
+"""A whole training step of dense layers, in one call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 
 class DenseStep:
-    """A `DenseStack`, `softmax_cross_entropy`, backward, L2 and the step of the optimizer, in one.
+    """A `DenseStack`, its loss, backward, L2 and the step of the optimizer, in one.
 
     Every number is the one that these give one after the other.
 
@@ -25,6 +25,8 @@ class DenseStep:
     ----------
     stack : DenseStack
         The layers; it is this step's own from now on.
+    loss : {"softmax_cross_entropy", "mean_squared_error"}
+        That of `functional`.
     weights, biases : list of arrays
         As `DenseStack.fits` allows them; a bias may be None.
     dweights, dbiases : list of arrays
@@ -44,17 +46,17 @@ class DenseStep:
     >>> from cydropout.functional.dense_step import DenseStep
     >>> if DenseStack.available():
     ...     w, b, dw, db = np.zeros((3, 2)), np.zeros(2), np.zeros((3, 2)), np.zeros(2)
-    ...     step = DenseStep(DenseStack(2, 3, [DenseLayer(2)], "float64"), [w], [b], [dw], [db],
-    ...                      [(w, dw, 0.0), (b, db, 0.0)])
+    ...     step = DenseStep(DenseStack(2, 3, [DenseLayer(2)], "float64"), "softmax_cross_entropy",
+    ...                      [w], [b], [dw], [db], [(w, dw, 0.0), (b, db, 0.0)])
     ...     found = step(np.ones((2, 3)), np.array([0, 0]), [None], "sgd", learning_rate=1.0)
     ...     assert found[1] == 1.0 and (w == [0.5, -0.5]).all()
     """
 
     def __init__(
-        self, stack: DenseStack, weights: list[Array], biases: list[Array | None],
+        self, stack: DenseStack, loss: str, weights: list[Array], biases: list[Array | None],
         dweights: list[Any], dbiases: list[Any], stepped: Sequence[tuple[Any, ...]],
     ) -> None:
-        rows, classes = stack.result.shape
+        shape, dtype = stack.result.shape, stack.dtype
         if not stack.fits(np.empty(stack.inputs, stack.dtype), weights, biases):
             raise ValueError("weights or biases do not fit the layers")
         for value, gradient in zip([*weights, *biases], [*dweights, *dbiases], strict=True):
@@ -67,41 +69,48 @@ class DenseStep:
         self._states = {len(states) for _, _, _, *states in stepped}
         self._shape, self._fits, self._all = stack.inputs, stack.fits, stack.keeping
         self._step = api.DenseStep(
-            stack.kernel, weights, biases, dweights, dbiases,
+            stack.kernel, loss, weights, biases, dweights, dbiases,
             [(value, gradient, *(*states, None, None)[:2], float(l2))
              for value, gradient, l2, *states in stepped],
-            np.empty((rows, classes), stack.dtype), np.empty((2, rows)), np.empty(rows, np.uint8))
-        self._rows, self._classes, self._code = rows, classes, _arrays.dtype_code(stack.dtype)
+            np.empty(shape, dtype), np.empty((2, shape[0])))
+        self._labels = loss == "softmax_cross_entropy"
+        self._code, self._classes = _arrays.dtype_code(dtype), shape[1]
+        # Of the targets; where there is one unit, a column may come without its axis.
+        self._kinds = "iu" if self._labels else "biuf"
+        self._dtype = np.dtype(np.int64) if self._labels else dtype
+        self._target = shape[:1] if self._labels else shape
+        self._targets = {self._target, shape[:1]} if shape[1] == 1 else {self._target}
 
-    def fits(self, x: Array, labels: Array) -> bool:
-        """Whether these are samples and labels of the step, ready to be used."""
+    def fits(self, x: Array, targets: Array) -> bool:
+        """Whether these are samples of the step, ready to be used, and targets."""
         return (api.ready(x, None) == self._code and x.shape == self._shape
-                and labels.shape == (self._rows,) and labels.dtype.kind in "iu")
+                and targets.shape in self._targets and targets.dtype.kind in self._kinds)
 
     def __call__(
-        self, x: Array, labels: Array, plans: Sequence[api.Plan | None], kind: str, *,
+        self, x: Array, targets: Array, plans: Sequence[api.Plan | None], kind: str, *,
         num_threads: int | None = None, **rule: Any,
-    ) -> tuple[float, float, float]:
-        """Take a step; return loss, accuracy and penalty.
+    ) -> tuple[float, float | None, float]:
+        """Take a step; return loss, penalty, and between them accuracy, if there are labels.
 
         Where the loss is not finite, nothing is stepped.
 
         Raises
         ------
         TypeError, ValueError
-            If the arrays, of which the labels are of int64, do not fit, or a label is no class.
+            If the arrays do not fit, or a label is no class.
         """
         for count in self._states:
             _check_states(kind, count)
         _check_rule(rule)
-        if not self.fits(x, labels) or labels.dtype != np.int64:
+        if not self.fits(x, targets):
             raise ValueError(
-                f"x must be an array {self._shape}, ready to be used, with {self._rows} labels "
-                "of int64")
-        place = api.wrong_label(labels, self._classes)
+                f"x must be an array {self._shape}, ready to be used, with targets {self._target} "
+                f"to be read as {self._dtype}, not {targets.shape} of {targets.dtype}")
+        targets = _arrays.contiguous(targets.reshape(self._target), self._dtype)
+        place = api.wrong_label(targets, self._classes) if self._labels else -1
         if place >= 0:
-            raise ValueError(f"label {labels[place]} at position {place} is no class")
+            raise ValueError(f"label {targets[place]} at position {place} is no class")
         used = [own or whole for own, whole in zip(plans, self._all, strict=True)]
         loss, right, penalty = self._step.run(
-            x, labels, used, check_num_threads(num_threads), kind, **rule)
-        return loss, right / self._rows, penalty
+            x, targets, used, check_num_threads(num_threads), kind, **rule)
+        return loss, right if self._labels else None, penalty

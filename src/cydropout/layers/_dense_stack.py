@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,15 +45,10 @@ class Block(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a pass runs on: what makes its own arrays, the parameters, and the values of these.
-
-    Only the first ``blocks`` run as one; the other passes come behind them.
-    """
+    """What a pass runs on: what makes its own arrays, the parameters, and the values of these."""
 
     key: Any
     make: Callable[[], DenseStack]
-    blocks: Sequence[Block]
-    rest: tuple[Pass, ...]
     weights: list[Any]
     biases: list[Any]
     w: list[Any]
@@ -85,14 +79,13 @@ class Stack:
         stack = found and workspace.take(found.key, found.make)
         if stack is None or not stack.fits(rows, found.w, found.b):
             return in_order(self.passes, x, ctx)
-        _, _, blocks, rest, weights, biases, w, b = found
-        plans = [plan_of(block, (*x.shape[:-1], block.dense.units), ctx) for block in blocks]
+        _, _, weights, biases, w, b = found
+        plans = [plan_of(block, (*x.shape[:-1], block.dense.units), ctx) for block in self.blocks]
         y = stack.forward(rows, w, b, plans, num_threads=ctx.num_threads)
         y = y.reshape(*x.shape[:-1], y.shape[-1])
-        last, behind = in_order(rest, y, ctx.inside) if rest else (y, None)
 
         def backward(dy: Array) -> Array:
-            dy = as_gradient(dy if behind is None else behind(dy), y.shape, y.dtype)
+            dy = as_gradient(dy, y.shape, y.dtype)
             dw, db = ([one and one.unwritten() for one in own] for own in (weights, biases))
             later = [*_rest(weights, dw), *_rest(biases, db)]
             dx = stack.backward(
@@ -101,25 +94,23 @@ class Stack:
                 parameter.accumulate(gradient)
             return NO_GRADIENT if dx is None else dx.reshape(x.shape)
 
-        return last, backward
+        return y, backward
 
     def find(self, rows: Array) -> Found | None:
         """Return what a pass over rows runs on, or None where one pass after the other runs."""
-        # Of a vector NumPy makes another product, with other bits.
-        blocks = [*takewhile(lambda block: block.dense.units > 1, self.blocks)]
+        blocks = self.blocks
         layers = [layer for block in blocks if (layer := block.describe())]
-        if len(layers) < len(blocks) or not layers or not DenseStack.available():
-            return None
-        if rows.ndim != 2 or min(rows.shape) < 2:
+        if len(layers) < len(blocks) or rows.ndim != 2 or not DenseStack.available():
             return None
         count, inputs = rows.shape
+        if not DenseStack.takes(count, [inputs, *(layer.units for layer in layers)]):
+            return None
         weights: list[Any] = [block.dense.parameter("weight") for block in blocks]
         biases: list[Any] = [block.dense.parameter("bias") for block in blocks]
         w, b = ([one and one.value for one in own] for own in (weights, biases))
         return Found(
             (self, count, inputs, rows.dtype, *layers),
-            partial(DenseStack, count, inputs, layers, rows.dtype), blocks,
-            self.passes[len(blocks):], weights, biases, w, b)
+            partial(DenseStack, count, inputs, layers, rows.dtype), weights, biases, w, b)
 
 
 def whole_stack(model: Any) -> Stack | None:

@@ -13,7 +13,7 @@ from cydropout.layers import Dense, Sequential
 from cydropout.layers._dense_stack import Block, plan_of, whole_stack
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.training._batches import Batch
-from cydropout.training.losses import Loss, SoftmaxCrossEntropy
+from cydropout.training.losses import Loss
 from cydropout.training.optimizers import Optimizer
 
 Array = np.ndarray[Any, Any]
@@ -45,12 +45,14 @@ class SettledSteps:
         self._parts = model, loss, optimizer, layers, parameters
         self._num_threads = num_threads
         # Nothing is known of the optimizer's arrays before its first step.
-        self._left = 1 if alone and _takes_labels(loss) and type(model) is Sequential else -1
+        self._left = 1 if alone and loss.kernel and type(model) is Sequential else -1
         self._step: DenseStep | None = None
         self._blocks: Sequence[Block] = ()
         self._states: Sequence[Any] = ()
 
-    def take(self, x: Array, batch: Batch, ctx: Context) -> tuple[float, float, float] | None:
+    def take(
+        self, x: Array, batch: Batch, ctx: Context
+    ) -> tuple[float, float | None, float] | None:
         """Take a step in one call; return loss, accuracy and penalty.
 
         None says that it is to be run layer by layer.
@@ -61,31 +63,32 @@ class SettledSteps:
         if self._left == 0:
             self._left = -1
             self._find(x)
-        step, y, optimizer = self._step, batch.y, self._parts[2]
-        if step is None or batch.weight is not None or not step.fits(x, y):
+        step, optimizer = self._step, self._parts[2]
+        if step is None or batch.weight is not None or not step.fits(x, batch.y):
             return None
-        labels = y if y.dtype == np.int64 else y.astype(np.int64)
         rule = optimizer.rule(self._states[0].steps + 1)
         assert ctx.stream is not None
-        found: tuple[float, float, float] = ctx.stream.restoring(
-            self._run, step, x, labels, ctx, optimizer.kind, rule)
+        found: tuple[float, float | None, float] = ctx.stream.restoring(
+            self._run, step, x, batch.y, ctx, optimizer.kind, rule)
         if math.isfinite(found[0]):
             optimizer.count(self._states)
         return found
 
     def _run(
-        self, step: DenseStep, x: Array, labels: Array, ctx: Context, kind: str,
+        self, step: DenseStep, x: Array, targets: Array, ctx: Context, kind: str,
         rule: Mapping[str, Any],
-    ) -> tuple[float, float, float]:
+    ) -> tuple[float, float | None, float]:
         plans = [plan_of(block, (len(x), block.dense.units), ctx) for block in self._blocks]
-        return step(x, labels, plans, kind, num_threads=self._num_threads, **rule)
+        return step(x, targets, plans, kind, num_threads=self._num_threads, **rule)
 
     def _find(self, x: Array) -> None:
         """Make the one call, if there is one for such a model and optimizer."""
-        model, _, optimizer, layers, parameters = self._parts
+        model, loss, optimizer, layers, parameters = self._parts
         stack, states = whole_stack(model), optimizer.together(parameters)
         found = None if stack is None else stack.find(x)
-        if found is None or states is None or found.rest or _tied(found.parameters):
+        if stack is None or found is None or states is None or loss.kernel is None:
+            return
+        if len({*map(id, found.parameters)}) < len(found.parameters):  # one has two places
             return
         if any(type(one) is not Dense or one.l1 or type(one.l2) is not float for one in layers):
             return
@@ -100,16 +103,5 @@ class SettledSteps:
         ]
         dw, db = ([one and gradients[id(one)] for one in own]
                   for own in (found.weights, found.biases))
-        self._step = DenseStep(found.make(), found.w, found.b, dw, db, stepped)
-        self._blocks, self._states = found.blocks, states
-
-
-def _takes_labels(loss: Loss) -> bool:
-    """Whether a loss is the plain one of labels."""
-    settings = vars(loss) if type(loss) is SoftmaxCrossEntropy else {"label_smoothing": 1.0}
-    return not settings["label_smoothing"] and settings["ignore_index"] is None
-
-
-def _tied(parameters: Sequence[Parameter]) -> bool:
-    """Whether a parameter has two places."""
-    return len({*map(id, parameters)}) < len(parameters)
+        self._step = DenseStep(found.make(), loss.kernel, found.w, found.b, dw, db, stepped)
+        self._blocks, self._states = stack.blocks, states

@@ -375,7 +375,8 @@ class Trainer(Evaluation):
         draw = self.stream.next_draw
         if self._settled and (found := self._settled.take(x, batch, ctx)):
             check_loss(self, found[0], run, x, ctx, draw)
-            return {"loss": found[0] + found[2], "accuracy": found[1]}, None
+            record: Record = {"loss": found[0] + found[2]}
+            return record if found[1] is None else record | {"accuracy": found[1]}, None
         self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
         recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
         prediction, backward = all_passes(self.model, x, recorded or [ctx] * self.loss.passes)

@@ -1,12 +1,12 @@
 # Dense layers one after the other: products, and behind each its bias, activation and dropout.
 
-cdef extern from "dense_stack/gemm.h":
+cdef extern from "dense_stack/product.h":
     ctypedef struct cyd_blas_t:
-        void *single
-        void *wide
+        void *matrices[2]
+        void *vectors[2]
         int long_integers
-    void cyd_gemm(const cyd_blas_t *blas, int is_wide, int a_turned, int b_turned, int64_t m,
-                  int64_t n, int64_t k, const void *a, const void *b, void *c) noexcept nogil
+    void cyd_product(const cyd_blas_t *blas, int is_wide, int a_turned, int b_turned, int64_t m,
+                     int64_t n, int64_t k, const void *a, const void *b, void *c) noexcept nogil
 
 cdef cyd_blas_t cblas
 
@@ -32,9 +32,14 @@ ctypedef struct dense_t:
     mask_t mask
 
 
-def set_blas(size_t single, size_t wide, bint long_integers):
-    """Name `cblas_sgemm` and `cblas_dgemm`, and whether their integers have 64 bits."""
-    cblas.single, cblas.wide = <void*>single, <void*>wide
+def set_blas(list matrices, list vectors, bint long_integers):
+    """Name cblas_sgemm and cblas_dgemm, and cblas_sgemv and cblas_dgemv.
+
+    Their integers may have 64 bits.
+    """
+    for i in range(2):
+        cblas.matrices[i] = <void*><size_t>matrices[i]
+        cblas.vectors[i] = <void*><size_t>vectors[i]
     cblas.long_integers = long_integers
 
 
@@ -145,8 +150,8 @@ cdef class DenseStack:
         self.x = h
         for i in range(self.count):
             layer = &self.layers[i]
-            cyd_gemm(&cblas, self.code == FLOAT64, False, False, self.rows, layer.units,
-                     layer.inputs, h, layer.weight, layer.z)
+            cyd_product(&cblas, self.code == FLOAT64, False, False, self.rows, layer.units,
+                        layer.inputs, h, layer.weight, layer.z)
             if layer.bias != NULL:
                 repeat(layer.shift, layer.bias, layer.units * item, layer.shift_size)
             fused = self.fused(layer)
@@ -183,10 +188,10 @@ cdef class DenseStack:
                    layer.mask.size, layer.sums.chunks, num_threads)
             if layer.dbias != NULL:
                 fold_sums(&layer.sums, wide, layer.dbias)
-            cyd_gemm(&cblas, wide, True, False, layer.inputs, layer.units, self.rows, h,
-                     layer.dz, layer.dweight)
+            cyd_product(&cblas, wide, True, False, layer.inputs, layer.units, self.rows, h,
+                        layer.dz, layer.dweight)
             if i or input_gradient:
-                cyd_gemm(&cblas, wide, False, True, self.rows, layer.inputs, layer.units,
-                         layer.dz, layer.weight, layer.dx)
+                cyd_product(&cblas, wide, False, True, self.rows, layer.inputs, layer.units,
+                            layer.dz, layer.weight, layer.dx)
             d = layer.dx
         return 0

@@ -12,23 +12,21 @@ ctypedef struct stepped_t:
 cdef class DenseStep:
     """The step of a stack whose parameters are (w, g, first, second, l2), each as it is stepped.
 
-    `labels` are of int64, `gradient` is that of the logits, and `pairs` and `right` hold 2 numbers
-    and a flag for each row. All is checked by the caller, and stays where it is.
+    `gradient` is that of the predictions, and `found` has 2 numbers of float64 for each row. All is
+    checked by the caller, and stays where it is.
     """
 
     cdef DenseStack stack
     cdef list keep
     cdef stepped_t *stepped
     cdef int count
-    cdef cross_entropy_t loss
-    cdef void *gradient
-    cdef int64_t rows
+    cdef loss_t loss
 
-    def __cinit__(self, DenseStack stack, list weights, list biases, list dweights, list dbiases,
-                  list stepped, cnp.ndarray gradient, cnp.ndarray pairs, cnp.ndarray right):
+    def __cinit__(self, DenseStack stack, str loss, list weights, list biases, list dweights,
+                  list dbiases, list stepped, cnp.ndarray gradient, cnp.ndarray found):
         cdef stepped_t *one
         self.stack, self.count = stack, len(stepped)
-        self.keep = [weights, biases, dweights, dbiases, stepped, gradient, pairs, right]
+        self.keep = [weights, biases, dweights, dbiases, stepped, gradient, found]
         self.stepped = <stepped_t*>calloc(max(self.count, 1), sizeof(stepped_t))
         if self.stepped == NULL:
             raise MemoryError
@@ -39,41 +37,32 @@ cdef class DenseStep:
             w, g, first, second, one.l2 = stepped[i]
             one.w, one.g, one.size = address(w), address(g), w.size
             one.first, one.second = address_or_null(first), address_or_null(second)
-        self.rows = stack.rows
-        self.loss.classes = cnp.PyArray_SIZE(gradient) // self.rows
-        self.loss.factor = 1.0 / <double>self.rows
-        self.loss.below = <double*>address(pairs)
-        self.loss.inverse = self.loss.below + self.rows
-        self.loss.right = <uint8_t*>address(right)
-        self.gradient = address(gradient)
+        self.loss = loss_of(number_of(loss, LOSSES), stack.rows, gradient, found)
 
     def __dealloc__(self):
         free(self.stepped)
 
-    def run(self, cnp.ndarray x, cnp.ndarray labels, list plans, int num_threads, str kind, *,
+    def run(self, cnp.ndarray x, cnp.ndarray targets, list plans, int num_threads, str kind, *,
             double learning_rate, double beta1=0.0, double beta2=0.0, double epsilon=0.0,
             double decay=0.0, double correction=1.0, bint nesterov=False):
-        """Return loss, how many are right, and penalty; nothing is stepped by a loss that is not
-        finite.
+        """Return loss, share of hits and penalty; nothing is stepped by a loss that is not finite.
         """
         cdef DenseStack stack = self.stack
         cdef const void *source = address(x)
         cdef step_t rule = rule_of(
             kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
-        cdef double loss, penalty = 0
-        cdef uint64_t hits = 0
+        cdef double loss, hits = 0, penalty = 0
         cdef int i
-        self.loss.labels = <const int64_t*>address(labels)
+        self.loss.targets = address(targets)
         stack.take_masks(plans)
         with nogil:
             stack.run_forward(source, num_threads)
             for i in range(stack.count):
                 if stack.layers[i].mask.source == DRAW_AND_STORE:
                     stack.layers[i].mask.source = STORED
-            loss = run_cross_entropy(&self.loss, stack.code, stack.layers[stack.count - 1].y,
-                                     self.gradient, self.rows, 1, &hits)
+            loss = run_loss(&self.loss, stack.code, stack.layers[stack.count - 1].y, 1, &hits)
             if loss - loss == 0:
-                stack.run_backward(self.gradient, False, num_threads)
+                stack.run_backward(self.loss.gradient, False, num_threads)
                 penalty = self.run_steps(&rule, num_threads)
         return loss, hits, penalty
 

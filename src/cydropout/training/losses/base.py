@@ -57,6 +57,11 @@ class Loss(Configured):
         return "values"
 
     @property
+    def kernel(self) -> str | None:
+        """The function of `functional` that is this loss, of targets without weights, if one is."""
+        return None
+
+    @property
     def one_pass(self) -> Loss:
         """The loss of a single pass, which is reported where nothing is dropped."""
         return self

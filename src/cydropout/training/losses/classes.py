@@ -109,22 +109,27 @@ class SoftmaxCrossEntropy(ClassLoss):
     label_smoothing: float = setting(check_number, "[0, 1)", default=0.0)
     ignore_index: int | None = ignored()
 
+    @property
+    def kernel(self) -> str | None:
+        """The function of `functional` that is this loss, of labels without weights, if one is."""
+        own = vars(self)
+        # A subclass may define the loss anew.
+        plain = type(self) is SoftmaxCrossEntropy and own["ignore_index"] is None
+        return "softmax_cross_entropy" if plain and not own["label_smoothing"] else None
+
     def measured(
         self, prediction: Any, target: Any, weight: Any = None
     ) -> tuple[float, Array, float | None, float | None]:
         """Return value, gradient and `accuracy`, of labels all in one pass."""
         z, labels = as_arrays(prediction, target)
-        # A subclass may define the loss anew.
-        if weight is None and type(self) is SoftmaxCrossEntropy and self._is_plain(z, labels):
+        if weight is None and self._is_plain(z, labels):
             return (*functional.softmax_cross_entropy(z, labels, num_threads=1), None)
         return super().measured(prediction, target, weight)
 
     def _is_plain(self, z: Array, target: Array) -> bool:
         """Whether one kernel does it: labels of logits of whole precision."""
-        own = vars(self)
         return (
-            not own["label_smoothing"] and own["ignore_index"] is None
-            and target.ndim > 0 and z.shape[:-1] == target.shape
+            self.kernel is not None and target.ndim > 0 and z.shape[:-1] == target.shape
             and z.size > 0 and target.dtype.kind in "iu"
             and z.dtype.char in "fd" and z.dtype.isnative
         )

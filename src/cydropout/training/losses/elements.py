@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from cydropout import functional
 from cydropout._samples import check_each
 from cydropout._validate import check_flag, check_number
 from cydropout.training._settings import setting
@@ -107,6 +109,18 @@ class MeanSquaredError(Loss):
         """Raise if the targets have another shape, or are not finite."""
         t = same_shape(predictions_like(target, shape), target)
         check_each(target, np.isfinite(t), "targets must be finite", first)
+
+    @property
+    def kernel(self) -> str | None:
+        """The function of `functional` that is this loss, if none has defined it anew."""
+        return "mean_squared_error" if type(self) is MeanSquaredError else None
+
+    def value_and_gradient(self, prediction: Array, target: Array) -> tuple[Any, Array]:
+        """Return the mean loss and its gradient."""
+        if self.kernel is None or not prediction.ndim:
+            return super().value_and_gradient(prediction, target)
+        return functional.mean_squared_error(
+            prediction, same_shape(prediction, target), num_threads=1)
 
     def losses_and_gradient(self, prediction: Array, target: Array) -> tuple[Array, Array]:
         """Return the loss of each element and its gradient."""

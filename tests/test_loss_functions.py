@@ -64,3 +64,33 @@ def test_large_logits_do_not_overflow_and_nan_shows():
 def test_wrong_arguments(z, labels, error, said):
     with pytest.raises(error, match=said):
         functional.softmax_cross_entropy(z, labels)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1,), (7, 1), (128, 10), (3, 5, 33), (5000, 40)])
+def test_squared_error_on_every_build(build, dtype, shape):
+    rng = np.random.default_rng(0)
+    y, t = rng.standard_normal((2, *shape)).astype(dtype)
+    for threads in (1, 2, 3, None):
+        loss, gradient = functional.mean_squared_error(y, t, num_threads=threads)
+        assert loss == pytest.approx(np.square(y - t, dtype="f8").mean(), rel=1e-6)
+        assert gradient.dtype == dtype
+        np.testing.assert_array_equal(gradient, 2 * (y - t) * gradient.dtype.type(1 / y.size))
+        if threads == 1:
+            first = loss
+        assert loss == first
+
+
+@pytest.mark.parametrize(
+    ("y", "t", "error", "said"),
+    [
+        (np.ones(2, "float16"), [0, 1], TypeError, "float16"),
+        (np.ones(2), [0j, 1], TypeError, "complex128"),
+        (np.ones((2, 3)), [0, 1], ValueError, r"\(2, 3\).*\(2,\)"),
+        (np.ones((0, 3)), np.zeros((0, 3)), ValueError, r"\(0, 3\)"),
+        (np.float64(1), 1.0, ValueError, r"shape \(\)"),
+    ],
+)
+def test_wrong_arguments_of_the_squared_error(y, t, error, said):
+    with pytest.raises(error, match=said):
+        functional.mean_squared_error(y, t)

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of labels and its gradient, in one pass."""
+"""Mean losses with their gradients, in one pass."""
 
 from __future__ import annotations
 
@@ -69,5 +69,56 @@ def softmax_cross_entropy(
         )
     threads = check_num_threads(num_threads)
     gradient = np.empty_like(z)
-    loss, right = api.cross_entropy(z, index, gradient, code, threads)
-    return loss, gradient, right / index.size
+    loss, right = api.mean_loss("softmax_cross_entropy", z, index, gradient, code, threads)
+    return loss, gradient, right
+
+
+def mean_squared_error(
+    prediction: ArrayLike, target: ArrayLike, *, num_threads: int | None = None
+) -> tuple[float, np.ndarray]:
+    """loss = mean of (prediction - target)**2 over all elements, with its gradient.
+
+    Parameters
+    ----------
+    prediction : array
+        float32 or float64, of at least one axis.
+    target : array
+        Of the same shape; it is read in the dtype of the prediction.
+    num_threads : int, optional
+        By default as many as the work is worth.
+
+    Returns
+    -------
+    loss : float
+        Squares are taken in the dtype of the prediction, and added up in float64.
+    gradient : array of the shape of the prediction
+        ``2 (prediction - target) / size``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a dtype or a shape does not fit, or there is no element.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout import functional
+    >>> functional.mean_squared_error(np.array([1.0, 2.0]), np.array([0.0, 0.0]))
+    (2.5, array([1., 2.]))
+    """
+    y, code = _arrays.as_float_array(prediction, "prediction")
+    if code < 2:
+        raise TypeError(f"prediction has dtype {y.dtype}; sums need float32 or float64")
+    t = check_array("target", target)
+    if t.dtype.kind not in "biuf" and t.dtype.name != "bfloat16":
+        raise TypeError(f"target must be real numbers, not of dtype {t.dtype}")
+    if y.ndim < 1 or t.shape != y.shape or not y.size:
+        raise ValueError(
+            f"prediction of shape {y.shape} needs a target of that shape and at least one "
+            f"element, but the target has shape {t.shape}"
+        )
+    y = _arrays.contiguous(y)
+    gradient = np.empty_like(y)
+    loss, _ = api.mean_loss("mean_squared_error", y, _arrays.contiguous(t, y.dtype), gradient,
+                            code, check_num_threads(num_threads))
+    return loss, gradient
