@@ -44,8 +44,8 @@ class SettledSteps:
         self.update = optimizer.repeated(parameters, num_threads=num_threads)
         self._parts = model, loss, optimizer, layers, parameters
         self._num_threads = num_threads
-        # Nothing is known of the optimizer's arrays before its first step.
-        self._left = 1 if alone and loss.kernel and type(model) is Sequential else -1
+        # Nothing is known of the optimizer's arrays before its first step: then there is a second.
+        self._tries = 2 if alone and loss.kernel and type(model) is Sequential else 0
         self._step: DenseStep | None = None
         self._blocks: Sequence[Block] = ()
         self._states: Sequence[Any] = ()
@@ -57,11 +57,8 @@ class SettledSteps:
 
         None says that it is to be run layer by layer.
         """
-        if self._left > 0:
-            self._left -= 1
-            return None
-        if self._left == 0:
-            self._left = -1
+        if self._step is None and self._tries:
+            self._tries -= 1
             self._find(x)
         step, optimizer = self._step, self._parts[2]
         if step is None or batch.weight is not None or not step.fits(x, batch.y):

@@ -200,12 +200,13 @@ class Optimizer(Configured):
         return again
 
     def together(self, parameters: Mapping[str, Parameter]) -> list[State] | None:
-        """Return the states of what is trained, if the last step of all was one call."""
+        """Return the states of what is trained, if a step of all is one call, as the last was."""
         stepped = [(name, one) for name, one in parameters.items() if one.trainable]
         apart = self.groups or any(one.max_norm is not None for _, one in stepped)
         if apart or len(self._together) != 1 or not is_method(self.step, Optimizer):
             return None
-        return self._states.of(stepped, len(self.slots))
+        states = self._states.of(stepped, len(self.slots))
+        return states if len({state.steps for state in states}) == 1 else None
 
     def count(self, states: Sequence[State]) -> None:
         """Count a step of these."""
