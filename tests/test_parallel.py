@@ -1,5 +1,7 @@
 """Several processes that train as one: masks to the bit, steps to rounding, errors for all."""
 
+import json
+import pickle
 import threading
 
 import numpy as np
@@ -9,6 +11,7 @@ from processes import launched
 
 from cydropout import Trainer, layers
 from cydropout.layers import BatchNorm, Dense, Dropout, ReLU, Sequential
+from cydropout.training._reductions import Ordered
 from cydropout.training.callbacks import EarlyStopping, Guard, TensorBoard
 from cydropout.training.losses import RDropLoss
 
@@ -28,9 +31,9 @@ class Threads:
     rank = property(lambda self: self._rank.value)
 
     def allgather(self, value):
-        self._places[self.rank] = value
+        self._places[self.rank] = pickle.dumps(value)
         self._barrier.wait()
-        found = list(self._places)
+        found = [pickle.loads(one) for one in self._places]
         self._barrier.wait()
         return found
 
@@ -73,8 +76,10 @@ def model(**options):
                       dtype="float64")
 
 
-def trained(comm=None, loss="softmax_cross_entropy", rng=7, optimizer="adam", make=model, **fit):
-    trainer = Trainer(make(), loss, optimizer, rng=rng, comm=comm, clip_norm=0.5)
+def trained(comm=None, loss="softmax_cross_entropy", rng=7, optimizer="adam", make=model,
+            reduction="fast", **fit):
+    trainer = Trainer(make(), loss, optimizer, rng=rng, comm=comm, clip_norm=0.5,
+                      reduction=reduction)
     fit["callbacks"] = fit["callbacks"]() if callable(fit.get("callbacks")) else fit.get(
         "callbacks", ())
     history = trainer.fit(X, Y, **{"epochs": 3, "batch_size": 16, "progress": False, **fit})
@@ -86,7 +91,8 @@ def trained(comm=None, loss="softmax_cross_entropy", rng=7, optimizer="adam", ma
     {}, {"make": lambda: model(l2=0.01)}, {"loss": RDropLoss()}, {"optimizer": "sgd"},
     {"sample_weight": np.linspace(0, 2, 50)}, {"class_weight": {0: 3.0}},
     {"validation_data": (X, Y), "callbacks": lambda: [EarlyStopping("val_loss", patience=1)]},
-    {"shuffle": False, "drop_last": True},
+    {"shuffle": False, "drop_last": True}, {"accumulate": 2}, {"accumulate": 3, "batch_size": 9},
+    {"accumulate": 2, "make": lambda: model(l2=0.01), "class_weight": {1: 2.0}},
 ], ids=lambda options: "-".join(options) or "plain")
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_run_of_several_is_the_run_of_one(size, options):
@@ -103,6 +109,49 @@ def test_a_run_of_several_is_the_run_of_one(size, options):
     for values, _, _ in found[1:]:
         for one, other in zip(values, found[0][0], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"batch_size": 50}, {"batch_size": 10}, {"accumulate": 2}, {"loss": RDropLoss()},
+    {"sample_weight": np.linspace(0, 2, 50), "make": lambda: model(l1=0.01)},
+    {"make": lambda: Sequential([Dense(16), layers.BatchwiseDropout(0.5), Dense(3)])},
+], ids=lambda options: "-".join(options) or "plain")
+def test_ordered_sums_are_the_same_to_the_bit(options):
+    options = {"batch_size": 23, **options, "reduction": "ordered"}
+    expected = trained(**options)
+    for size in (1, 2, 3, 4):
+        for found in Threads(size).run(lambda comm: trained(comm, **options)):
+            assert found[1:] == expected[1:]
+            for one, other in zip(found[0], expected[0], strict=True):
+                np.testing.assert_array_equal(one, other)
+    fast, *_ = trained(**{**options, "reduction": "fast"})
+    for one, other in zip(expected[0], fast, strict=True):
+        np.testing.assert_allclose(one, other, 1e-3 if one.dtype == "f4" else 1e-8, 1e-6)
+
+
+@pytest.mark.parametrize("samples", [7, 12, 100])
+def test_sums_by_halves(samples):
+    values = np.random.default_rng(0).standard_normal(12) * 10.0 ** np.arange(12)
+
+    def halves(parts):
+        middle = len(parts) // 2
+        return parts[0] if middle == 0 else halves(parts[:middle]) + halves(parts[middle:])
+
+    def total(comm):
+        reduction = Ordered(comm)
+        places, count = reduction.parts(samples)
+        assert count == min(samples, 12)
+        return reduction.total(([values[i : i + 1]] for i in places), samples)[0][0]
+
+    for size in range(1, min(samples, 12) + 1):
+        assert {*Threads(size).run(total)} == {halves(values[:samples])}
+
+
+def test_a_reduction_that_is_unknown_or_for_fewer():
+    with pytest.raises(ValueError, match="reduction 'exact' is unknown; use one of fast, ordered"):
+        Trainer(model(), "mean_squared_error", "sgd", reduction="exact")
+    with pytest.raises(ValueError, match="12 parts, which are too few for 13 processes"):
+        Threads(13).run(lambda comm: trained(comm, reduction="ordered"))
 
 
 def test_checkpoints_know_no_ranks(tmp_path):
@@ -134,7 +183,6 @@ def test_what_differs_between_ranks_is_an_error_for_all(change, words):
 @pytest.mark.parametrize(("options", "words"), [
     ({"make": lambda: Sequential([Dense(4), BatchNorm(), Dense(3)])}, r"1.batchnorm \(BatchNorm\)"),
     ({"batch_size": 49}, "smallest batch has 1 samples for 2 processes"),
-    ({"accumulate": 2}, "accumulate must be 1"),
 ])
 def test_what_cannot_be_shared_out_is_named(options, words):
     with pytest.raises(ValueError, match=words):
@@ -248,7 +296,8 @@ from cydropout import Trainer
 from cydropout.layers import Dense, Dropout, Sequential
 comm = MPI.COMM_WORLD
 model = Sequential([Dense(16, activation="relu"), Dropout(0.5), Dense(3)], dtype="float64")
-trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=7, comm=comm)
+trainer = Trainer(model, "softmax_cross_entropy", "adam", rng=7, comm=comm,
+                  reduction=sys.argv[2] if sys.argv[2:] else "fast")
 x, y = np.random.default_rng(0).standard_normal((48, 12)), np.arange(48) % 3
 def spoil(trainer, epoch, record):
     if sys.argv[1] == "raise" and comm.rank == 1:
@@ -258,7 +307,7 @@ def spoil(trainer, epoch, record):
         os.kill(os.getpid(), signal.SIGKILL)
 trainer.fit(x, y, epochs=3, batch_size=16, progress=False, callbacks=[spoil])
 if comm.rank == 0:
-    print(repr(float(sum(abs(one).sum() for one in model.state_dict().values()))))
+    print(repr([float(abs(one).sum()) for one in model.state_dict().values()]))
 """
 
 
@@ -269,7 +318,13 @@ def mpiexec(ranks, *arguments):
 def test_mpi_trains_as_one_process_does():
     one, two = (mpiexec(ranks, "train") for ranks in (1, 2))
     assert one.returncode == two.returncode == 0, two.stderr
-    assert float(two.stdout) == pytest.approx(float(one.stdout), rel=1e-9)
+    assert json.loads(two.stdout) == pytest.approx(json.loads(one.stdout), rel=1e-9)
+
+
+def test_mpi_sums_in_order():
+    found = [mpiexec(ranks, "train", "ordered") for ranks in (1, 2, 3, 4)]
+    assert [one.returncode for one in found] == [0] * 4, found[-1].stderr
+    assert len({one.stdout for one in found}) == 1
 
 
 @pytest.mark.parametrize(("how", "words"), [("raise", "the disk is gone"), ("kill", "")])

@@ -86,9 +86,10 @@ def table(things):
 
 
 def fit(data, path, *, epochs=1, loss="softmax_cross_entropy", optimizer="sgd", model=None,
-        clip_norm=None, clip_value=None, metrics=(), targets=None, **options):
+        clip_norm=None, clip_value=None, metrics=(), reduction="fast", targets=None,
+        **options):
     t = Trainer(model or network(), loss, optimizer, rng=3, clip_norm=clip_norm,
-                clip_value=clip_value, metrics=metrics)
+                clip_value=clip_value, metrics=metrics, reduction=reduction)
     x, y = data
     t.fit(x, y if targets is None else targets, epochs=epochs, progress=False, checkpoint=path,
           **options)
@@ -209,7 +210,7 @@ def test_every_argument_of_a_callback_has_a_row():
 #: those that decide nothing, or are compared elsewhere.
 ARGUMENTS = {
     "clip_norm": 1.0, "clip_value": 0.5, "batch_size": 16, "shuffle": False, "drop_last": True,
-    "accumulate": 2, "validation_split": 0.25,
+    "accumulate": 2, "validation_split": 0.25, "reduction": "ordered",
     "validation_data": "data", "class_weight": {0: 2.0}, "sample_weight": [1.0] * SAMPLES,
     "metrics": {"share": lambda prediction, target: 0.5},
     **dict.fromkeys(["model", "loss", "optimizer", "rng", "num_threads", "x", "y", "epochs",

@@ -66,6 +66,12 @@ class Batch(NamedTuple):
         """How many samples all of the batch has."""
         return len(self.x) if self.rows is None else self.rows[2]
 
+    def part(self, start: int, stop: int, total: int, first: int | None = None) -> Batch:
+        """Return some samples: rows ``[start, stop)``, or from ``first`` on, of ``total`` ones."""
+        own: list[Any] = [None if one is None else one[start:stop] for one in self[:-1]]
+        first = start if first is None else first
+        return Batch(*own)._replace(rows=(first, first + stop - start, total))
+
     @property
     def own(self) -> tuple[Array, ...]:
         """What a loss gets besides the predictions."""

@@ -41,6 +41,7 @@ class Evaluation(Closed):
     epoch: int
     clip_norm: float | None
     clip_value: float | None
+    reduction: str
 
     @property
     def history(self) -> History:
@@ -67,7 +68,7 @@ class Evaluation(Closed):
     def get_config(self) -> dict[str, Any]:
         """Return the settings that decide a run, but those of model, loss and optimizer."""
         return {"metrics": [*self.metrics], "clip_norm": self.clip_norm,
-                "clip_value": self.clip_value}
+                "clip_value": self.clip_value, "reduction": self.reduction}
 
     def evaluate(
         self, x: Any, y: Any = None, *, batch_size: int = 1024, sample_weight: Any = None,

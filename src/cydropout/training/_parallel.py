@@ -7,21 +7,68 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial, wraps
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import wraps
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from cydropout._validate import check_choice
 from cydropout.layers._layer import Parameter
 from cydropout.training._batches import Batch
+from cydropout.training._reductions import Fast, Ordered
 
 if TYPE_CHECKING:
     from cydropout.training.callbacks.base import Callback
 
 Array = np.ndarray[Any, Any]
+REDUCTIONS: dict[str, type[Fast] | type[Ordered]] = {"fast": Fast, "ordered": Ordered}
 _Fit = TypeVar("_Fit", bound=Callable[..., Any])
+
+
+class Measured(NamedTuple):
+    """The mean loss of some samples, its gradient and backward, and for how much it counts."""
+
+    value: float
+    accuracy: float | None
+    gradient: Array
+    weight: float
+    backward: Callable[[Array], object]
+
+
+class Alone:
+    """A communicator of one process."""
+
+    rank, size = 0, 1
+
+    def Allreduce(self, mine: Array, total: Array) -> None:
+        """Copy."""
+        total[...] = mine
+
+    def allgather(self, value: Any) -> list[Any]:
+        """Return the value."""
+        return [value]
+
+    def bcast(self, value: Any, root: int) -> Any:
+        """Return the value."""
+        return value
+
+
+def as_parallel(comm: Any, reduction: str) -> Parallel | None:
+    """Return how the processes of a communicator train; None where one does as it likes."""
+    check_choice("reduction", reduction, REDUCTIONS)
+    if comm is not None:
+        wanted = ("rank", "size", "Allreduce", "allgather", "bcast", "Abort")
+        missing = [name for name in wanted if not hasattr(comm, name)]
+        if missing:
+            raise TypeError(
+                f"comm must be a communicator of mpi4py, such as MPI.COMM_WORLD, not {comm!r}, "
+                f"which has no {missing[0]}"
+            )
+    if reduction == "fast" and (comm is None or comm.size == 1):
+        return None
+    return Parallel(Alone() if comm is None else comm, reduction)
 
 
 class Parallel:
@@ -35,17 +82,13 @@ class Parallel:
     ----------
     comm : mpi4py.MPI.Comm
         Or what has its ``rank``, ``size``, ``Allreduce``, ``allgather``, ``bcast`` and ``Abort``.
+    reduction : {"fast", "ordered"}
+        How sums are made.
     """
 
-    def __init__(self, comm: Any) -> None:
-        wanted = ("rank", "size", "Allreduce", "allgather", "bcast", "Abort")
-        missing = [name for name in wanted if not hasattr(comm, name)]
-        if missing:
-            raise TypeError(
-                f"comm must be a communicator of mpi4py, such as MPI.COMM_WORLD, not {comm!r}, "
-                f"which has no {missing[0]}"
-            )
+    def __init__(self, comm: Any, reduction: str) -> None:
         self.comm, self.rank, self.size = comm, comm.rank, comm.size
+        self._reduction = REDUCTIONS[reduction](comm)
         self._asks = False
 
     @property
@@ -53,9 +96,7 @@ class Parallel:
         """Whether this process shows the progress and writes the files."""
         return bool(self.rank == 0)
 
-    def check(
-        self, trainer: Any, callbacks: Iterable[Callback], smallest: int | None, accumulate: int
-    ) -> None:
+    def check(self, trainer: Any, callbacks: Iterable[Callback], smallest: int | None) -> None:
         """Raise if a model, what measures and watches it, or the batches cannot be shared out."""
         self._asks = smallest is None  # batches of arrays are cut alike
         model, loss = trainer.model, trainer.loss
@@ -63,17 +104,18 @@ class Parallel:
             if not layer.by_rows:
                 raise ValueError(
                     f"{path} ({type(layer).__name__}) computes with all samples of a batch, or "
-                    "draws for them by itself: it cannot be trained by several processes"
+                    "draws for them by itself: it cannot be trained by several processes, nor "
+                    "with reduction='ordered'"
                 )
         try:
             loss.check_weighable()
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"{loss!r} cannot be shared out among several processes, each of which has the "
-                f"loss of its rows: {error}"
+                f"{loss!r} cannot be shared out among several processes, or with "
+                f"reduction='ordered', where each has the loss of its rows: {error}"
             ) from error
         for callback in callbacks:
-            if not callback.by_rows:
+            if self.size > 1 and not callback.by_rows:
                 raise ValueError(
                     f"{type(callback).__name__} reads whole batches or writes files by itself: it "
                     "cannot be used by several processes"
@@ -83,8 +125,6 @@ class Parallel:
                 f"the smallest batch has {smallest} samples for {self.size} processes; use "
                 "drop_last=True or another batch_size"
             )
-        if accumulate > 1:
-            raise ValueError("accumulate must be 1 with comm=; use a larger batch_size")
 
     def begin(self, trainer: Any, settings: Any, data: Any, batch: Batch) -> None:
         """Raise in all processes if they begin with something that differs."""
@@ -117,45 +157,78 @@ class Parallel:
             if total < self.size:
                 raise ValueError(
                     f"a batch of {total} samples is too small for {self.size} processes")
-            start, stop = (place * total // self.size for place in (self.rank, self.rank + 1))
-            own = {name: None if part is None else part[start:stop]
-                   for name, part in zip(Batch._fields[:-1], batch[:-1], strict=True)}
-            yield Batch(**own, rows=(start, stop, total))  # type: ignore[arg-type]
+            parts = self._parts(total)
+            yield batch.part(parts[0][0], parts[-1][1], total)
+
+    def _parts(self, total: int) -> list[tuple[int, int]]:
+        """Return where in a batch the parts of this process begin and end."""
+        places, count = self._reduction.parts(total)
+        return [(place * total // count, (place + 1) * total // count) for place in places]
+
+    def divided(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the parts that this process computes one by one of its rows of a batch."""
+        assert batch.rows is not None
+        first, _, total = batch.rows
+        for start, stop in self._parts(total):
+            yield batch.part(start - first, stop - first, total, start)
 
     def joined(
-        self, value: float, accuracy: float | None, gradient: Array, counts: float,
-        backward: Callable[[Array], object], parameters: Mapping[str, Parameter],
-    ) -> tuple[float, float | None, Array, float, Callable[[Array], object]]:
-        """Return loss, accuracy, gradient and weight of the whole batch, and its backward."""
-        mine = np.array([counts, counts * value if counts else 0.0, counts * (accuracy or 0.0)])
-        total = np.empty_like(mine)
-        self.comm.Allreduce(mine, total)
-        weight = float(total[0])
-        share = gradient.dtype.type(counts / weight if weight else 0.0)
-        loss, right = (float(one) / (weight or 1.0) for one in total[1:])
-        return (loss, None if accuracy is None else right, gradient * share, weight,
-                partial(self._backward, backward, parameters))
+        self, parts: Sequence[Measured], samples: int, parameters: Mapping[str, Parameter],
+        is_begun: bool,
+    ) -> Measured:
+        """Return what all parts of a batch of so many samples, of all processes, are together.
 
-    def _backward(
-        self, backward: Callable[[Array], object], parameters: Mapping[str, Parameter], dy: Array
-    ) -> None:
-        backward(dy)
-        grads = [one.gradient.array for one in parameters.values() if one.trainable]
-        for dtype in dict.fromkeys(grad.dtype for grad in grads):
-            own = [grad for grad in grads if grad.dtype == dtype]
-            # MPI knows no floats of 16 bits.
-            wide = dtype if dtype.itemsize > 2 else np.dtype(np.float32)
-            flat = np.concatenate([grad.reshape(-1) for grad in own]).astype(wide, copy=False)
-            total = np.empty_like(flat)
-            self.comm.Allreduce(flat, total)
-            ends = np.cumsum([grad.size for grad in own])[:-1]
-            for grad, part in zip(own, np.split(total, ends), strict=True):
-                np.copyto(grad, part.reshape(grad.shape), casting="same_kind")
+        The gradient is that of the parts that this process has; backward adds up those of all, to
+        what was there before if the step ``is_begun``.
+        """
+        mine = ([np.array([weight, weight * value if weight else 0.0, weight * (accuracy or 0.0)])]
+                for value, accuracy, _, weight, _ in parts)
+        weight, *sums = self._reduction.total(mine, samples)[0].tolist()
+        shares = [one.gradient.dtype.type(one.weight / weight if weight else 0.0) for one in parts]
+        scaled = [one.gradient * share for one, share in zip(parts, shares, strict=True)]
+        loss, right = (one / (weight or 1.0) for one in sums)
+        trained = [one for one in parameters.values() if one.trainable]
+        ends = np.cumsum([len(one) for one in scaled])[:-1]
+
+        def gradients(dy: Array) -> Iterator[list[Array]]:
+            for one, own in zip(parts, np.split(dy, ends), strict=True):
+                for parameter in trained:
+                    parameter.zero_grad()
+                one.backward(own)
+                yield [_flat(group) for group in _by_dtype(trained)]
+
+        def backward(dy: Array) -> None:
+            before = [one.grad.copy() for one in trained] if is_begun else []
+            totals = self._reduction.total(gradients(dy), samples)
+            for group, total in zip(_by_dtype(trained), totals, strict=True):
+                ends = np.cumsum([grad.size for grad in group])[:-1]
+                for grad, part in zip(group, np.split(total, ends), strict=True):
+                    np.copyto(grad, part.reshape(grad.shape), casting="same_kind")
+            for one, held in zip(trained, before, strict=False):
+                one.grad = held + one.grad
+
+        accuracy = None if parts[0].accuracy is None else right
+        return Measured(loss, accuracy, np.concatenate(scaled), weight, backward)
 
     def led(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return what the first process measured, so that all decide alike."""
         found: dict[str, Any] = self.comm.bcast(record, root=0)
         return found
+
+
+def _by_dtype(parameters: Iterable[Parameter]) -> list[list[Array]]:
+    """Return the gradients that there are, in a list for each dtype."""
+    groups: dict[Any, list[Array]] = {}
+    for one in parameters:
+        grad = one.gradient.array
+        groups.setdefault(grad.dtype, []).append(grad)
+    return [*groups.values()]
+
+
+def _flat(grads: Sequence[Array]) -> Array:
+    """Return a copy of gradients as one array: MPI knows no floats of 16 bits."""
+    flat = np.concatenate([grad.reshape(-1) for grad in grads])
+    return flat if flat.itemsize > 2 else flat.astype(np.float32)
 
 
 def _digest(thing: Any) -> str:

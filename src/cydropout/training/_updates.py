@@ -38,6 +38,11 @@ class Update:
         self.every, self._step = every, step
         self._batches, self._weight, self._penalty = 0, 0.0, 0.0
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there are batches that no step was taken by yet."""
+        return self._batches > 0
+
     def add(
         self, layers: Sequence[Layer], parameters: dict[str, Parameter],
         backward: Callable[[Array], object], gradient: Array, weight: float,

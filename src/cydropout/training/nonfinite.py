@@ -12,8 +12,8 @@ import numpy as np
 from cydropout.layers._layer import Context, Layer
 
 if TYPE_CHECKING:
+    from cydropout.training._evaluation import Evaluation
     from cydropout.training.run import Run
-    from cydropout.training.trainer import Trainer
 
 Array = np.ndarray[Any, Any]
 
@@ -70,7 +70,7 @@ def first_nonfinite(model: Layer, x: Array, ctx: Context, draw: int, passes: int
 
 
 def check_loss(
-    trainer: Trainer, value: float, run: Run, x: Array, ctx: Context, draw: int
+    trainer: Evaluation, value: float, run: Run, x: Array, ctx: Context, draw: int
 ) -> None:
     """Raise if the loss of a batch is not finite; ``draw`` came first in its step."""
     if not math.isfinite(value):
@@ -79,7 +79,7 @@ def check_loss(
 
 
 def check_parameters(
-    trainer: Trainer, epoch: int, step: int, last: tuple[Array, Context, int] | None
+    trainer: Evaluation, epoch: int, step: int, last: tuple[Array, Context, int] | None
 ) -> None:
     """Raise if the last batch spoilt the parameters: the next loss, after the checkpoint."""
     if last and not all(np.isfinite(p.value).all() for p in trainer.model.parameters()):

@@ -22,13 +22,11 @@ from cydropout._validate import (
     is_method,
     optional,
 )
-from cydropout.layers._context import Masks
-from cydropout.layers._layer import Context, Layer, Parameter, check_model
+from cydropout.layers._layer import Context, Layer, check_model
 from cydropout.layers._workspace import Workspace
 from cydropout.random import MaskStream, as_stream
 from cydropout.training import losses, optimizers
 from cydropout.training._batches import (
-    Batch,
     Batches,
     as_batches,
     held_out,
@@ -38,17 +36,15 @@ from cydropout.training._batches import (
 from cydropout.training._checks import check_data, check_smallest
 from cydropout.training._class_weights import ClassWeighted
 from cydropout.training._configuration import check_override
-from cydropout.training._evaluation import Evaluation
 from cydropout.training._metrics import as_metrics
-from cydropout.training._parallel import Parallel, ends_all
-from cydropout.training._passes import all_passes
+from cydropout.training._parallel import as_parallel, ends_all
 from cydropout.training._settled import SettledSteps
+from cydropout.training._steps import Steps
 from cydropout.training._updates import Update
 from cydropout.training.callbacks.base import Callback, as_callbacks
 from cydropout.training.checkpoint import check_state, save_checkpoint
-from cydropout.training.clipping import clip_gradients
 from cydropout.training.history import History, Record
-from cydropout.training.nonfinite import NonFiniteLossError, check_loss, check_parameters
+from cydropout.training.nonfinite import NonFiniteLossError, check_parameters
 from cydropout.training.progress import Progress, check_bar
 from cydropout.training.run import Run, SavedRun, all_or_nothing, check_saves
 
@@ -57,7 +53,7 @@ __all__ = ["NonFiniteLossError", "Trainer"]
 Array = np.ndarray[Any, Any]
 
 
-class Trainer(Evaluation):
+class Trainer(Steps):
     """Fit a model by minibatch gradient descent.
 
     Every random number comes from one stream: the masks are its draws, the weights and the
@@ -91,6 +87,12 @@ class Trainer(Evaluation):
     comm : mpi4py.MPI.Comm, optional
         Processes that train together: each calls `fit` with the same arguments, and computes with
         its rows of every batch. Masks and steps are those of one process, but for rounding.
+    reduction : {"fast", "ordered"}
+        How gradients are summed over the samples of a batch. With "ordered" every number of
+        processes up to 12, also one without ``comm``, ends with the same weights to the bit, where
+        BLAS has as many threads in each: it cuts a batch into 12 parts (fewer samples: one each),
+        computes each part alone, with its rows of the masks, and sums the parts by halves. That
+        takes longer. Layers that compute with all samples of a batch are refused.
 
     Attributes
     ----------
@@ -121,9 +123,10 @@ class Trainer(Evaluation):
     def __init__(
         self, model: Any, loss: Any, optimizer: Any, *, rng: Any = None, metrics: Any = (),
         clip_norm: float | None = None, clip_value: float | None = None,
-        num_threads: int | None = None, comm: Any = None,
+        num_threads: int | None = None, comm: Any = None, reduction: str = "fast",
     ) -> None:
-        self._parallel = None if comm is None else Parallel(comm)
+        self._parallel = as_parallel(comm, reduction)
+        self.reduction = reduction
         self.model: Any = check_model(model)
         self.loss = check_made(losses.get(loss))
         self.optimizer = check_made(optimizers.get(optimizer))
@@ -281,7 +284,7 @@ class Trainer(Evaluation):
         changed = run.built(batch.x, saved, override)
         check_smallest(self.model, data)
         if self._parallel is not None:
-            self._parallel.check(self, callbacks, data.smallest, accumulate)
+            self._parallel.check(self, callbacks, data.smallest)
             self._parallel.begin(self, run.settings, data, batch)
             target, progress = (target, progress) if self._parallel.leads else (None, False)
         if self.optimizer.groups:
@@ -367,34 +370,3 @@ class Trainer(Evaluation):
         run.history.records[-1].update(measured)  # with what a callback has added
         if target:
             save_checkpoint(target, run.state(self))
-
-    def _step(
-        self, run: Run, layers: list[Layer], parameters: dict[str, Parameter], x: Array,
-        batch: Batch, ctx: Context, watched: bool,
-    ) -> tuple[Record, float | None]:
-        draw = self.stream.next_draw
-        if self._settled and (found := self._settled.take(x, batch, ctx)):
-            check_loss(self, found[0], run, x, ctx, draw)
-            record: Record = {"loss": found[0] + found[2]}
-            return record if found[1] is None else record | {"accuracy": found[1]}, None
-        self.masks = [{} for _ in range(self.loss.passes if watched else 0)]
-        recorded = [replace(ctx, masks=Masks(masks, "record")) for masks in self.masks]
-        prediction, backward = all_passes(self.model, x, recorded or [ctx] * self.loss.passes)
-        value, gradient, accuracy, total = self.loss.measured(prediction, *batch.own)
-        total = batch.counts(total)
-        counts = len(x) if total is None else total
-        if self._parallel is not None:
-            value, accuracy, gradient, counts, backward = self._parallel.joined(
-                value, accuracy, gradient, counts, backward, parameters)
-            total = counts
-        check_loss(self, value, run, x, ctx, draw)
-        value += run.update.add(layers, parameters, backward, gradient, counts)
-        return {"loss": value} | ({} if accuracy is None else {"accuracy": accuracy}), total
-
-    def _update(self, parameters: dict[str, Parameter]) -> None:
-        """Take a step by the gradients as they are."""
-        clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
-        if self._settled is None:
-            self.optimizer.step(parameters, num_threads=self._threads)
-        else:
-            self._settled.update()

@@ -1,0 +1,75 @@
+"""The steps of a trainer: the loss of a batch, its gradients, and what the optimizer does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from cydropout.layers._context import Masks
+from cydropout.layers._layer import Context, Layer, Parameter
+from cydropout.training._batches import Batch
+from cydropout.training._evaluation import Evaluation
+from cydropout.training._parallel import Measured
+from cydropout.training._passes import all_passes
+from cydropout.training._settled import SettledSteps
+from cydropout.training.clipping import clip_gradients
+from cydropout.training.history import Record
+from cydropout.training.nonfinite import check_loss
+from cydropout.training.optimizers import Optimizer
+from cydropout.training.run import Run
+
+Array = np.ndarray[Any, Any]
+
+
+class Steps(Evaluation):
+    """The part of `Trainer` that takes a step."""
+
+    optimizer: Optimizer
+    masks: list[dict[Layer, Any]]
+    _settled: SettledSteps | None
+
+    def _step(
+        self, run: Run, layers: list[Layer], parameters: dict[str, Parameter], x: Array,
+        batch: Batch, ctx: Context, watched: bool,
+    ) -> tuple[Record, float | None]:
+        """Take the step of a batch, or add it to those that make one; return what it measured."""
+        draw = self.stream.next_draw
+        if self._settled and (done := self._settled.take(x, batch, ctx)):
+            check_loss(self, done[0], run, x, ctx, draw)
+            record: Record = {"loss": done[0] + done[2]}
+            return record if done[1] is None else record | {"accuracy": done[1]}, None
+        self.masks = []
+        if self._parallel is None:
+            found = self._measured(x, batch, ctx, watched)
+        else:
+            parts = []
+            for part in self._parallel.divided(batch._replace(x=x)):
+                self.stream.next_draw = draw  # each has its rows of the same masks
+                own = replace(ctx, rows=part.rows, lengths=part.lengths)
+                parts.append(self._measured(part.x, part, own, watched))
+            found = self._parallel.joined(parts, batch.samples, parameters, run.update.is_begun)
+        check_loss(self, found.value, run, x, ctx, draw)
+        value = found.value + run.update.add(
+            layers, parameters, found.backward, found.gradient, found.weight)
+        accuracy = {} if found.accuracy is None else {"accuracy": found.accuracy}
+        return {"loss": value} | accuracy, found.weight
+
+    def _measured(self, x: Array, batch: Batch, ctx: Context, watched: bool) -> Measured:
+        """Run the model over samples, and measure its loss."""
+        masks: list[dict[Layer, Any]] = [{} for _ in range(self.loss.passes if watched else 0)]
+        self.masks += masks
+        recorded = [replace(ctx, masks=Masks(one, "record")) for one in masks]
+        prediction, backward = all_passes(self.model, x, recorded or [ctx] * self.loss.passes)
+        value, gradient, accuracy, total = self.loss.measured(prediction, *batch.own)
+        total = batch.counts(total)
+        return Measured(value, accuracy, gradient, len(x) if total is None else total, backward)
+
+    def _update(self, parameters: dict[str, Parameter]) -> None:
+        """Take a step by the gradients as they are."""
+        clip_gradients([*parameters.values()], norm=self.clip_norm, value=self.clip_value)
+        if self._settled is None:
+            self.optimizer.step(parameters, num_threads=self._threads)
+        else:
+            self._settled.update()
