@@ -97,6 +97,11 @@ def test_rows_that_a_batch_does_not_have(rows, error, message):
         Context(rows=rows)
 
 
+def test_sums_are_a_function():
+    with pytest.raises(TypeError, match="sums of Context must be a function or None, not .*3"):
+        Context(sums=3)
+
+
 def test_a_mask_that_is_not_cut_like_the_batch():
     with pytest.raises(ValueError, match=r"shape \(3, 4\) .* rows 0 to 2 .* Context.whole"):
         Context(True, MaskStream(0), rows=(0, 2, 4)).draw((3, 4), 0.5)

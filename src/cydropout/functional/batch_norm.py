@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,9 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.api import Kernel
 from cydropout._kernels.threads import check_num_threads
-from cydropout._validate import check_flag, check_number
+from cydropout._validate import check_flag, check_integer, check_number
+
+Sums = Callable[[np.ndarray], np.ndarray]
 
 _UNIT = 16384  # elements in one unit of work, which has sums of its own
 _UNITS = 64
@@ -26,6 +29,7 @@ class Normalised(NamedTuple):
     beta: np.ndarray
     relu: bool
     of_batch: bool
+    of_rows: int
 
 
 def _run(kind: Kernel, source: np.ndarray, num_threads: int | None, **arrays: Any) -> None:
@@ -99,6 +103,7 @@ def normalise(
     epsilon: float,
     relu: bool = False,
     of_batch: bool = True,
+    count: int | None = None,
     num_threads: int | None = None,
 ) -> tuple[np.ndarray, Normalised]:
     """y = (x - mean) / sqrt(variance + epsilon) gamma + beta, then a ReLU if wanted.
@@ -115,6 +120,8 @@ def normalise(
         Whether y is max(y, 0).
     of_batch : bool
         Whether mean and variance are those of x, and the gradient is to know it.
+    count : int, optional
+        Of how many rows they are, where these are some of them; by default of those of x.
     num_threads : int, optional
         By default as many as the work is worth.
 
@@ -153,6 +160,7 @@ def normalise(
         x, _arrays.contiguous(mean, x.dtype), inverse,
         _arrays.contiguous(inverse * gamma, x.dtype), _arrays.contiguous(beta, x.dtype),
         check_flag("relu", relu), check_flag("of_batch", of_batch),
+        len(x) if count is None else check_integer("count", count, f"[{len(x)}, inf)"),
     )
     y = np.empty_like(x)
     _run(Kernel.NORMALISE, x, num_threads, target=y, center=done.mean, scale=done.scale,
@@ -161,9 +169,12 @@ def normalise(
 
 
 def normalise_backward(
-    dy: np.ndarray, done: Normalised, *, num_threads: int | None = None
+    dy: np.ndarray, done: Normalised, *, sums: Sums | None = None, num_threads: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return dx, dgamma and dbeta, the last two in float64, from dy, of the shape of x.
+
+    ``sums`` returns the sum of an array over all who have rows of what the statistics are of; that
+    of dgamma and dbeta is left to the caller.
 
     Examples
     --------
@@ -187,11 +198,14 @@ def normalise_backward(
     }
     dbeta, moment = _sums(Kernel.NORMALISE_BACKWARD_SUMS, dy, num_threads, **common)
     dgamma = moment * done.inverse
-    share = done.scale / len(x) if done.of_batch and len(x) else np.zeros(x.shape[1])
+    share = done.scale / done.of_rows if done.of_batch and done.of_rows else np.zeros(x.shape[1])
+    level, slope = dbeta, dgamma
+    if sums is not None and done.of_batch:
+        level, slope = sums(np.stack([dbeta, dgamma]))
     dx = np.empty_like(x)
     _run(
         Kernel.NORMALISE_BACKWARD, dy, num_threads, target=dx, span=_span(x),
-        mean=_arrays.contiguous(share * dbeta, x.dtype),
-        tilt=_arrays.contiguous(share * done.inverse * dgamma, x.dtype), **common,
+        mean=_arrays.contiguous(share * level, x.dtype),
+        tilt=_arrays.contiguous(share * done.inverse * slope, x.dtype), **common,
     )
     return dx, dgamma, dbeta

@@ -111,6 +111,9 @@ class Context:
         The batch is rows ``[start, stop)`` of one of ``total`` rows: the masks are those rows of
         the masks of the whole. A layer draws what is not cut like the batch, such as the mask of
         its weights, from `whole`.
+    sums : function, optional
+        Returns the sum of an array of float64 over all who have `rows` of the batch, each of whom
+        calls it as often, in the same order; `Layer.by_sums` says which layers do.
 
     Examples
     --------
@@ -133,6 +136,7 @@ class Context:
     batch_statistics: bool = True
     lengths: Any = None
     rows: tuple[int, int, int] | None = None
+    sums: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] | None = None
     _inside: Context | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +154,8 @@ class Context:
             object.__setattr__(self, "lengths", check_ends("lengths", self.lengths))
         if self.rows is not None:
             object.__setattr__(self, "rows", _check_rows(self.rows))
+        if self.sums is not None and not callable(self.sums):
+            raise TypeError(f"sums of Context must be a function or None, not {shown(self.sums)}")
         if isinstance(self.masks, dict):
             object.__setattr__(self, "masks", Masks(self.masks))
         elif self.masks is not None and not isinstance(self.masks, Masks):

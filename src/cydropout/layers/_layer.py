@@ -80,6 +80,8 @@ class Layer(Owner):
     #: Whether a pass over some rows of a batch (`Context.rows`) makes of them what one over all
     #: does. A subclass with a forward of its own says so itself; else its batches are not cut.
     by_rows: ClassVar[bool] = True
+    #: Whether it does so where it can add up over all of them, by `Context.sums`.
+    by_sums: ClassVar[bool] = False
     #: Along which axis of the output the units lie; None where it is that of the input.
     unit_axis: int | None = None
     #: The settings by their keys, and those that may be given by place.
@@ -99,7 +101,9 @@ class Layer(Owner):
         if "forward" in vars(cls) and "skips_input_gradient" not in vars(cls):
             cls.skips_input_gradient = is_ours(cls)
         if "forward" in vars(cls) and not is_ours(cls):
-            for name, unknown in (("with_lengths", None), ("by_rows", False)):
+            for name, unknown in (
+                ("with_lengths", None), ("by_rows", False), ("by_sums", False)
+            ):
                 if name not in vars(cls):
                     setattr(cls, name, unknown)
         if "penalty" in vars(cls):

@@ -9,6 +9,7 @@ import numpy as np
 
 from cydropout import functional
 from cydropout._arrays import contiguous, rows_of
+from cydropout.functional.batch_norm import Sums
 from cydropout.layers._layer import (
     Array,
     Backward,
@@ -20,7 +21,7 @@ from cydropout.layers._layer import (
     native_dtype,
 )
 from cydropout.layers._penalties import Penalised
-from cydropout.layers._settings import Integer, Number
+from cydropout.layers._settings import Flag, Integer, Number
 
 
 class BatchNorm(Penalised):
@@ -36,6 +37,10 @@ class BatchNorm(Penalised):
     Where neither weight nor bias is trained, as after `freeze`, the averages are used in training
     too, and stay as they are. With one of them frozen alone only that one stays.
 
+    Several processes that train together (`Context.sums`) take the statistics of all rows of a
+    batch, or where they are not ``synchronized`` each those of its own, whose means over the
+    processes, by their rows, go into the averages.
+
     Of sequences with `Context.lengths` the padding does not count, and gives 0; their channels lie
     along another axis than that of time.
 
@@ -47,6 +52,8 @@ class BatchNorm(Penalised):
         Added to the variance.
     axis : int
         Of the channels: 1 where they come first, -1 where they come last.
+    synchronized : bool
+        Whether several processes share their statistics, as in Keras.
     l1, l2
         As for `Dense`. An ``l1`` switches channels off (Liu et al. 2017, "Learning efficient
         convolutional networks through network slimming").
@@ -79,8 +86,10 @@ class BatchNorm(Penalised):
     momentum = Number(0.9, "[0, 1]")
     epsilon = Number(1e-5, "(0, inf)")
     axis = Integer(1, shapes=True)
+    synchronized = Flag(True)
     with_lengths = "keep"
     by_rows = False  # the statistics are those of all
+    by_sums = True
     _of_one_row = False
 
     @property
@@ -122,26 +131,37 @@ class BatchNorm(Penalised):
             self.keeps_lengths(x.shape[1:])
         rows, shape = self._rows(x, real)
         threads, trained = ctx.num_threads, weight.trainable or bias.trainable
-        of_batch = ctx.training and ctx.batch_statistics and trained and len(rows) > 0
-        if of_batch and len(rows) == 1:
-            raise ValueError(f"{self.path} has no variance of one row, of shape {x.shape}")
-        mean, variance = running_mean.value, running_var.value
+        of_batch = ctx.training and ctx.batch_statistics and trained
+        alone = None if self.synchronized else ctx.sums  # each for itself, but for the averages
+        sums = ctx.sums if of_batch and alone is None else None
+        mean, variance, count = running_mean.value, running_var.value, len(rows)
         if of_batch:
-            mean, variance = functional.moments(rows, num_threads=threads)
+            own = functional.moments(rows, num_threads=threads)
+            if sums is not None:
+                count, own = _over_all(count, *own, sums)
+            if count == 1:
+                raise ValueError(f"{self.path} has no variance of one row, of shape {x.shape}")
+            mean, variance = own if count else (mean, variance)
         y, done = functional.normalise(
             rows, mean, variance, weight.value, bias.value, epsilon=self.epsilon, relu=relu,
-            of_batch=of_batch, num_threads=threads,
+            of_batch=of_batch and count > 0, count=count, num_threads=threads,
         )
 
         def backward(dy: Array) -> Array:
             rows, _ = self._rows(as_gradient(dy, x.shape, x.dtype), real)
-            dx, dweight, dbias = functional.normalise_backward(rows, done, num_threads=threads)
+            dx, dweight, dbias = functional.normalise_backward(
+                rows, done, sums=sums, num_threads=threads)
             weight.accumulate(dweight)
             bias.accumulate(dbias)
             if of_batch:
-                unbiased = variance * (len(rows) / (len(rows) - 1))
-                for running, value in ((running_mean, mean), (running_var, unbiased)):
-                    running.value += (1 - self.momentum) * (value - running.value)
+                new: Any = mean, variance * (count / max(count - 1, 1))
+                total = count
+                if alone is not None:
+                    *flat, total = alone(np.append(count * np.stack(new), count))
+                    new = np.reshape(flat, (2, -1)) / max(total, 1)
+                for running, value in zip((running_mean, running_var), new, strict=True):
+                    if total:
+                        running.value += (1 - self.momentum) * (value - running.value)
             return self._shaped(dx, shape, real)
 
         return self._shaped(y, shape, real), backward
@@ -181,3 +201,15 @@ class BatchNorm(Penalised):
                 f"{self.path} has {weight.value.size} channels, got {shape[self.axis]}"
             )
         return tuple(input_shape)
+
+
+def _over_all(
+    count: int, mean: Array, variance: Array, sums: Sums
+) -> tuple[int, tuple[Array, Array]]:
+    """Return number, mean and variance of the rows of all."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        *first, rows = sums(np.append(count * mean, count))
+        total = int(rows)
+        center = np.array(first) / max(total, 1)
+        # A mean of squares would lose the digits that a mean far from 0 has.
+        return total, (center, sums(count * (variance + (mean - center) ** 2)) / max(total, 1))
