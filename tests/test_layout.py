@@ -24,7 +24,7 @@ ROWS = [
     ["functional"],
     ["layers"],
     ["training._configuration", "training._passes", "training._reductions",
-     "training._settings", "training._states", "training._updates"],
+     "training._settings", "training._shares", "training._states", "training._updates"],
     ["training._batches", "training.history", "training.losses", "training.optimizers",
      "training.schedules"],
     ["training._scorers"],

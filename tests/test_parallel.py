@@ -1,90 +1,23 @@
 """Several processes that train as one: masks to the bit, steps to rounding, errors for all."""
 
 import json
-import pickle
-import threading
 
 import numpy as np
 import pytest
 from layer_cases import ROWS
+from parallel_cases import Apart, Threads, X, Y, model, normed, trained
 from processes import launched
 
 from cydropout import Trainer, layers
-from cydropout.layers import BatchNorm, Dense, Dropout, ReLU, Sequential
-from cydropout.training._reductions import Ordered
-from cydropout.training.callbacks import EarlyStopping, Guard, TensorBoard
+from cydropout.layers import Dense, Sequential, Standout
+from cydropout.training.callbacks import Callback, EarlyStopping, Guard, TensorBoard
 from cydropout.training.losses import RDropLoss
+from cydropout.training.nonfinite import NonFiniteLossError
 
 TRAINED = sorted(
     name for name, row in ROWS.items()
-    if row.make().by_rows and len(row.shape) > 1 and not row.shortens
+    if (row.make().by_rows or row.make().by_sums) and len(row.shape) > 1 and not row.shortens
 )
-
-
-class Threads:
-    """What `Parallel` needs of a communicator, of threads: one for each rank."""
-
-    def __init__(self, size):
-        self.size, self._rank = size, threading.local()
-        self._places, self._barrier = [None] * size, threading.Barrier(size, timeout=60)
-
-    rank = property(lambda self: self._rank.value)
-
-    def allgather(self, value):
-        self._places[self.rank] = pickle.dumps(value)
-        self._barrier.wait()
-        found = [pickle.loads(one) for one in self._places]
-        self._barrier.wait()
-        return found
-
-    def Allreduce(self, mine, total):
-        total[...] = sum(self.allgather(mine.copy()))
-
-    def bcast(self, value, root):
-        return self.allgather(value)[root]
-
-    def Abort(self, code):
-        self._barrier.abort()
-
-    def run(self, function):
-        """Return what the function gives on each rank; raise the first error."""
-        found, errors = [None] * self.size, []
-
-        def one(rank):
-            self._rank.value = rank
-            try:
-                found[rank] = function(self)
-            except BaseException as error:
-                errors.append((isinstance(error, threading.BrokenBarrierError), rank, error))
-
-        team = [threading.Thread(target=one, args=(rank,)) for rank in range(self.size)]
-        for thread in team:
-            thread.start()
-        for thread in team:
-            thread.join()
-        if errors:
-            raise min(errors, key=lambda one: one[:2])[2]
-        return found
-
-
-X = np.random.default_rng(0).standard_normal((50, 12))
-Y = np.random.default_rng(1).integers(0, 3, 50)
-
-
-def model(**options):
-    return Sequential([Dense(16, **options), ReLU(), Dropout(0.5), layers.LayerNorm(), Dense(3)],
-                      dtype="float64")
-
-
-def trained(comm=None, loss="softmax_cross_entropy", rng=7, optimizer="adam", make=model,
-            reduction="fast", **fit):
-    trainer = Trainer(make(), loss, optimizer, rng=rng, comm=comm, clip_norm=0.5,
-                      reduction=reduction)
-    fit["callbacks"] = fit["callbacks"]() if callable(fit.get("callbacks")) else fit.get(
-        "callbacks", ())
-    history = trainer.fit(X, Y, **{"epochs": 3, "batch_size": 16, "progress": False, **fit})
-    records = [{k: v for k, v in one.items() if k != "seconds"} for one in history.records]
-    return list(trainer.model.state_dict().values()), records, trainer.stream.next_draw
 
 
 @pytest.mark.parametrize("options", [
@@ -92,6 +25,7 @@ def trained(comm=None, loss="softmax_cross_entropy", rng=7, optimizer="adam", ma
     {"sample_weight": np.linspace(0, 2, 50)}, {"class_weight": {0: 3.0}},
     {"validation_data": (X, Y), "callbacks": lambda: [EarlyStopping("val_loss", patience=1)]},
     {"shuffle": False, "drop_last": True}, {"accumulate": 2}, {"accumulate": 3, "batch_size": 9},
+    {"make": normed}, {"make": normed, "accumulate": 2}, {"make": normed, "loss": RDropLoss()},
     {"accumulate": 2, "make": lambda: model(l2=0.01), "class_weight": {1: 2.0}},
 ], ids=lambda options: "-".join(options) or "plain")
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -109,49 +43,6 @@ def test_a_run_of_several_is_the_run_of_one(size, options):
     for values, _, _ in found[1:]:
         for one, other in zip(values, found[0][0], strict=True):
             np.testing.assert_array_equal(one, other)
-
-
-@pytest.mark.parametrize("options", [
-    {}, {"batch_size": 50}, {"batch_size": 10}, {"accumulate": 2}, {"loss": RDropLoss()},
-    {"sample_weight": np.linspace(0, 2, 50), "make": lambda: model(l1=0.01)},
-    {"make": lambda: Sequential([Dense(16), layers.BatchwiseDropout(0.5), Dense(3)])},
-], ids=lambda options: "-".join(options) or "plain")
-def test_ordered_sums_are_the_same_to_the_bit(options):
-    options = {"batch_size": 23, **options, "reduction": "ordered"}
-    expected = trained(**options)
-    for size in (1, 2, 3, 4):
-        for found in Threads(size).run(lambda comm: trained(comm, **options)):
-            assert found[1:] == expected[1:]
-            for one, other in zip(found[0], expected[0], strict=True):
-                np.testing.assert_array_equal(one, other)
-    fast, *_ = trained(**{**options, "reduction": "fast"})
-    for one, other in zip(expected[0], fast, strict=True):
-        np.testing.assert_allclose(one, other, 1e-3 if one.dtype == "f4" else 1e-8, 1e-6)
-
-
-@pytest.mark.parametrize("samples", [7, 12, 100])
-def test_sums_by_halves(samples):
-    values = np.random.default_rng(0).standard_normal(12) * 10.0 ** np.arange(12)
-
-    def halves(parts):
-        middle = len(parts) // 2
-        return parts[0] if middle == 0 else halves(parts[:middle]) + halves(parts[middle:])
-
-    def total(comm):
-        reduction = Ordered(comm)
-        places, count = reduction.parts(samples)
-        assert count == min(samples, 12)
-        return reduction.total(([values[i : i + 1]] for i in places), samples)[0][0]
-
-    for size in range(1, min(samples, 12) + 1):
-        assert {*Threads(size).run(total)} == {halves(values[:samples])}
-
-
-def test_a_reduction_that_is_unknown_or_for_fewer():
-    with pytest.raises(ValueError, match="reduction 'exact' is unknown; use one of fast, ordered"):
-        Trainer(model(), "mean_squared_error", "sgd", reduction="exact")
-    with pytest.raises(ValueError, match="12 parts, which are too few for 13 processes"):
-        Threads(13).run(lambda comm: trained(comm, reduction="ordered"))
 
 
 def test_checkpoints_know_no_ranks(tmp_path):
@@ -181,7 +72,9 @@ def test_what_differs_between_ranks_is_an_error_for_all(change, words):
 
 
 @pytest.mark.parametrize(("options", "words"), [
-    ({"make": lambda: Sequential([Dense(4), BatchNorm(), Dense(3)])}, r"1.batchnorm \(BatchNorm\)"),
+    ({"make": lambda: Sequential([Dense(4), Standout(4), Dense(3)])}, r"\(Standout\)"),
+    ({"make": normed, "reduction": "ordered"},
+     r"1.batchnorm \(BatchNorm\) .* trained with reduction='ordered'"),
     ({"batch_size": 49}, "smallest batch has 1 samples for 2 processes"),
 ])
 def test_what_cannot_be_shared_out_is_named(options, words):
@@ -257,6 +150,77 @@ def test_an_error_of_one_ends_all(capsys):
     with pytest.raises(OSError, match="the disk is gone"):
         Threads(2).run(run)
     assert "the disk is gone" in capsys.readouterr().err
+
+
+class Refuses(Callback):
+    def __init__(self, wrong):
+        self.wrong = wrong
+
+    def on_train_begin(self, trainer, metrics):
+        if self.wrong:
+            raise ValueError("not today")
+
+
+@pytest.mark.parametrize(("options", "words"), [
+    (lambda rank: {"epochs": 0}, "epochs must be"), (lambda rank: {"batch_size": 49}, "1 samples"),
+    (lambda rank: {"batch_size": 16 - 16 * rank}, "batch_size must be"),
+    (lambda rank: {"checkpoint": f"/nowhere/{rank}/file"}, "/nowhere/0' of the checkpoint"),
+    (lambda rank: {"data": (X[: 50 - rank], Y)}, "x and y"),
+    (lambda rank: {"callbacks": [Refuses(False)] * rank}, "different settings"),
+    (lambda rank: {"callbacks": [Refuses(rank == 1)]}, "not today"),
+    (lambda rank: {"rng": rank}, "different"), (lambda rank: {"epochs": 1 + rank}, "different"),
+    (lambda rank: {"data": (X + rank, Y)}, "different data"),
+], ids=range(10))
+def test_an_error_before_a_step_is_raised_in_all(options, words):
+    def run(comm):
+        with pytest.raises(ValueError, match=words):
+            trained(comm, **options(comm.rank))
+
+    Apart(2).run(run)
+
+
+@pytest.mark.parametrize(("value", "layer"), [(np.nan, "input"), (1e308, "0.dense")])
+@pytest.mark.parametrize("reduction", ["fast", "ordered"])
+def test_all_name_the_same_layer_as_not_finite(value, layer, reduction):
+    x = X.copy()
+    x[30] = value
+
+    def run(comm):
+        with pytest.raises(NonFiniteLossError) as caught, np.errstate(all="ignore"):
+            trained(comm, data=(x, Y), reduction=reduction)
+        return caught.value.layer, caught.value.step
+
+    first, second = Apart(2).run(run)
+    assert first == second and first[0] == layer
+
+
+def test_an_error_that_cannot_be_sent_is_raised_in_all():
+    class Local(ValueError):
+        pass
+
+    class Own(Callback):
+        def on_train_begin(self, trainer, metrics):
+            if trainer._parallel.rank == 1:
+                raise Local("not here")
+
+    def run(comm):
+        with pytest.raises(Local if comm.rank else RuntimeError, match="not here"):
+            trained(comm, callbacks=[Own()])
+
+    Apart(2).run(run)
+
+
+def test_a_checkpoint_of_the_first_process_alone_is_enough(tmp_path):
+    expected, *_ = trained(epochs=4)
+    trained(epochs=2, checkpoint=tmp_path / "run")
+
+    def run(comm):
+        place = tmp_path / "run" if comm.rank == 0 else tmp_path / "nowhere" / "run"
+        return trained(comm, epochs=4, checkpoint=place, resume=True)
+
+    for values, *_ in Apart(2).run(run):
+        for one, other in zip(values, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 def test_what_is_no_communicator_is_refused():

@@ -215,7 +215,7 @@ ARGUMENTS = {
     "metrics": {"share": lambda prediction, target: 0.5},
     **dict.fromkeys(["model", "loss", "optimizer", "rng", "num_threads", "x", "y", "epochs",
                      "callbacks", "progress", "checkpoint", "checkpoint_every", "resume",
-                     "override", "lengths", "comm"]),
+                     "override", "lengths", "comm", "sharded"]),
 }
 
 

@@ -19,6 +19,7 @@ from cydropout._samples import (
     within,
 )
 from cydropout._validate import ArgumentTypeError, Array, check_count, check_number
+from cydropout.training._shares import Sharded, Shares
 
 #: Whether the predictions for samples of a shape are sequences too, as `Layer.keeps_lengths` says.
 Keeps = Callable[[tuple[int, ...]], bool]
@@ -114,9 +115,10 @@ class ArrayBatches:
 
     def __init__(
         self, x: Any, y: Array, size: int, shuffle: bool, keeps: Keeps, drop_last: bool = False,
-        weight: Any = None, lengths: Any = None, what: str = "",
+        weight: Any = None, lengths: Any = None, what: str = "", shares: Shares | None = None,
     ) -> None:
         self.x, self.size, self.shuffle, self.keeps = x, size, shuffle, keeps
+        self.shares = shares
         if weight is not None:
             weight = check_weights(f"{what}sample_weight", weight, len(x))
             if not weight.any():
@@ -126,7 +128,7 @@ class ArrayBatches:
         self.own: tuple[Any, ...] = (y, weight, lengths)
         self.drop_last = drop_last
         self._cut(0, len(x))
-        self.run = {"samples": len(x), "sample_shape": list(x.shape[1:]),
+        self.run = {"samples": self.total, "sample_shape": list(x.shape[1:]),
                     "target_shape": list(y.shape[1:]), "batch_size": int(size),
                     "sample_weight": [] if weight is None else [list(weight.shape[1:])],
                     "lengths": lengths is not None, "shuffle": bool(shuffle),
@@ -135,12 +137,14 @@ class ArrayBatches:
     def _cut(self, first: int, count: int) -> None:
         """Use so many of the rows, from the first on."""
         self.first_row, self.count = first, count
-        self.samples: int | None = count - (count % self.size if self.drop_last else 0)
+        self.total = total = count if self.shares is None else self.shares.total(count)
+        self.samples: int | None = total - (total % self.size if self.drop_last else 0)
         if not self.samples:
             raise ValueError(
-                f"drop_last leaves no batch: batch_size is {self.size}, and there are {count} "
+                f"drop_last leaves no batch: batch_size is {self.size}, and there are {total} "
                 "samples"
             )
+        next(self._places())  # raises where others have the rest, and these do not serve
 
     @property
     def smallest(self) -> int | None:
@@ -150,6 +154,7 @@ class ArrayBatches:
     def split_off(self, share: float, size: int) -> ArrayBatches:
         """Return batches, in order, of a share of the rows, the last, and keep the others."""
         held, whole, count = copy.copy(self), self.count, int(self.count * share)
+        held.shares = None
         if not 0 < count < whole:
             raise ValueError(
                 f"validation_split={share:g} of {whole} samples holds {count} back; hold more back"
@@ -180,16 +185,28 @@ class ArrayBatches:
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
-        if not self.shuffle:
-            for rows in self._slices(self.samples or 0, self.size, skip):
-                yield self._of(self.x[rows], rows)
+        order: Array | None = None
+        if self.shuffle:
+            room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
+            order = generators(number).permutation(self.count)
+        for place, cut in self._places(skip):
+            if order is None:
+                rows: Any = slice(self.first_row + place.start, self.first_row + place.stop)
+                x = self.x[rows]
+            else:
+                rows = order[place]
+                # Without the check of the numbers, which would need a second buffer.
+                x = self.x.take(rows, axis=0, out=room[: len(rows)], mode="clip")
+            batch = self._of(x, rows)
+            yield batch if cut is None else batch._replace(rows=cut)
+
+    def _places(self, skip: int = 0) -> Iterator[tuple[slice, tuple[int, int, int] | None]]:
+        """Yield where in the order each batch lies, and if others have more of it which rows."""
+        if self.shares is not None:
+            yield from self.shares.places(self.samples or 0, self.size, skip)
             return
-        room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
-        order = generators(number).permutation(self.count)
-        for rows in batches(self.samples or 0, self.size, order, skip):
-            # Without the check of the numbers, which would need a second buffer.
-            x = self.x.take(rows, axis=0, out=room[: len(rows)], mode="clip")
-            yield self._of(x, rows)
+        for rows in batches(self.samples or 0, self.size, None, skip):
+            yield rows, None
 
 
 def padded(x: Any, lengths: Array | None, size: int) -> Iterator[tuple[Array, Array | None]]:
@@ -289,11 +306,12 @@ Batches = ArrayBatches | SequenceBatches | StreamBatches
 def as_batches(
     x: Any, y: Any, size: int, shuffle: bool, epochs: int, what: str, keeps: Keeps,
     drop_last: bool = False, weight: Any = None, lengths: Any = None,
+    shares: Shares | None = None,
 ) -> Batches:
     """Return where the batches come from: arrays, or with ``y=None`` what yields batches."""
     if y is not None:
         pair = check_pair(x, y, what)
-        return ArrayBatches(*pair, size, shuffle, keeps, drop_last, weight, lengths)
+        return ArrayBatches(*pair, size, shuffle, keeps, drop_last, weight, lengths, shares=shares)
     if weight is not None:
         raise ValueError("sample_weight belongs to x and y; your own batches are then (x, y, w)")
     if lengths is not None:
@@ -324,6 +342,9 @@ def split_off(share: float, data: Batches, held: Batches | None) -> Batches | No
         raise ValueError(
             "validation_split cuts x and y; hold back some of your own batches, as validation_data"
         )
+    if isinstance(data.shares, Sharded):
+        raise ValueError("validation_split holds samples of x back, which are not those of all "
+                         "with sharded=True; give all processes the same validation_data")
     return data.split_off(share, 1024)
 
 

@@ -46,6 +46,8 @@ class ClassWeighted:
             )
         labels = [self._labels(target, real) for _, (_, target, *_, real, _) in self.data.targets()]
         found = np.concatenate([one[weights > 0] for one, weights, _ in labels])
+        if self.data.shares is not None:
+            found = self.data.shares.gather(found)
         balanced = _sklearn.part("utils.class_weight", "sklearn").compute_class_weight
         table, classes = np.ones(labels[0][2]), np.unique(found)
         table[classes] = balanced("balanced", classes=classes, y=found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -86,6 +86,15 @@ class Evaluation(Closed):
         check_data(self.model, self.loss.one_pass, data, batch)
         self._build(batch.x)
         return self._measure(data)
+
+    @property
+    def _leads(self) -> bool:
+        """Whether this process writes the files."""
+        return self._parallel is None or self._parallel.leads
+
+    def _together(self) -> AbstractContextManager[None]:
+        """Have an error of one process within be one of all."""
+        return nullcontext() if self._parallel is None else self._parallel.together()
 
     def _measure(self, data: Batches) -> dict[str, float]:
         with self._one_pool():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -18,6 +20,7 @@ from cydropout._validate import check_choice
 from cydropout.layers._layer import Parameter
 from cydropout.training._batches import Batch
 from cydropout.training._reductions import Fast, Ordered
+from cydropout.training._shares import Sharded, Shares
 
 if TYPE_CHECKING:
     from cydropout.training.callbacks.base import Callback
@@ -89,23 +92,62 @@ class Parallel:
     def __init__(self, comm: Any, reduction: str) -> None:
         self.comm, self.rank, self.size = comm, comm.rank, comm.size
         self._reduction = REDUCTIONS[reduction](comm)
-        self._asks = False
+        self._asks, self._sharded = False, False
 
     @property
     def leads(self) -> bool:
         """Whether this process shows the progress and writes the files."""
         return bool(self.rank == 0)
 
+    def exchange(self, value: Any, error: Exception | None = None) -> list[Any]:
+        """Return what each process brings; where one brings an error, raise it in all."""
+        sent = None if error is None else _sendable(error)
+        found = self.comm.allgather((sent, value))
+        failed = error or next((one for one, _ in found if one is not None), None)
+        if failed is not None:
+            raise of_all(failed)
+        return [one for _, one in found]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Have an error of one process, before the first step, be one of all.
+
+        All of them meet in `exchange` alone here, where one that has failed says so.
+        """
+        try:
+            yield
+        except Exception as error:
+            if not is_of_all(error):
+                self.exchange(None, error)
+            raise
+        self.exchange(None)
+
+    def of_first(self, function: Callable[[], Any]) -> Any:
+        """Return what a function gives in the first process; raise in all what it raises."""
+        found, error = None, None
+        if self.leads:
+            try:
+                found = function()
+            except Exception as caught:
+                error = caught
+        return self.exchange(found, error)[0]
+
+    def sums(self, array: Array) -> Array:
+        """Return the sum of an array of numbers over all processes."""
+        total = np.empty_like(array)
+        self.comm.Allreduce(array, total)
+        return total
+
     def check(self, trainer: Any, callbacks: Iterable[Callback], smallest: int | None) -> None:
         """Raise if a model, what measures and watches it, or the batches cannot be shared out."""
         self._asks = smallest is None  # batches of arrays are cut alike
         model, loss = trainer.model, trainer.loss
         for path, layer in [("model", model), *model.named_layers()]:
-            if not layer.by_rows:
+            if not (layer.by_rows or (layer.by_sums and trainer.reduction == "fast")):
+                how = "with reduction='ordered'" if layer.by_sums else "by several processes"
                 raise ValueError(
                     f"{path} ({type(layer).__name__}) computes with all samples of a batch, or "
-                    "draws for them by itself: it cannot be trained by several processes, nor "
-                    "with reduction='ordered'"
+                    f"draws for them by itself: it cannot be trained {how}"
                 )
         try:
             loss.check_weighable()
@@ -129,36 +171,59 @@ class Parallel:
     def begin(self, trainer: Any, settings: Any, data: Any, batch: Batch) -> None:
         """Raise in all processes if they begin with something that differs."""
         stream, targets = trainer.stream, getattr(data, "own", [batch.y])
-        self.agree(settings=settings, weights=trainer.model.state_dict(), data=batch.x,
-                   targets=dict(enumerate(targets)), stream=[stream.key, stream.next_draw])
+        same = {} if self._sharded else {"data": batch.x, "targets": dict(enumerate(targets))}
+        self.agree(settings=settings, weights=trainer.model.state_dict(), **same,
+                   stream=[stream.key, stream.next_draw])
 
     def agree(self, **things: Any) -> None:
         """Raise in all processes if something differs between them."""
         mine = {name: _digest(thing) for name, thing in things.items()}
-        found = self.comm.allgather(mine)
+        found = self.exchange(mine)
         differ = [name for name in mine if len({one.get(name) for one in found}) > 1]
         if differ:
-            raise ValueError(
+            raise of_all(ValueError(
                 f"the processes have different {differ[0]}: give all of them the same rng, "
                 "model, settings, data and checkpoint"
+            ))
+
+    def share(self, sharded: bool) -> Shares:
+        """Return which samples of arrays a process takes, ``sharded`` where each has its own."""
+        self._sharded = sharded and self.size > 1
+        if self._sharded and isinstance(self._reduction, Ordered):
+            raise ValueError(
+                "reduction='ordered' cuts every batch alike for any number of processes, and "
+                "sharded=True gives each its own samples; use reduction='fast'"
             )
+        return Sharded(self) if self._sharded else Shares(self)
 
     def cut(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Yield the rows of this process of each batch; raise if the processes have other ones."""
+        if not self._asks:  # arrays are cut when they are read
+            yield from batches
+            return
         for batch in chain(batches, [None]):
-            total = 0 if batch is None else len(batch.x)
-            if self._asks and len(sizes := {*self.comm.allgather(total)}) > 1:
-                raise ValueError(
-                    f"the processes brought batches of {sorted(sizes)} samples (0: none was left); "
-                    "give all of them the same batches"
-                )
+            sizes = self.exchange(0 if batch is None else len(batch.x))
+            total, wrong = max(sizes), self._sharded and 0 in sizes and any(sizes)
+            if wrong or (not self._sharded and len({*sizes}) > 1):
+                raise of_all(ValueError(
+                    f"the processes brought batches of {sorted({*sizes})} samples (0: none was "
+                    "left); give all of them "
+                    + ("as many batches" if self._sharded else "the same batches")
+                ))
             if batch is None:
                 return
+            if self._sharded:
+                yield batch.part(0, len(batch.x), sum(sizes), sum(sizes[: self.rank]))
+                continue
             if total < self.size:
-                raise ValueError(
-                    f"a batch of {total} samples is too small for {self.size} processes")
-            parts = self._parts(total)
-            yield batch.part(parts[0][0], parts[-1][1], total)
+                raise of_all(ValueError(
+                    f"a batch of {total} samples is too small for {self.size} processes"))
+            yield batch.part(*self.rows(total), total)
+
+    def rows(self, total: int) -> tuple[int, int]:
+        """Return where in a batch of so many samples those of this process begin and end."""
+        parts = self._parts(total)
+        return parts[0][0], parts[-1][1]
 
     def _parts(self, total: int) -> list[tuple[int, int]]:
         """Return where in a batch the parts of this process begin and end."""
@@ -169,7 +234,11 @@ class Parallel:
         """Yield the parts that this process computes one by one of its rows of a batch."""
         assert batch.rows is not None
         first, _, total = batch.rows
-        for start, stop in self._parts(total):
+        parts = self._parts(total)
+        if len(parts) == 1:
+            yield batch
+            return
+        for start, stop in parts:
             yield batch.part(start - first, stop - first, total, start)
 
     def joined(
@@ -216,6 +285,26 @@ class Parallel:
         return found
 
 
+def of_all(error: Exception) -> Exception:
+    """Say of an error that all processes raise it alike, so that none waits for another."""
+    error.of_all = True  # type: ignore[attr-defined]
+    return error
+
+
+def is_of_all(error: BaseException) -> bool:
+    """Whether all processes raise an error alike."""
+    return bool(getattr(error, "of_all", False))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Return an error as it can be sent: itself, or what it says."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
 def _by_dtype(parameters: Iterable[Parameter]) -> list[list[Array]]:
     """Return the gradients that there are, in a list for each dtype."""
     groups: dict[Any, list[Array]] = {}
@@ -250,9 +339,9 @@ def ends_all(fit: _Fit) -> _Fit:
     def run(self: Any, *args: Any, **options: Any) -> Any:
         try:
             return fit(self, *args, **options)
-        except BaseException:
+        except BaseException as error:
             parallel = getattr(self, "_parallel", None)  # not there without super().__init__()
-            if parallel is not None and parallel.size > 1:
+            if parallel is not None and parallel.size > 1 and not is_of_all(error):
                 traceback.print_exc()
                 sys.stderr.flush()
                 time.sleep(0.5)  # a launcher that kills at once forwards nothing more

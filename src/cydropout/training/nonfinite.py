@@ -30,8 +30,11 @@ class NonFiniteLossError(FloatingPointError):
         Where it happened, both from 1; ``step`` counts the batches of the epoch.
     layer : str
         The path, as in "2.dense", of the first layer whose output is not finite; ``"input"`` when
-        the batch itself is not, or ``"loss"`` when every output is finite.
+        the batch itself is not, or ``"loss"`` when every output is finite. Several processes
+        name the first that is not finite in one of them.
     """
+
+    of_all = True
 
     def __init__(self, value: float, epoch: int, step: int, layer: str) -> None:
         self.value, self.epoch, self.step, self.layer = value, epoch, step, layer
@@ -57,12 +60,12 @@ def first_nonfinite(model: Layer, x: Array, ctx: Context, draw: int, passes: int
     """
     stream: Any = ctx.stream
     stream.next_draw = draw
-    if not _finite(x):
+    if not _finite(x, ctx):
         return "input"
     try:
         with np.errstate(all="ignore"):
             for name, _, y, _ in chain.from_iterable(outputs(model, x, ctx) for _ in range(passes)):
-                if not _finite(y):
+                if not _finite(y, ctx):
                     return name
     finally:
         stream.next_draw = draw
@@ -115,5 +118,7 @@ def outputs(
     return y
 
 
-def _finite(x: Array) -> bool:
-    return x.dtype.kind in "biu" or bool(np.isfinite(x).all())
+def _finite(x: Array, ctx: Context) -> bool:
+    """Whether all is finite, of the rows that other processes have too."""
+    fine = x.dtype.kind in "biu" or bool(np.isfinite(x).all())
+    return fine if ctx.sums is None else not ctx.sums(np.array([not fine], np.float64))[0]

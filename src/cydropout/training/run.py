@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._files.replace import reserve
+from cydropout._files.replace import check_target, reserve
 from cydropout._validate import check_all, check_integer, check_number, is_method, is_ours
 from cydropout.layers._layer import Layer, Parameter
 from cydropout.layers._saved import check_config, model_state, undeclared
@@ -210,6 +210,14 @@ class SavedRun:
         self.model = {name: _array(name, array) for name, array in state["model"].items()}
         self.optimizer = dict(state["optimizer"]["state"])
         self.callbacks = [(str(one["type"]), dict(one["state"])) for one in state["callbacks"]]
+
+
+def saved_run(
+    checkpoint: str | os.PathLike[str] | None, resume: bool
+) -> tuple[Path | None, SavedRun | None]:
+    """Return the file to save to, and the run to go on with."""
+    target = None if checkpoint is None else check_target(checkpoint)
+    return target, SavedRun(target) if target and resume and target.exists() else None
 
 
 def check_saves(trainer: Trainer, run: Run, target: Path) -> None:

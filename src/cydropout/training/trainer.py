@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from cydropout._files.replace import check_target
 from cydropout._validate import (
     check_count,
     check_flag,
@@ -46,7 +45,7 @@ from cydropout.training.checkpoint import check_state, save_checkpoint
 from cydropout.training.history import History, Record
 from cydropout.training.nonfinite import NonFiniteLossError, check_parameters
 from cydropout.training.progress import Progress, check_bar
-from cydropout.training.run import Run, SavedRun, all_or_nothing, check_saves
+from cydropout.training.run import Run, all_or_nothing, check_saves, saved_run
 
 __all__ = ["NonFiniteLossError", "Trainer"]
 
@@ -164,6 +163,7 @@ class Trainer(Steps):
         sample_weight: Any = None,
         class_weight: Any = None,
         lengths: Any = None,
+        sharded: bool = False,
     ) -> History:
         """Train for ``epochs`` epochs and return what was measured.
 
@@ -232,6 +232,11 @@ class Trainer(Steps):
             How many positions of each sequence count, ``x`` being (n, time, ...); what stands
             behind them in ``x`` and ``y`` moves nothing. Where the predictions are sequences too,
             padding weighs nothing in the loss, and `metrics` get the other positions alone.
+        sharded : bool
+            Of several processes each has samples of its own in ``x`` and ``y``, or its rows of
+            every batch where ``x`` brings them, instead of all; validation data are the same for
+            all. ``batch_size`` is that of all together: with a quarter of the samples a process
+            brings a quarter of each batch.
 
         Raises
         ------
@@ -244,63 +249,68 @@ class Trainer(Steps):
             When the loss of a step is NaN or infinite, or the last step of an epoch leaves such
             parameters; it names epoch, step and layer. The checkpoint keeps the last good state.
         """
-        check_made(self)
-        check_count("epochs", epochs)
-        check_count("batch_size", batch_size)
-        check_count("accumulate", accumulate)
-        optional(check_count, "checkpoint_every", checkpoint_every)
-        override = check_override(override, resume)
-        check_flag("shuffle", shuffle)
-        check_flag("drop_last", drop_last)
-        check_bar(progress)
-        callbacks = as_callbacks(callbacks)
-        if checkpoint is None and (resume or checkpoint_every):
-            name = "resume=True" if resume else "checkpoint_every"
-            raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
-        keeps = self.model.keeps_lengths
-        data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", keeps, drop_last,
-                          sample_weight, lengths)
-        held = None if validation_data is None else held_out(validation_data, 1024, epochs, keeps)
-        held = split_off(validation_split, data, held)
-        target = None if checkpoint is None else check_target(checkpoint)
-        saved = SavedRun(target) if target and resume and target.exists() else None
-        metrics = ["loss", "accuracy"]
-        metrics += [f"val_{name}" for name in (*metrics, *self.metrics)] if held else []
-        parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer,
-                 "trainer": self, "data": {
-                     **data.run, "class_weight": class_weight, "accumulate": accumulate,
-                     "validation_split": validation_split},
-                 "validation_data": (held and held.run) or None}
-        update = Update(accumulate, self._update)
-        run = Run(parts, callbacks, update, epoch=self.epoch, first=self.epoch)
-        if saved:
-            run.compare(saved, override, self._run)
-        orders = partial(order_of, saved.key if saved else self.stream.key)
-        batch = data.first((saved.epoch if saved else self.epoch) + 1, orders)
-        weighted = class_weight is not None
-        shape = check_data(self.model, self.loss, data, batch, weighted=weighted)
-        train = ClassWeighted(data, self.loss, class_weight, shape) if weighted else data
-        self._build(batch.x)
-        changed = run.built(batch.x, saved, override)
-        check_smallest(self.model, data)
-        if self._parallel is not None:
-            self._parallel.check(self, callbacks, data.smallest)
-            self._parallel.begin(self, run.settings, data, batch)
-            target, progress = (target, progress) if self._parallel.leads else (None, False)
-        if self.optimizer.groups:
-            self.optimizer.check_groups(dict(self.model.named_parameters()))
-        if held:
-            batch = held.first(1, orders)
-            check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")
-        if target:
-            check_saves(self, run, target)
-        with all_or_nothing(self, callbacks) if saved else nullcontext():
-            self.stop_training, self._run = False, run
-            run.tell("on_train_begin", self, tuple(metrics))
-            for callback in callbacks if target else ():
-                check_state(callback.state_dict(), f"the state of {type(callback).__name__}")
+        with self._together():
+            check_made(self)
+            check_count("epochs", epochs)
+            check_count("batch_size", batch_size)
+            check_count("accumulate", accumulate)
+            optional(check_count, "checkpoint_every", checkpoint_every)
+            override = check_override(override, resume)
+            check_flag("shuffle", shuffle)
+            check_flag("drop_last", drop_last)
+            check_flag("sharded", sharded)
+            check_bar(progress)
+            callbacks = as_callbacks(callbacks)
+            if checkpoint is None and (resume or checkpoint_every):
+                name = "resume=True" if resume else "checkpoint_every"
+                raise ValueError(f"{name} needs checkpoint=, the file to save to and go on from")
+            keeps = self.model.keeps_lengths
+            shares = None if self._parallel is None else self._parallel.share(sharded)
+            data = as_batches(x, y, batch_size, shuffle, epochs, "x and y", keeps, drop_last,
+                              sample_weight, lengths, shares)
+            held = (None if validation_data is None
+                    else held_out(validation_data, 1024, epochs, keeps))
+            held = split_off(validation_split, data, held)
+            find = partial(saved_run, checkpoint, resume)
+            target, saved = find() if self._parallel is None else self._parallel.of_first(find)
+            saved = saved if resume else None
+            metrics = ["loss", "accuracy"]
+            metrics += [f"val_{name}" for name in (*metrics, *self.metrics)] if held else []
+            parts = {"model": self.model, "loss": self.loss, "optimizer": self.optimizer,
+                     "trainer": self, "data": {
+                         **data.run, "class_weight": class_weight, "accumulate": accumulate,
+                         "validation_split": validation_split},
+                     "validation_data": (held and held.run) or None}
+            update = Update(accumulate, self._update)
+            run = Run(parts, callbacks, update, epoch=self.epoch, first=self.epoch)
             if saved:
-                run.restore(self, saved, changed)
+                run.compare(saved, override, self._run)
+            orders = partial(order_of, saved.key if saved else self.stream.key)
+            batch = data.first((saved.epoch if saved else self.epoch) + 1, orders)
+            weighted = class_weight is not None
+            shape = check_data(self.model, self.loss, data, batch, weighted=weighted)
+            train = ClassWeighted(data, self.loss, class_weight, shape) if weighted else data
+            self._build(batch.x)
+            changed = run.built(batch.x, saved, override)
+            check_smallest(self.model, data)
+            if self._parallel is not None:
+                self._parallel.check(self, callbacks, data.smallest)
+                self._parallel.begin(self, run.settings, data, batch)
+                progress = progress if self._parallel.leads else False
+            if self.optimizer.groups:
+                self.optimizer.check_groups(dict(self.model.named_parameters()))
+            if held:
+                batch = held.first(1, orders)
+                check_data(self.model, self.loss.one_pass, held, batch, "validation_data: ")
+            if target and self._leads:
+                check_saves(self, run, target)
+            with all_or_nothing(self, callbacks) if saved else nullcontext(), self._together():
+                self.stop_training, self._run = False, run
+                run.tell("on_train_begin", self, tuple(metrics))
+                for callback in callbacks if target else ():
+                    check_state(callback.state_dict(), f"the state of {type(callback).__name__}")
+                if saved:
+                    run.restore(self, saved, changed)
         done = run.epoch * (data.samples or 0) + run.mean.count
         last = max(run.first + epochs, run.epoch)
         bar = Progress(progress, samples=data.samples, epochs=last, done=done)
@@ -326,7 +336,8 @@ class Trainer(Steps):
         bar.begin(epoch)
         run.tell("on_epoch_begin", self, epoch)
         workspace = Workspace(settled=run.is_settled(data))
-        ctx = Context(True, self.stream, self._threads, False, workspace=workspace)
+        ctx = Context(True, self.stream, self._threads, False, workspace=workspace,
+                      sums=None if self._parallel is None else self._parallel.sums)
         ctx = ctx.entering(self.model)
         layers = [one for one in self.model.walk() if not is_method(one.own_penalty, Layer)]
         parameters = dict(self.model.named_parameters())
@@ -352,7 +363,7 @@ class Trainer(Steps):
             bar.step(batch.samples, run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 check_parameters(self, epoch, run.step, last)
-                save_checkpoint(target, run.state(self))
+                self._save(run, target)
         self._settled = None
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
@@ -369,4 +380,8 @@ class Trainer(Steps):
         run.tell("on_epoch_end", self, epoch, measured)
         run.history.records[-1].update(measured)  # with what a callback has added
         if target:
+            self._save(run, target)
+
+    def _save(self, run: Run, target: Path) -> None:
+        if self._leads:
             save_checkpoint(target, run.state(self))
