@@ -10,7 +10,13 @@ from processes import launched
 
 from cydropout import Trainer, layers
 from cydropout.layers import Dense, Sequential, Standout
-from cydropout.training.callbacks import Callback, EarlyStopping, Guard, TensorBoard
+from cydropout.training.callbacks import (
+    Callback,
+    DroppedShareError,
+    EarlyStopping,
+    Guard,
+    TensorBoard,
+)
 from cydropout.training.losses import RDropLoss
 from cydropout.training.nonfinite import NonFiniteLossError
 
@@ -106,11 +112,53 @@ def test_the_first_process_says_whether_to_stop():
     assert [len(records) for _, records, _ in Threads(2).run(run)] == [2, 2]
 
 
-@pytest.mark.parametrize("callback", [Guard, TensorBoard])
-def test_callbacks_of_whole_batches_are_named(callback, tmp_path):
-    made = callback(tmp_path) if callback is TensorBoard else callback()
-    with pytest.raises(ValueError, match=f"{callback.__name__} reads whole batches"):
-        Threads(2).run(lambda comm: trained(comm, callbacks=[made]))
+def test_callbacks_of_whole_batches_are_named():
+    class Whole(Callback):
+        by_rows = False
+
+    with pytest.raises(ValueError, match="Whole reads whole batches"):
+        Threads(2).run(lambda comm: trained(comm, callbacks=[Whole()]))
+    expected = trained(callbacks=[Whole()])[1]
+    alone = Threads(1).run(lambda comm: trained(comm, callbacks=[Whole()]))
+    assert alone[0][1] == expected
+
+
+class Shares(Guard):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.found = []
+
+    def on_batch_end(self, trainer, epoch, step, record):
+        super().on_batch_end(trainer, epoch, step, record)
+        self.found.append(self.shares)
+
+
+@pytest.mark.parametrize(("size", "reduction"), [(2, "fast"), (3, "fast"), (2, "ordered")])
+@pytest.mark.parametrize("loss", ["softmax_cross_entropy", RDropLoss()], ids=["one", "two"])
+def test_guards_count_what_all_drop(size, reduction, loss, tmp_path):
+    def run(comm=None, limit=0.95):
+        guard = Shares(limit, tmp_path / f"good{0 if comm is None else comm.rank}")
+        try:
+            trained(comm, loss=loss, batch_size=25, callbacks=[guard], reduction=reduction)
+        except DroppedShareError as error:
+            return guard.found, error.share, error.step
+        return guard.found
+
+    expected = run()
+    limit = expected[2]["2.dropout"] - 1e-6
+    assert len(expected) == 6
+    for found in Apart(size).run(run):
+        for one, other in zip(found, expected, strict=True):
+            assert one == pytest.approx(other)
+    stopped = Apart(size).run(lambda comm: run(comm, limit))
+    assert all(one == stopped[0] and one[2] <= 2 for one in stopped)
+    assert [place.name for place in tmp_path.iterdir()] == ["good0"] * (stopped[0][2] > 0)
+
+
+def test_the_first_process_writes_for_tensorboard(tmp_path):
+    pytest.importorskip("tensorboardX")
+    Threads(2).run(lambda comm: trained(comm, callbacks=[TensorBoard(tmp_path / "run")]))
+    assert len([*(tmp_path / "run").iterdir()]) == 1
 
 
 def test_a_loss_that_is_not_known_by_positions_is_named():
@@ -119,6 +167,7 @@ def test_a_loss_that_is_not_known_by_positions_is_named():
 
     with pytest.raises(ValueError, match="cannot be shared out"):
         Threads(2).run(lambda comm: trained(comm, loss=loss))
+    Threads(1).run(lambda comm: trained(comm, loss=loss))
 
 
 @pytest.mark.parametrize("size", [2, 3])

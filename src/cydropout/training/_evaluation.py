@@ -92,6 +92,10 @@ class Evaluation(Closed):
         """Whether this process writes the files."""
         return self._parallel is None or self._parallel.leads
 
+    def _sums(self, array: Array) -> Array:
+        """Return the sum of an array over all processes."""
+        return array if self._parallel is None else self._parallel.sums(array)
+
     def _together(self) -> AbstractContextManager[None]:
         """Have an error of one process within be one of all."""
         return nullcontext() if self._parallel is None else self._parallel.together()

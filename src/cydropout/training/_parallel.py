@@ -159,8 +159,8 @@ class Parallel:
         for callback in callbacks:
             if self.size > 1 and not callback.by_rows:
                 raise ValueError(
-                    f"{type(callback).__name__} reads whole batches or writes files by itself: it "
-                    "cannot be used by several processes"
+                    f"{type(callback).__name__} reads whole batches: it cannot be used by several "
+                    "processes"
                 )
         if smallest is not None and smallest < self.size:
             raise ValueError(

@@ -53,6 +53,7 @@ class Run:
     parts: Mapping[str, Any]
     callbacks: Sequence[Callback]
     update: Update
+    leads: bool = True  # whether this is the first of several processes
     history: History = field(default_factory=History)
     epoch: int = 0  # whole epochs
     first: int = 0  # those of them that were done before the run
@@ -104,7 +105,8 @@ class Run:
     def tell(self, event: str, *args: Any) -> None:
         """Call the method of that name of every callback, in their order."""
         for callback in self.callbacks:
-            getattr(callback, event)(*args)
+            if self.leads or not callback.by_first:
+                getattr(callback, event)(*args)
 
     def is_settled(self, data: Any) -> bool:
         """Whether no code of others runs between the steps of an epoch, nor in the model."""

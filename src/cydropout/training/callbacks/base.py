@@ -71,6 +71,8 @@ class Callback(Worded, Closed):
     #: Whether it does in each of several processes, which sees its rows of a batch alone, what it
     #: does in one.
     by_rows: bool = True
+    #: Whether the first of several processes alone runs it, as what writes files.
+    by_first: bool = False
 
     def on_train_begin(self, trainer: Trainer, metrics: tuple[str, ...]) -> None:
         """Run before the first epoch; ``metrics`` names what the records can hold."""

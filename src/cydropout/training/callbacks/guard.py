@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from cydropout._files.replace import check_target
 from cydropout._validate import check_count, check_number
-from cydropout.layers._layer import Layer, held_noise
+from cydropout.layers._layer import Array, Layer, held_noise
 from cydropout.masks import BaseMask
 from cydropout.training.callbacks.base import Callback, Trainer
 from cydropout.training.checkpoint import save_checkpoint
@@ -27,6 +30,8 @@ class DroppedShareError(RuntimeError):
     epoch, step : int
         Where: the epoch from 1, the batch of all epochs from 0.
     """
+
+    of_all = True
 
     def __init__(self, layer: str, share: float, limit: float, epoch: int, step: int) -> None:
         self.layer, self.share, self.limit, self.epoch, self.step = layer, share, limit, epoch, step
@@ -77,8 +82,6 @@ class Guard(Callback):
     0.95
     """
 
-    by_rows = False
-
     def __init__(
         self,
         limit: float | Mapping[str, float] = 0.95,
@@ -116,7 +119,7 @@ class Guard(Callback):
     def on_batch_begin(self, trainer: Trainer, epoch: int, step: int) -> None:
         """Copy the state, which is good if the batch is."""
         self.reads_masks = step % self.every == 0
-        if self.checkpoint is not None and self.reads_masks:
+        if self.checkpoint is not None and self.reads_masks and trainer._leads:
             self._tried = trainer.state()
 
     def on_batch_end(
@@ -125,12 +128,18 @@ class Guard(Callback):
         """Count what was dropped."""
         if not self.reads_masks:
             return
-        self.shares = {}
-        for masks in trainer.masks:
+        counts: dict[tuple[int, str, int], Array] = {}
+        for part, masks in enumerate(trainer.masks):  # of some rows of the batch, pass by pass
             for layer, mask in masks.items():
                 path = self._names.get(layer, layer.path)
-                for share in dropped_shares(mask):
-                    self.shares[path] = max(share, self.shares.get(path, 0.0))
+                for place, one in enumerate(_single(mask)):
+                    key = part % trainer.loss.passes, path, place
+                    own = math.prod(one.shape) * np.array([one.dropped_fraction, 1.0])
+                    counts[key] = counts.get(key, 0.0) + own
+        totals = trainer._sums(np.array([*counts.values()]).reshape(-1, 2))
+        self.shares = {}
+        for (_, path, _), (dropped, size) in zip(counts, totals, strict=True):
+            self.shares[path] = max(float(dropped / size), self.shares.get(path, 0.0))
         for path, share in self.shares.items():
             limit = _limit(self.limit, path)
             if share > limit:
@@ -155,11 +164,16 @@ def _limit(limits: float | Mapping[str, float], path: str) -> float:
 
 def dropped_shares(mask: Any) -> Iterator[float]:
     """Yield the share that a mask drops, or of each mask of a layer that has several."""
+    yield from (one.dropped_fraction for one in _single(mask))
+
+
+def _single(mask: Any) -> Iterator[BaseMask]:
+    """Yield a mask, or each of a layer that has several, if it has elements."""
     if isinstance(mask, Mapping):
         for one in mask.values():
-            yield from dropped_shares(one)
+            yield from _single(one)
     elif isinstance(mask, BaseMask) and 0 not in mask.shape:
-        yield mask.dropped_fraction
+        yield mask
 
 
 def _paths(model: Layer) -> dict[Layer, str]:

@@ -18,7 +18,8 @@ class TensorBoard(Callback):
 
     After every epoch its record, at the number of the epoch, with ``learning_rate``; with
     ``every`` also the loss of single batches, at the number of the step. A run that resumes adds a
-    file; what it does again it writes again, and that is the same.
+    file; what it does again it writes again, and that is the same. Of several processes the first
+    one writes.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class TensorBoard(Callback):
     >>> callback = TensorBoard("runs/first", every=10)  # writes when a run begins
     """
 
-    by_rows = False
+    by_first = True
 
     def __init__(self, directory: str | os.PathLike[str], every: int | None = None) -> None:
         self._writer_class = require("tensorboardX", "tensorboard").SummaryWriter
