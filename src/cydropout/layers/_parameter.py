@@ -124,6 +124,12 @@ class Parameter:
             self._whole = Gradient(grad)
         return self._whole
 
+    def move_gradient(self, array: Array) -> None:
+        """Have all of the gradient lie in an array that is like the value."""
+        if self.grad is not array:
+            np.copyto(array, self.grad)
+            self._grad = array
+
     def zero_grad(self) -> None:
         """Forget the gradient."""
         self._stale, self._part = True, None

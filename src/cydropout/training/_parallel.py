@@ -19,7 +19,7 @@ import numpy as np
 from cydropout._validate import check_choice
 from cydropout.layers._layer import Parameter
 from cydropout.training._batches import Batch
-from cydropout.training._reductions import Fast, Ordered
+from cydropout.training._reductions import Fast, Flat, Ordered
 from cydropout.training._shares import Sharded, Shares
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Parallel:
         self.comm, self.rank, self.size = comm, comm.rank, comm.size
         self._reduction = REDUCTIONS[reduction](comm)
         self._asks, self._sharded = False, False
+        self._flat = Flat()
 
     @property
     def leads(self) -> bool:
@@ -264,15 +265,14 @@ class Parallel:
                 for parameter in trained:
                     parameter.zero_grad()
                 one.backward(own)
-                yield [_flat(group) for group in _by_dtype(trained)]
+                yield self._flat.of(trained)
 
         def backward(dy: Array) -> None:
             before = [one.grad.copy() for one in trained] if is_begun else []
             totals = self._reduction.total(gradients(dy), samples)
-            for group, total in zip(_by_dtype(trained), totals, strict=True):
-                ends = np.cumsum([grad.size for grad in group])[:-1]
-                for grad, part in zip(group, np.split(total, ends), strict=True):
-                    np.copyto(grad, part.reshape(grad.shape), casting="same_kind")
+            for flat, total in zip(self._flat.of(trained), totals, strict=True):
+                if flat is not total:
+                    np.copyto(flat, total)
             for one, held in zip(trained, before, strict=False):
                 one.grad = held + one.grad
 
@@ -303,21 +303,6 @@ def _sendable(error: Exception) -> Exception:
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _by_dtype(parameters: Iterable[Parameter]) -> list[list[Array]]:
-    """Return the gradients that there are, in a list for each dtype."""
-    groups: dict[Any, list[Array]] = {}
-    for one in parameters:
-        grad = one.gradient.array
-        groups.setdefault(grad.dtype, []).append(grad)
-    return [*groups.values()]
-
-
-def _flat(grads: Sequence[Array]) -> Array:
-    """Return a copy of gradients as one array: MPI knows no floats of 16 bits."""
-    flat = np.concatenate([grad.reshape(-1) for grad in grads])
-    return flat if flat.itemsize > 2 else flat.astype(np.float32)
 
 
 def _digest(thing: Any) -> str:

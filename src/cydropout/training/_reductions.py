@@ -2,14 +2,46 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from cydropout.layers._layer import Parameter
+
 Array = np.ndarray[Any, Any]
 #: Sums by the parts that they are of, from the first to behind the last.
 Nodes = dict[tuple[int, int], Sequence[Array]]
+
+
+class Flat:
+    """Gradients that lie side by side, so that those of all parameters are summed as one."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[Any, Array] = {}
+        self._places: list[tuple[Parameter, Array]] = []
+
+    def of(self, parameters: Sequence[Parameter]) -> list[Array]:
+        """Return the gradients of parameters, an array for each dtype."""
+        if [one for one, _ in self._places] != [*parameters]:
+            self._lay_out(parameters)
+        for one, place in self._places:
+            one.move_gradient(place)
+        return [*self._arrays.values()]
+
+    def _lay_out(self, parameters: Sequence[Parameter]) -> None:
+        sizes: Counter[Any] = Counter()
+        self._places = []
+        begins = []
+        for one in parameters:
+            begins.append(sizes[one.value.dtype])
+            sizes[one.value.dtype] += -(-one.value.size // 16) * 16  # each at a line of the cache
+        self._arrays = {dtype: np.zeros(size, dtype) for dtype, size in sizes.items()}
+        for one, first in zip(parameters, begins, strict=True):
+            place = self._arrays[one.value.dtype][first : first + one.value.size]
+            self._places.append((one, place.reshape(one.value.shape)))
 
 
 class Fast:
@@ -17,18 +49,30 @@ class Fast:
 
     def __init__(self, comm: Any) -> None:
         self._comm, self._size = comm, comm.size
+        # That of mpi4py, by which nothing is copied.
+        self._in_place = getattr(sys.modules[type(comm).__module__], "IN_PLACE", None)
 
     def parts(self, total: int) -> tuple[range, int]:
         """Return which parts of a batch of ``total`` samples are this process's, of how many."""
         return range(self._comm.rank, self._comm.rank + 1), self._size
 
     def total(self, parts: Iterable[Sequence[Array]], samples: int) -> list[Array]:
-        """Return the sums over all parts, of all processes, of some arrays of each part."""
+        """Return the sums over all parts, of all processes, of some arrays of each part.
+
+        They may take the place of the arrays.
+        """
         (own,) = parts
-        found = [np.empty_like(array) for array in own]
-        for array, total in zip(own, found, strict=True):
-            self._comm.Allreduce(array, total)
-        return found
+        return [self._sum(array) for array in own]
+
+    def _sum(self, array: Array) -> Array:
+        # MPI knows no floats of 16 bits.
+        array = array if array.itemsize > 2 else array.astype(np.float32)
+        if self._in_place is not None:
+            self._comm.Allreduce(self._in_place, array)
+            return array
+        total = np.empty_like(array)
+        self._comm.Allreduce(array, total)
+        return total
 
 
 class Ordered:
@@ -59,7 +103,7 @@ class Ordered:
         places, count = self.parts(samples)
         known: Nodes = {}
         for place, arrays in zip(places, parts, strict=True):
-            known[place, place + 1] = arrays
+            known[place, place + 1] = [array.copy() for array in arrays]
             _halves(0, count, known)  # at once, for few of them to be held
         for other in self._comm.allgather(known):
             known |= other
