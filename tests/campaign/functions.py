@@ -180,6 +180,11 @@ def rows(d: Draws) -> None:
         assert right == (x.reshape(p.shape).argmax(axis=1) == labels.ravel()).mean()
         p[at] -= 1
         close(dlogits, (p / len(p)).reshape(shape), dtype, 30)
+        target = d.values(shape, dtype)
+        loss, dx = functional.mean_squared_error(d.laid(x), d.laid(target), **threads)
+        away = x.astype("f8") - target
+        close(loss, (away**2).mean(), dtype, 100)
+        close(dx, 2 * away / away.size, dtype, 30)
 
 
 @holds

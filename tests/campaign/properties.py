@@ -194,7 +194,10 @@ def any_layout(d: Draws) -> None:
     if "num_threads" in inspect.signature(case.call).parameters:
         given |= threads
     for one, other in zip(made(case, given), want, strict=True):
-        same(one, other)
+        if name.startswith("dropconnect"):  # products, which BLAS rounds by how a matrix lies
+            close(one, other, np.result_type(other), 30)
+        else:
+            same(one, other)
 
 
 for refusal in (odd_arguments, odd_training):
