@@ -87,13 +87,13 @@ def test_two_processes_do_the_epochs_of_one(load, case):
 
 def test_processes_that_learn_something_else_are_refused(load, case):
     class Comm:
-        rank, size, Abort = 0, 1, None
-        allgather, bcast = (lambda self, value: [value]), (lambda self, value, root: value)
+        rank, size, Abort = 0, 2, None
+        allgather, bcast = (lambda self, value: [value] * 2), (lambda self, value, root: value)
 
         def Allreduce(self, mine, total):
-            total[...] = mine if mine.size == 3 else -mine
+            total[...] = 2 * mine if mine.size == 3 else -mine
 
     processes, check = load("contenders.processes"), load("suite.check")
     x, labels = check.inputs(case())
-    with pytest.raises(check.WrongResult, match="the loss of 1 processes is"):
+    with pytest.raises(check.WrongResult, match="the loss of 2 processes is"):
         processes._run("train", Comm(), case(), x, labels)

@@ -50,7 +50,7 @@ class Fast:
     def __init__(self, comm: Any) -> None:
         self._comm, self._size = comm, comm.size
         # That of mpi4py, by which nothing is copied.
-        self._in_place = getattr(sys.modules[type(comm).__module__], "IN_PLACE", None)
+        self._in_place = getattr(sys.modules.get(type(comm).__module__), "IN_PLACE", None)
 
     def parts(self, total: int) -> tuple[range, int]:
         """Return which parts of a batch of ``total`` samples are this process's, of how many."""
