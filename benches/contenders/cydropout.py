@@ -34,7 +34,7 @@ class Contender(Base):
                          ("BLAS kernels", config["BLAS kernels"]),
                          ("faster products", config.get("faster products", "")))
         self.stream = cydropout.MaskStream(0)
-        self.variant = variant
+        self.told = variant
 
     def numpy(self, result):
         return result.keep if hasattr(result, "keep") else result
@@ -110,7 +110,7 @@ class Contender(Base):
     def processes(self, case, x, labels):
         from contenders.processes import Processes
 
-        ranks, _, what = self.variant.partition(" ")
+        ranks, _, what = self.told.partition(" ")
         return Processes(case, int(ranks), what)
 
     def estimator(self, case):

@@ -98,7 +98,8 @@ class Evaluation(Closed):
 
     def _together(self) -> AbstractContextManager[None]:
         """Have an error of one process within be one of all."""
-        return nullcontext() if self._parallel is None else self._parallel.together()
+        parallel = check_made(self)._parallel
+        return nullcontext() if parallel is None else parallel.together()
 
     def _measure(self, data: Batches) -> dict[str, float]:
         with self._one_pool():

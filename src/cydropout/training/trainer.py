@@ -250,7 +250,6 @@ class Trainer(Steps):
             parameters; it names epoch, step and layer. The checkpoint keeps the last good state.
         """
         with self._together():
-            check_made(self)
             check_count("epochs", epochs)
             check_count("batch_size", batch_size)
             check_count("accumulate", accumulate)
