@@ -12,7 +12,7 @@ from typing import Any
 from cydropout._rates import kept_count
 from cydropout.functional.host import HOST, dropout_at
 from cydropout.torch import _noise
-from cydropout.torch._torch import random_operators, torch
+from cydropout.torch._torch import random_operators, registry, torch
 
 Tensor: Any = torch.Tensor
 _C: Any = torch._C
@@ -86,26 +86,26 @@ def logistic(x: Any, key: Any) -> Any:
     return torch.from_numpy(_noise.logistic(tuple(x.shape), number % _WORD, draw)).to(x.dtype)
 
 
-_library = torch.library.Library("cydropout", "DEF")
+_library = registry.Library("cydropout", "DEF")
 _library.define(
     "dropout(Tensor x, Tensor key, float p, str noise, bool linear) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag,),
 )
 _library.impl("dropout", run, "CPU")
-torch.library.register_fake("cydropout::dropout", _same_layout, lib=_library)
+registry.register_fake("cydropout::dropout", _same_layout, lib=_library)
 _library.define(
     "new_key(Tensor x) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag, torch.Tag.nondeterministic_seeded),
 )
 _library.impl("new_key", lambda x: new_key(), "CompositeExplicitAutograd")
-torch.library.register_fake(
+registry.register_fake(
     "cydropout::new_key", lambda x: torch.empty(1, dtype=torch.int64), lib=_library
 )
 
 
 _library.define("kept_tokens(Tensor x, Tensor key, float p, int prefix) -> Tensor")
 _library.impl("kept_tokens", kept_tokens, "CPU")
-torch.library.register_fake(
+registry.register_fake(
     "cydropout::kept_tokens",
     lambda x, key, p, prefix: x.new_empty(
         (x.shape[0], prefix + kept_count(p, x.shape[1] - prefix)), dtype=torch.int64),
@@ -113,7 +113,7 @@ torch.library.register_fake(
 )
 _library.define("logistic(Tensor x, Tensor key) -> Tensor")
 _library.impl("logistic", logistic, "CPU")
-torch.library.register_fake(
+registry.register_fake(
     "cydropout::logistic", lambda x, key: x.new_empty(x.shape), lib=_library)
 random_operators().append(torch.ops.cydropout.new_key)
 
@@ -129,7 +129,7 @@ def _backward(ctx: Any, dy: Any) -> Any:
     return dx, None, None, None, None
 
 
-torch.library.register_autograd(
+registry.register_autograd(
     "cydropout::dropout", _backward, setup_context=_setup, lib=_library
 )
 

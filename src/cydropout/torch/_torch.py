@@ -11,6 +11,8 @@ from cydropout.functional.host import set_host
 OLDEST = (2, 10)
 
 torch: Any = require("torch", "torch")
+#: Where PyTorch keeps the operators of others.
+registry: Any = vars(torch)["library"]
 
 
 def check_version(version: str) -> None:
