@@ -24,6 +24,7 @@ from cydropout._optional import blas_threads, require
 from cydropout._text import show
 from cydropout._validate import check_integer, check_number
 from cydropout.training import optimizers
+from cydropout.training._parallel import end_all
 from cydropout.training.data import Dataset, load_digits, load_mnist
 from cydropout.training.history import History, figure_of, plot_histories
 from cydropout.training.trainer import Trainer
@@ -242,9 +243,7 @@ def _ending_all(comm: Any) -> Iterator[None]:
         yield
     except BaseException as error:
         if comm is not None and comm.size > 1:
-            code = _fail("train", error, error)
-            time.sleep(0.5)  # a launcher that kills at once forwards nothing more
-            comm.Abort(code)
+            end_all(comm, _fail("train", error, error))
         raise
 
 

@@ -270,7 +270,7 @@ class Parallel:
         def backward(dy: Array) -> None:
             before = [one.grad.copy() for one in trained] if is_begun else []
             totals = self._reduction.total(gradients(dy), samples)
-            for flat, total in zip(self._flat.of(trained), totals, strict=True):
+            for flat, total in zip(self._flat.arrays, totals, strict=True):
                 if flat is not total:
                     np.copyto(flat, total)
             for one, held in zip(trained, before, strict=False):
@@ -317,6 +317,13 @@ def _digest(thing: Any) -> str:
     return found.hexdigest()
 
 
+def end_all(comm: Any, code: int) -> None:
+    """End all processes with that exit status, when the message has gone out."""
+    sys.stderr.flush()
+    time.sleep(0.5)  # a launcher that kills at once forwards nothing more
+    comm.Abort(code)
+
+
 def ends_all(fit: _Fit) -> _Fit:
     """Have an error of one process end the others too, after its message: they would wait."""
 
@@ -328,9 +335,7 @@ def ends_all(fit: _Fit) -> _Fit:
             parallel = getattr(self, "_parallel", None)  # not there without super().__init__()
             if parallel is not None and parallel.size > 1 and not is_of_all(error):
                 traceback.print_exc()
-                sys.stderr.flush()
-                time.sleep(0.5)  # a launcher that kills at once forwards nothing more
-                parallel.comm.Abort(1)
+                end_all(parallel.comm, 1)
             raise
 
     return run  # type: ignore[return-value]

@@ -20,7 +20,7 @@ class Flat:
     """Gradients that lie side by side, so that those of all parameters are summed as one."""
 
     def __init__(self) -> None:
-        self._arrays: dict[Any, Array] = {}
+        self.arrays: list[Array] = []
         self._places: list[tuple[Parameter, Array]] = []
 
     def of(self, parameters: Sequence[Parameter]) -> list[Array]:
@@ -29,7 +29,7 @@ class Flat:
             self._lay_out(parameters)
         for one, place in self._places:
             one.move_gradient(place)
-        return [*self._arrays.values()]
+        return self.arrays
 
     def _lay_out(self, parameters: Sequence[Parameter]) -> None:
         sizes: Counter[Any] = Counter()
@@ -38,9 +38,10 @@ class Flat:
         for one in parameters:
             begins.append(sizes[one.value.dtype])
             sizes[one.value.dtype] += -(-one.value.size // 16) * 16  # each at a line of the cache
-        self._arrays = {dtype: np.zeros(size, dtype) for dtype, size in sizes.items()}
+        found = {dtype: np.zeros(size, dtype) for dtype, size in sizes.items()}
+        self.arrays = [*found.values()]
         for one, first in zip(parameters, begins, strict=True):
-            place = self._arrays[one.value.dtype][first : first + one.value.size]
+            place = found[one.value.dtype][first : first + one.value.size]
             self._places.append((one, place.reshape(one.value.shape)))
 
 
