@@ -171,17 +171,18 @@ class ArrayBatches:
 
     def targets(self) -> Iterator[tuple[int, Batch]]:
         """Yield targets and weights in parts, without samples, each with the place of its first."""
-        for rows in self._slices(self.count, 4096):
-            yield rows.start, self._of(self.x[:0], rows)
+        for rows in batches(self.count, 4096):
+            own = self._rows(rows)
+            yield own.start, self._of(self.x[:0], own)
 
     def _of(self, x: Array, rows: Any) -> Batch:
         own: list[Any] = [None if part is None else part[rows] for part in self.own]
         batch = Batch(x, *own)
         return without_padding(batch, self.keeps, self.x.shape[1:])
 
-    def _slices(self, count: int, size: int, skip: int = 0) -> Iterator[slice]:
-        for rows in batches(count, size, None, skip):
-            yield slice(self.first_row + rows.start, self.first_row + rows.stop)
+    def _rows(self, place: slice) -> slice:
+        """Return where samples lie among all of x, of those that are used."""
+        return slice(self.first_row + place.start, self.first_row + place.stop)
 
     def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from 1, without the first ``skip``."""
@@ -191,7 +192,7 @@ class ArrayBatches:
             order = generators(number).permutation(self.count)
         for place, cut in self._places(skip):
             if order is None:
-                rows: Any = slice(self.first_row + place.start, self.first_row + place.stop)
+                rows: Any = self._rows(place)
                 x = self.x[rows]
             else:
                 rows = order[place]
