@@ -60,6 +60,29 @@ def test_the_bench_has_every_set_both_batches_and_both_rates(load):
     assert page.COLUMNS > 1
 
 
+@pytest.mark.parametrize("library", ["cydropout", "sklearn"])
+def test_a_fit_of_few_samples_has_some_epochs(load, case, library):
+    case = dataclasses.replace(case, unit=load("suite.case").SECONDS_PER_EPOCH)
+    contender = load(f"contenders.{library}").Contender("", 1)
+    model = contender.estimator(case)
+    load("contenders.sklearn").fit_of(model, *load("suite.estimators").inputs(case))()
+    assert case.epochs == len(model.loss_curve_) == 10 and case.per_second == 60_000 / 600 / 10
+    assert dataclasses.replace(case, shape=(60_000, 64)).epochs == 1
+
+
+@pytest.mark.parametrize("operation", ["classifier", "regressor"])
+def test_the_products_stand_beside_the_times(load, case, operation):
+    race, units = load("suite.race"), load("suite.case")
+    case = dataclasses.replace(case, operation=operation, unit=units.SECONDS_PER_EPOCH)
+    run = getattr(load("contenders.cydropout").Contender("products", 1), operation)(
+        case, *load("suite.estimators").inputs(case))
+    assert run() == 0.0
+    entries = [race.Entry(name, operation, 1, [seconds]) for name, seconds in
+               (("cydropout", 1.0), ("scikit-learn", 4.0), ("cydropout, products alone", 0.5))]
+    rows = load("suite.targets").table({"estimators": [race.Outcome(case, entries, {})]})
+    assert "scikit-learn (the products and Adam's pass alone: 0.12) | 0.25 | 0.333 | yes" in rows
+
+
 @pytest.mark.parametrize("operation", ["classifier", "regressor"])
 def test_the_same_network_may_only_be_worse_by_the_noise(load, case, operation):
     estimators, race = load("suite.estimators"), load("suite.race")

@@ -121,9 +121,12 @@ class Contender(Base):
         return estimator(kind, case, dropout=case.rate)
 
     def classifier(self, case, x, y):
-        from contenders.sklearn import epoch_of
+        from contenders.sklearn import fit_of
+        from contenders.training import cydropout as training
 
-        return epoch_of(self.estimator(case), x, y)
+        if self.net == "products":
+            return training.products(case, x, y)
+        return fit_of(self.estimator(case), x, y)
 
     regressor = classifier
 

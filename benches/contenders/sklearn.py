@@ -16,33 +16,33 @@ class Contender(Base):
         threadpool_limits(threads)
 
     def epoch(self, case, x, labels):
-        return epoch_of(estimator(MLPClassifier, case), x, labels)
+        return fit_of(estimator(MLPClassifier, case), x, labels)
 
     def estimator(self, case):
         kind = MLPRegressor if case.operation == "regressor" else MLPClassifier
         return estimator(kind, case)
 
     def classifier(self, case, x, y):
-        return epoch_of(self.estimator(case), x, y)
+        return fit_of(self.estimator(case), x, y)
 
     regressor = classifier
 
 
 def estimator(kind, case, **options):
-    """Return an estimator of a kind that trains for an epoch with each `fit`."""
-    return kind(hidden_layer_sizes=case.hidden, batch_size=case.batch, max_iter=1,
-                warm_start=True, random_state=0, **options)
+    """Return an estimator of a kind that trains for the case's epochs with each `fit`."""
+    return kind(hidden_layer_sizes=case.hidden, batch_size=case.batch, max_iter=case.epochs,
+                n_iter_no_change=10**9, warm_start=True, random_state=0, **options)
 
 
-def epoch_of(model, x, y):
-    """Return a run of one epoch of an estimator, which goes on from the last and returns the loss.
+def fit_of(model, x, y):
+    """Return a run of an estimator, which goes on from the last and returns the loss.
 
     The time is that of `fit`, with its checks of the data.
     """
 
     def run():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that one epoch does not converge
+            warnings.simplefilter("ignore")  # that so few epochs do not converge
             return float(model.fit(x, y).loss_curve_[-1])
 
     return run

@@ -74,12 +74,18 @@ class Case:
     def per_second(self):
         """What a run of one second means in the unit of the case."""
         if self.unit == SECONDS_PER_EPOCH:
-            return EPOCH / self.shape[0]
+            return EPOCH / self.shape[0] / self.epochs
         if self.unit == MS_PER_STEP:
             return 1e3 * self.batch / self.shape[0]
         if self.unit == US_PER_STEP:
             return 1e6 / STEPS
         return 1e6 if self.unit == US_PER_CALL else 1e9 / self.size
+
+    @property
+    def epochs(self):
+        """How many epochs a run has: of few samples some, as every fit of an estimator has."""
+        few = self.operation in ("classifier", "regressor") and self.shape[0] < 10_000
+        return 10 if few else 1
 
     @property
     def uses_blas(self):

@@ -160,6 +160,8 @@ def steps(results):
             text = f"{text}: test error over {peers[0].contender}'s, without dropout"
         else:
             most, text = estimators.TIME[outcome.case.batch], f"{text}, over {peers[0].contender}"
+            if bare := outcome.find("cydropout, products alone"):
+                text += f" (the products and Adam's pass alone: {bare.median / theirs:.2f})"
         lines.append(_line(text, ours.median / max(theirs, 1e-9), most))
     if not lines:
         return ""
