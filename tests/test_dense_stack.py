@@ -25,7 +25,8 @@ from cydropout.layers import (
 )
 from cydropout.layers._workspace import Workspace
 from cydropout.training.callbacks import RateSchedule
-from cydropout.training.losses import RDropLoss
+from cydropout.training.losses import RDropLoss, SoftmaxCrossEntropy
+from cydropout.training.optimizers import SGD
 from cydropout.training.run import Run
 from cydropout.training.trainer import NonFiniteLossError
 
@@ -112,8 +113,8 @@ def test_training_is_the_same_to_the_bit(name, dtype, monkeypatch):
     calls = compare(lambda: Sequential(MODELS[name](), dtype=dtype), monkeypatch)
     stacks = {"layers between": 4, "residual": 3, "shared axes": 0}.get(name, 1)
     assert len(calls) == 2 * 5 * stacks
-    # All but the last of an epoch, a smaller one, and the first, after which the arrays are known.
-    assert calls.count("step") == (2 * 4 - 1 if name in WHOLE else 0)
+    # All but the first, after which the arrays are known; the last of an epoch is a smaller one.
+    assert calls.count("step") == (2 * 5 - 1 if name in WHOLE else 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -125,7 +126,7 @@ def test_losses(name, dtype, monkeypatch):
     calls = compare(
         lambda: Sequential([Dense(16, l2=1e-2), ReLU(), Dropout(0.5), Dense(units)], dtype=dtype),
         monkeypatch, x=x, y=y, loss=name.split("-")[0])
-    assert len(calls) == 2 * 5 and calls.count("step") == (2 * 4 - 1 if whole else 0)
+    assert len(calls) == 2 * 5 and calls.count("step") == (2 * 5 - 1 if whole else 0)
 
 
 @pytest.mark.parametrize("options", [
@@ -137,6 +138,55 @@ def test_losses(name, dtype, monkeypatch):
 ], ids=str)
 def test_with_what_else_a_trainer_does(options, monkeypatch):
     assert compare(lambda: Sequential(MODELS["one hidden layer"]()), monkeypatch, **options)
+
+
+#: What somebody does to a trainer between two epochs.
+CHANGES = {
+    "nothing": lambda trainer: None,
+    "freeze": lambda trainer: trainer.model.layers[0].freeze(),
+    "l2": lambda trainer: setattr(trainer.model.layers[0], "l2", 0.1),
+    "l1": lambda trainer: setattr(trainer.model.layers[0], "l1", 0.1),
+    "max_norm": lambda trainer: setattr(trainer.model.layers[0], "max_norm", 0.3),
+    "rate": lambda trainer: setattr(trainer.model.layers[2], "rate", 0.1),
+    "activation": lambda trainer: setattr(trainer.model.layers[1], "a", 0.5),
+    "other arrays": lambda trainer: [
+        setattr(one, "value", one.value * 2) for one in trainer.model.parameters()],
+    "state": lambda trainer: trainer.optimizer.load_state_dict(
+        {name: one * 2 for name, one in trainer.optimizer.state_dict().items()}),
+    "learning rate": lambda trainer: setattr(trainer.optimizer, "learning_rate", 0.1),
+    "beta1": lambda trainer: setattr(trainer.optimizer, "beta1", 0.5),
+    "groups": lambda trainer: setattr(
+        trainer.optimizer, "groups", [("*.bias", {"learning_rate": 0.1})]),
+    "optimizer": lambda trainer: setattr(trainer, "optimizer", SGD(0.1)),
+    "loss": lambda trainer: setattr(trainer, "loss", SoftmaxCrossEntropy(label_smoothing=0.1)),
+    "clip_norm": lambda trainer: setattr(trainer, "clip_norm", 0.1),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_between_epochs_counts(name, monkeypatch):
+    def change(trainer, epoch, record):
+        if epoch == 2:
+            CHANGES[name](trainer)
+
+    def made():
+        return Sequential([Dense(16), Softplus(), Dropout(0.5), Dense(5)])
+
+    begin, stacks = DenseStack.__init__, []
+
+    def init(self, *args):
+        stacks.append(self)
+        begin(self, *args)
+
+    monkeypatch.setattr(DenseStack, "__init__", init)
+    found, calls = train(made(), monkeypatch, True, epochs=4, callbacks=[change])
+    count = len(stacks)
+    expected, _ = train(made(), monkeypatch, False, epochs=4, callbacks=[change])
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The stack of the first step, and those of the steps of whole and of smaller batches.
+    kept = count == 3 and calls == ["stack"] + ["step"] * (4 * 5 - 1)
+    assert kept == (name in {"nothing", "rate", "learning rate", "beta1"})
 
 
 def test_sequences_and_the_gradient_of_the_input(monkeypatch):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,19 @@ from cydropout.layers import Dense, Sequential
 from cydropout.layers._dense_stack import Block, plan_of, whole_stack
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.training._batches import Batch
+from cydropout.training._states import State
 from cydropout.training.losses import Loss
 from cydropout.training.optimizers import Optimizer
 
 Array = np.ndarray[Any, Any]
+
+
+class OneCall(NamedTuple):
+    """A step of samples of one shape, what draws its masks, and the states that it steps."""
+
+    step: DenseStep
+    blocks: Sequence[Block]
+    states: Sequence[State]
 
 
 class SettledSteps:
@@ -35,20 +44,22 @@ class SettledSteps:
         batches together.
     num_threads : int, optional
         Of the kernels.
+    made : dict
+        The steps of the epoch before by all that they were made of; this one's are its own `made`.
     """
 
     def __init__(
         self, model: Layer, loss: Loss, optimizer: Optimizer, layers: Sequence[Layer],
         parameters: Mapping[str, Parameter], alone: bool, num_threads: int | None,
+        made: dict[Any, DenseStep],
     ) -> None:
         self.update = optimizer.repeated(parameters, num_threads=num_threads)
         self._parts = model, loss, optimizer, layers, parameters
         self._num_threads = num_threads
+        self._before, self.made = made, dict[Any, DenseStep]()
         # Nothing is known of the optimizer's arrays before its first step: then there is a second.
         self._tries = 2 if alone and loss.kernel and type(model) is Sequential else 0
-        self._step: DenseStep | None = None
-        self._blocks: Sequence[Block] = ()
-        self._states: Sequence[Any] = ()
+        self._found: dict[Any, tuple[int, OneCall | None]] = {}
 
     def take(
         self, x: Array, batch: Batch, ctx: Context
@@ -57,38 +68,39 @@ class SettledSteps:
 
         None says that it is to be run layer by layer.
         """
-        if self._step is None and self._tries:
-            self._tries -= 1
-            self._find(x)
-        step, optimizer = self._step, self._parts[2]
-        if step is None or batch.weight is not None or not step.fits(x, batch.y):
+        tries, one = self._found.get(x.shape, (0, None))
+        if one is None and tries < self._tries:
+            one = self._find(x)
+            self._found[x.shape] = tries + 1, one
+        if one is None or batch.weight is not None or not one.step.fits(x, batch.y):
             return None
-        rule = optimizer.rule(self._states[0].steps + 1)
+        optimizer = self._parts[2]
+        rule = optimizer.rule(one.states[0].steps + 1)
         assert ctx.stream is not None
         found: tuple[float, float | None, float] = ctx.stream.restoring(
-            self._run, step, x, batch.y, ctx, optimizer.kind, rule)
+            self._run, one, x, batch.y, ctx, optimizer.kind, rule)
         if math.isfinite(found[0]):
-            optimizer.count(self._states)
+            optimizer.count(one.states)
         return found
 
     def _run(
-        self, step: DenseStep, x: Array, targets: Array, ctx: Context, kind: str,
+        self, one: OneCall, x: Array, targets: Array, ctx: Context, kind: str,
         rule: Mapping[str, Any],
     ) -> tuple[float, float | None, float]:
-        plans = [plan_of(block, (len(x), block.dense.units), ctx) for block in self._blocks]
-        return step(x, targets, plans, kind, num_threads=self._num_threads, **rule)
+        plans = [plan_of(block, (len(x), block.dense.units), ctx) for block in one.blocks]
+        return one.step(x, targets, plans, kind, num_threads=self._num_threads, **rule)
 
-    def _find(self, x: Array) -> None:
-        """Make the one call, if there is one for such a model and optimizer."""
+    def _find(self, x: Array) -> OneCall | None:
+        """Return the one call, if there is one for such a model and optimizer."""
         model, loss, optimizer, layers, parameters = self._parts
         stack, states = whole_stack(model), optimizer.together(parameters)
         found = None if stack is None else stack.find(x)
         if stack is None or found is None or states is None or loss.kernel is None:
-            return
+            return None
         if len({*map(id, found.parameters)}) < len(found.parameters):  # one has two places
-            return
+            return None
         if any(type(one) is not Dense or one.l1 or type(one.l2) is not float for one in layers):
-            return
+            return None
         l2 = {id(one.parameter("weight")): one.l2 for one in layers if isinstance(one, Dense)}
         gradients = {}
         for parameter in parameters.values():
@@ -100,5 +112,11 @@ class SettledSteps:
         ]
         dw, db = ([one and gradients[id(one)] for one in own]
                   for own in (found.weights, found.biases))
-        self._step = DenseStep(found.make(), loss.kernel, found.w, found.b, dw, db, stepped)
-        self._blocks, self._states = stack.blocks, states
+        # What was made of the same arrays and settings holds; it has the arrays, so their ids do.
+        key = (found.key, loss.kernel,
+               *map(id, (*found.w, *found.b, *dw, *db)),
+               *((id(w), id(g), strength, *map(id, own)) for w, g, strength, *own in stepped))
+        step = self._before.get(key) or DenseStep(
+            found.make(), loss.kernel, found.w, found.b, dw, db, stepped)
+        self.made[key] = step
+        return OneCall(step, stack.blocks, states)

@@ -46,7 +46,7 @@ class States:
     --------
     >>> w, states = Parameter(np.ones(2), "w"), States()
     >>> states.of([("w", w)], slots=1)
-    [State(arrays=[array([0., 0.])], name='', steps=0, last=0)]
+    [State(arrays=[array([0., 0.])], name='w', steps=0, last=0)]
     """
 
     def __init__(self, loaded: Sequence[State] = ()) -> None:
@@ -92,7 +92,8 @@ class States:
         if unknown:
             taken = {id(state) for state in self._known.values()}
             for name, parameter in unknown:
-                new[parameter] = State([np.zeros_like(parameter.value) for _ in range(slots)])
+                new[parameter] = State(
+                    [np.zeros_like(parameter.value) for _ in range(slots)], name)
                 if name in self._loaded and id(self._loaded[name]) not in taken:
                     new[parameter] = self._loaded[name]
         states = [state or new[one[1]] for state, one in zip(found, named, strict=True)]

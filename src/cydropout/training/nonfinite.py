@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cydropout.layers._layer import Context, Layer
+from cydropout.layers._layer import Context, Layer, Parameter
 
 if TYPE_CHECKING:
     from cydropout.training._evaluation import Evaluation
@@ -82,10 +82,11 @@ def check_loss(
 
 
 def check_parameters(
-    trainer: Evaluation, epoch: int, step: int, last: tuple[Array, Context, int] | None
+    trainer: Evaluation, parameters: Mapping[str, Parameter], epoch: int, step: int,
+    last: tuple[Array, Context, int] | None,
 ) -> None:
     """Raise if the last batch spoilt the parameters: the next loss, after the checkpoint."""
-    if last and not all(np.isfinite(p.value).all() for p in trainer.model.parameters()):
+    if last and not all(np.isfinite(p.value).all() for p in parameters.values()):
         layer = first_nonfinite(trainer.model, *last, trainer.loss.passes)
         raise NonFiniteLossError(math.nan, epoch, step, layer)
 

@@ -344,7 +344,8 @@ class Trainer(Steps):
             alone = {self.clip_norm, self.clip_value, self._parallel} == {None}
             self._settled = SettledSteps(
                 self.model, self.loss, self.optimizer, layers, parameters,
-                alone and run.update.every == 1, self._threads)
+                alone and run.update.every == 1, self._threads, run.made)
+            run.made = self._settled.made
         last: tuple[Array, Context, int] | None = None
         batches = data.epoch(epoch, partial(order_of, self.stream.key), run.step)
         for batch in batches if self._parallel is None else self._parallel.cut(batches):
@@ -361,13 +362,13 @@ class Trainer(Steps):
             run.seconds = time.perf_counter() - started
             bar.step(batch.samples, run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
-                check_parameters(self, epoch, run.step, last)
+                check_parameters(self, parameters, epoch, run.step, last)
                 self._save(run, target)
         self._settled = None
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
         run.update.finish(layers, parameters)
-        check_parameters(self, epoch, run.step, last)
+        check_parameters(self, parameters, epoch, run.step, last)
         run.tell("on_batches_end", self, epoch)
         measured: Record = {"epoch": epoch} | run.mean.result()
         if held:

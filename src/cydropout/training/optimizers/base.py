@@ -206,7 +206,8 @@ class Optimizer(Configured):
         if apart or len(self._together) != 1 or not is_method(self.step, Optimizer):
             return None
         states = self._states.of(stepped, len(self.slots))
-        return states if len({state.steps for state in states}) == 1 else None
+        known = all(one.name == name for one, (name, _) in zip(states, stepped, strict=True))
+        return states if known and len({state.steps for state in states}) == 1 else None
 
     def count(self, states: Sequence[State]) -> None:
         """Count a step of these."""
