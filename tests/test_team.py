@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import cydropout
+from cydropout import functional
 from cydropout._kernels import api
+from cydropout.masks import GaussianMask
 
 X = np.random.default_rng(0).standard_normal(1 << 18).astype("float32")
 
@@ -93,6 +95,24 @@ def test_small_work_wakes_nobody(two):
     assert changes(before)["woken"] == 0
 
 
+SMALL = np.ones((64, 256), "f4")
+STEPPED = functional.StepGroup([(SMALL.copy(), np.zeros_like(SMALL), np.zeros_like(SMALL))])
+
+
+@pytest.mark.parametrize(("call", "teams"), [
+    (lambda: cydropout.dropout(SMALL, 0.5, rng=0), 0),
+    (lambda: STEPPED.step("adam", [functional.Gradient(SMALL)], learning_rate=0.1), 1),
+    (lambda: functional.softmax_dropout(SMALL[None]), 1),
+    (lambda: functional.softmax_cross_entropy(SMALL, np.arange(64)), 1),
+    (lambda: functional.mean_squared_error(SMALL, SMALL), 1),
+    (lambda: GaussianMask(0, 0, SMALL.shape, sigma=1.0).apply(SMALL), 1),
+], ids=["dropout", "adam", "softmax", "cross entropy", "squared error", "normals"])
+def test_work_that_takes_longer_has_a_team_for_fewer_elements(call, teams, two):
+    before = api.launcher()
+    call()
+    assert changes(before)["teams"] == teams
+
+
 @pytest.mark.parametrize("deaf", [False, True])
 @pytest.mark.parametrize("num_threads", [None, 1, 2, 3, 7])
 def test_the_result_does_not_depend_on_who_helps(two, deaf, num_threads):
@@ -106,7 +126,9 @@ def test_the_result_does_not_depend_on_who_helps(two, deaf, num_threads):
 def test_a_team_makes_its_threads_once():
     code = """
 import numpy as np, cydropout
+from cydropout import functional
 from cydropout._kernels import api
+from cydropout.masks import GaussianMask
 cydropout.set_num_threads(8)
 small, large = (np.ones(1 << n, "float32") for n in (17, 22))
 for _ in range(50):
@@ -138,7 +160,9 @@ def test_python_threads_that_call_at_once(two):
 def test_a_forked_child_has_a_team_of_its_own():
     code = """
 import os, numpy as np, cydropout
+from cydropout import functional
 from cydropout._kernels import api
+from cydropout.masks import GaussianMask
 x = np.ones(1_000_000, "f4")
 y = cydropout.dropout(x, .5, rng=0, num_threads=2)
 child = os.fork()

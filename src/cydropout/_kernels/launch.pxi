@@ -30,6 +30,20 @@ cdef inline uint64_t tiles(uint64_t size) noexcept nogil:
     return (size + TILE - 1) // TILE
 
 
+cdef inline uint64_t work_of(int row, uint64_t elements) noexcept nogil:
+    """As how many elements of a dropout so many of another kernel count.
+
+    A root and a quotient, or an exponential, take four times as long, gates and normal numbers
+    eight times.
+    """
+    if row in (OPTIMIZER_STEP, OPTIMIZER_STEP_ROWS, MAX_NORM_STEP, STANDOUT, SOFTMAX,
+               SOFTMAX_BACKWARD, CROSS_ENTROPY, SQUARED_ERROR):
+        return 4 * elements
+    if row in (RECURRENCE, RECURRENCE_BACKWARD, NOISE, VARIATES):
+        return 8 * elements
+    return elements
+
+
 cdef int team(uint64_t elements, uint64_t units, int num_threads) noexcept nogil:
     """How many threads this much work is worth: one, or all."""
     if num_threads <= 0:
@@ -59,6 +73,7 @@ cdef int launch(int row, int code, const void *x, void *y, const void *settings,
     cdef int threads
     if elements == 0:
         return 0
+    elements = work_of(row, elements)
     if num_threads < 0:
         if elements >= 2 * GRAIN and cyd_run_hosted(kernel, x, y, settings, elements, units):
             return 0

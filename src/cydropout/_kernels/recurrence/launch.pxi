@@ -50,8 +50,7 @@ cdef class Recurrence:
         cell.lengths = <const int64_t*>address_or_null(lengths)
 
     cdef int run(self, row_t row, cell_t *cell, int num_threads) except -1:
-        # A gate costs as much as this many elements of a dropout, and BLAS has just woken the team.
-        cdef uint64_t work = 8 * self.rows * cell.gates * cell.units
+        cdef uint64_t work = self.rows * cell.gates * cell.units
         with nogil:
             return launch(row, self.code, NULL, NULL, cell, work, self.rows, num_threads)
 
