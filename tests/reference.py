@@ -78,9 +78,9 @@ def alpha_dropout(x, kept, rate):
     """Forward and backward of alpha dropout, rounded as the kernels do."""
     wide = np.float64 if x.dtype == np.float64 else np.float32
     lower, k = -1.7580993408473766, float(threshold(rate)) / ONE
-    a = (k * (1 + (1 - k) * lower**2)) ** -0.5
-    b = -a * (1 - k) * lower
-    with np.errstate(invalid="ignore"):
+    a = (k * (1 + (1 - k) * lower**2)) ** -0.5 if k else 0.0
+    b = -0.0 if k == 1 else -a * (1 - k) * lower  # without noise all stays as it is, -0.0 too
+    with np.errstate(over="ignore", invalid="ignore"):
         y = (x.astype(wide) * wide(a) + wide(b)).astype(x.dtype)
     forward = np.where(kept, y, np.asarray(wide(a * lower + b)).astype(x.dtype))
     return forward, dropout(x, kept, a)

@@ -287,7 +287,7 @@ def test_arrays_that_are_no_step_are_refused(changed, words):
     ({"targets": np.array([0, 1, 1])}, r"targets \(4,\)"), ({"targets": np.zeros(4)}, "int64"),
     ({"loss": "mean_squared_error"}, r"targets \(4, 2\) to be read as float64, not \(4,\)"),
     ({"loss": "mean_squared_error", "targets": np.zeros((4, 2), complex)}, "complex128"),
-    ({"kind": "adam"}, "needs .* arrays of state"), ({"kind": "newton"}, "unknown"),
+    ({"kind": "adam"}, "needs .* arrays in states"), ({"kind": "newton"}, "unknown"),
     ({"learning_rate": -1.0}, "learning_rate"),
 ])
 def test_a_wrong_step_changes_nothing(changed, words):

@@ -29,12 +29,12 @@ def activations(d: Draws) -> None:
     dtype, name, threads = d.one_of(*REALS), d.one_of(*FORMULAS), {"num_threads": d.threads()}
     z, r, dy = (d.values(mask.shape, dtype) for _ in range(3))
     bias, most = d.values(z.shape[-1:], dtype), np.max(scale, initial=1)
-    out, _ = d.place(laid := d.laid(z))
+    out, _ = d.place(laid := d.laid(z.copy()))
     s = z.astype("f8") + bias
     want = np.where(keep, FORMULAS[name](s) * (scale / most), 0)
     slope = np.where(keep, dy * derivative(name, s) * (scale / most), 0)
     y = functional.bias_activation_dropout(
-        laid.copy(), d.laid(bias), name, mask, a=A, out=out, **threads)
+        laid, d.laid(bias), name, mask, a=A, out=out, **threads)
     close(y / most, want, dtype, 30)
     dz, dbias = functional.bias_activation_dropout_backward(
         d.laid(dy), d.laid(z), d.laid(bias), name, mask, a=A, **threads)

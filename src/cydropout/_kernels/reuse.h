@@ -69,10 +69,10 @@ static void *cyd_take_out(cyd_reuse_t *own, int place) {
     return block;
 }
 
-/* Free the oldest blocks until these are no more, and all memory is at most 5/4 of the peak's. */
+/* Free the oldest blocks until these are no more, and all memory is at most 3/2 of the peak's. */
 static void cyd_bound(cyd_reuse_t *own, int count) {
     while (own->count > 0 && (own->count > count ||
-                              own->used + own->kept > own->peak + own->peak / 4))
+                              own->used + own->kept > own->peak + own->peak / 2))
         free(cyd_head(cyd_take_out(own, 0))->base);
 }
 

@@ -29,7 +29,7 @@ cdef void _end(object capsule) noexcept:
 cdef class ReusedMemory:
     """A context in which this thread's arrays get memory that others left.
 
-    Arrays may outlive it. At most a quarter more than what arrays took at once is held, and nothing
+    Arrays may outlive it. At most half more than what arrays took at once is held, and nothing
     after the end. Where another handler of NumPy's memory is at work, that one stays.
     """
 

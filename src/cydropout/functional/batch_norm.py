@@ -11,7 +11,7 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.api import Kernel
 from cydropout._kernels.threads import check_num_threads
-from cydropout._validate import check_flag, check_integer, check_number
+from cydropout._validate import check_flag, check_function, check_integer, check_number
 
 Sums = Callable[[np.ndarray], np.ndarray]
 
@@ -193,6 +193,8 @@ def normalise_backward(
     x = done.x
     if dy.shape != x.shape or dy.dtype != x.dtype:
         raise ValueError(f"dy is {dy.dtype} {dy.shape}, but x is {x.dtype} {x.shape}")
+    if sums is not None:
+        check_function("sums", sums, "an array")
     common = {
         "x": x, "center": done.mean, "scale": done.scale, "shift": done.beta, "relu": done.relu,
     }
@@ -201,7 +203,12 @@ def normalise_backward(
     share = done.scale / done.of_rows if done.of_batch and done.of_rows else np.zeros(x.shape[1])
     level, slope = dbeta, dgamma
     if sums is not None and done.of_batch:
-        level, slope = sums(np.stack([dbeta, dgamma]))
+        own = np.stack([dbeta, dgamma])
+        total = np.asarray(sums(own))
+        if total.shape != own.shape or total.dtype.kind != "f":
+            raise ValueError(f"sums must return floats of the shape {own.shape} that it gets, not "
+                             f"{total.dtype} of {total.shape}")
+        level, slope = total
     dx = np.empty_like(x)
     _run(
         Kernel.NORMALISE_BACKWARD, dy, num_threads, target=dx, span=_span(x),

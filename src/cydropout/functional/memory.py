@@ -12,7 +12,7 @@ def reused_memory() -> ReusedMemory:
     touched and given back with the array: that takes longer than most passes over it. Within this
     context the memory of NumPy arrays that this thread makes, those of its own functions too, is
     kept when they die, and goes to the next ones of the same size or up to an eighth less. At most
-    a quarter more than what was in use at once is held, and nothing when the context ends; arrays
+    half more than what was in use at once is held, and nothing when the context ends; arrays
     may outlive it. `Trainer` trains and measures in one.
 
     Where another handler of NumPy's memory has been set, that one stays.

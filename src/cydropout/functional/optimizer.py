@@ -124,7 +124,7 @@ def _check_states(kind: str, count: int) -> None:
     check_choice("kind", kind, api.STATES)
     if count not in api.STATES[kind]:
         wanted = " or ".join(map(str, api.STATES[kind]))
-        raise ValueError(f"a step of {kind} needs {wanted} arrays of state, not {count}")
+        raise ValueError(f"a step of {kind} needs {wanted} arrays in states, not {count}")
 
 
 class StepGroup:

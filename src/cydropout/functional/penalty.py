@@ -32,8 +32,8 @@ def l2_penalty(w: np.ndarray, gradient: np.ndarray, strength: float) -> float:
     >>> functional.l2_penalty(np.array([1.0, 2.0]), gradient, 0.5), gradient
     (2.5, array([1., 2.]))
     """
-    if w is not gradient and api.ready(w, gradient) >= 2 and type(strength) is float:
-        if 0 <= strength < np.inf:
+    if type(strength) is float and 0 <= strength < np.inf and gradient is not None:
+        if w is not gradient and api.ready(w, gradient) >= 2:
             return api.l2_penalty(w, gradient, strength)
     strength = check_number("strength", strength, "[0, inf)")
     w, code = _arrays.as_float_array(w, "w")

@@ -158,6 +158,7 @@ def recurrence(
             f"z must be a contiguous, writeable (n, steps, {gates} units), not {z.shape}"
         )
     (n, steps), units = z.shape[:2], z.shape[2] // gates
+    weight, _ = _arrays.as_float_array(weight, "weight")
     weight = _part(weight, (units, gates * units), z, "weight")
     bias = _part(bias, (gates * units,), z, "bias")
     inner_bias = _part(inner_bias, (units,), z, "inner_bias")

@@ -78,7 +78,7 @@ class RegionMask(KeepMask):
         if not space or space != tuple(range(space[0], space[0] + len(space))):
             raise ValueError(f"axes of space must be one after another, not {axes}")
         if space[0] == 0:
-            raise ValueError(f"axis 0 is that of samples; it cannot be one of space, as in {axes}")
+            raise ValueError(f"axes {axes} must be of space, and axis 0 is that of samples")
         if set(space) & set(shared):
             raise ValueError(f"shared_axes cannot name axes of space {space}, as {shared} does")
         self.scaling = check_rescale(scaling)
