@@ -4,7 +4,7 @@ from suite.case import MS_PER_STEP, Case
 
 OURS = ("cydropout", "cydropout, no dropout", "cydropout, products alone", "cydropout, Adam alone")
 PEERS = ("PyTorch", "TensorFlow")
-STEPS = 8
+STEPS = 24
 NETWORKS = (
     ("images", (28, 28, 1), (32, 64, 128), 128, 0.5),
     ("characters", (64,), (256,), 32, 0.3),
