@@ -130,8 +130,14 @@ def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Arr
     return rest
 
 
-def plan_of(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
-    """Return what draws and applies the mask of a block, or None where it keeps all."""
+def mask_of(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
+    """Return the mask of a block, or None where it keeps all."""
     if block.dropout is None or ctx.is_idle(block.dropout):
         return None
-    return ctx.mask_for(block.dropout, shape).fused_plan()
+    return ctx.mask_for(block.dropout, shape)
+
+
+def plan_of(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
+    """Return what draws and applies the mask of a block, or None where it keeps all."""
+    mask = mask_of(block, shape, ctx)
+    return None if mask is None else mask.fused_plan()

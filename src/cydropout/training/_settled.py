@@ -10,8 +10,9 @@ import numpy as np
 
 from cydropout.functional.dense_step import DenseStep
 from cydropout.layers import Dense, Sequential
-from cydropout.layers._dense_stack import Block, plan_of, whole_stack
+from cydropout.layers._dense_stack import Block, mask_of, whole_stack
 from cydropout.layers._layer import Context, Layer, Parameter
+from cydropout.masks import Mask
 from cydropout.training._batches import Batch
 from cydropout.training._states import State
 from cydropout.training.losses import Loss
@@ -21,11 +22,31 @@ Array = np.ndarray[Any, Any]
 
 
 class OneCall(NamedTuple):
-    """A step of samples of one shape, what draws its masks, and the states that it steps."""
+    """A step of samples of one shape, what draws its masks, and the states that it steps.
+
+    ``plans`` are those of the masks of its first step, each with whether it takes a draw: in those
+    that follow they draw anew, and no mask is made.
+    """
 
     step: DenseStep
     blocks: Sequence[Block]
     states: Sequence[State]
+    plans: list[tuple[Any, bool]]
+
+    def draw(self, rows: int, ctx: Context) -> list[Any]:
+        """Return what draws and applies the masks of a step, None where all is kept."""
+        if self.plans:
+            for plan, draws in self.plans:
+                if draws:
+                    plan.redraw(ctx.training_stream().take())
+            return [plan for plan, _ in self.plans]
+        masks = [mask_of(block, (rows, block.dense.units), ctx) for block in self.blocks]
+        plans = [None if mask is None else mask.fused_plan() for mask in masks]
+        if all(mask is None or type(mask) is Mask for mask in masks):
+            self.plans.extend(
+                (plan, mask is not None and mask.draw is not None)
+                for plan, mask in zip(plans, masks, strict=True))
+        return plans
 
 
 class SettledSteps:
@@ -87,8 +108,8 @@ class SettledSteps:
         self, one: OneCall, x: Array, targets: Array, ctx: Context, kind: str,
         rule: Mapping[str, Any],
     ) -> tuple[float, float | None, float]:
-        plans = [plan_of(block, (len(x), block.dense.units), ctx) for block in one.blocks]
-        return one.step(x, targets, plans, kind, num_threads=self._num_threads, **rule)
+        return one.step(x, targets, one.draw(len(x), ctx), kind,
+                        num_threads=self._num_threads, **rule)
 
     def _find(self, x: Array) -> OneCall | None:
         """Return the one call, if there is one for such a model and optimizer."""
@@ -119,4 +140,4 @@ class SettledSteps:
         step = self._before.get(key) or DenseStep(
             found.make(), loss.kernel, found.w, found.b, dw, db, stepped)
         self.made[key] = step
-        return OneCall(step, stack.blocks, states)
+        return OneCall(step, stack.blocks, states, [])

@@ -167,9 +167,9 @@ cdef class Plan:
         """Say what `affine` makes of elements beyond scale * x, before the first use."""
         self.mask.shift, self.mask.dropped = shift, dropped
 
-    def set_draw(self, uint64_t key, uint64_t draw):
-        """Say which draw this is, before the first use."""
-        self.mask.key, self.mask.draw = key, draw
+    def redraw(self, uint64_t draw):
+        """Say that another draw is used from now on; its bits take the place of those before."""
+        self.mask.draw, self.mask.source = draw, DRAW
 
     def set_bits(self, cnp.ndarray words):
         """Give the keep-bits, which are not drawn then, before the first use."""
