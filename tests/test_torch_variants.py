@@ -54,6 +54,24 @@ def test_the_variants_that_torch_lacks(name):
         getattr(cdt, name)(-1)
 
 
+@pytest.mark.parametrize("name", [*VARIANTS, "DropPath", "Dropout", "Dropout2d", "AlphaDropout"])
+def test_several_gradients_at_once(name):
+    case = next((case for of, case in CASES.values() if of == NAMES.get(name, name)), None)
+    layer = getattr(cdt, name)(0.3, **(case.options if case else {}))
+    x = torch.randn(case.shape if case else (3, 4, 5, 5), requires_grad=True)
+    y = seeded(lambda: layer(x))
+    several = torch.randn(3, *y.shape)
+    together, = torch.autograd.grad(y, x, several, is_grads_batched=True, retain_graph=True)
+    for dy, dx in zip(several, together, strict=True):
+        alone, = torch.autograd.grad(y, x, dy, retain_graph=True)
+        assert torch.equal(dx, alone)
+    small = torch.randn(8)
+    if name == "Dropout":
+        jacobian = torch.autograd.functional.jacobian
+        assert torch.equal(*(seeded(lambda way=way: jacobian(layer, small, vectorize=way))
+                             for way in (False, True)))
+
+
 def test_settings_of_a_variant_are_those_of_its_layer():
     layer = cdt.DropBlock2D(0.3, block_size=2)
     assert "block_size=2" in repr(layer)

@@ -17,6 +17,7 @@ from cydropout.torch._torch import random_operators, registry, torch
 Tensor: Any = torch.Tensor
 _C: Any = torch._C
 is_compiling = torch.compiler.is_compiling
+is_batch = _C._functorch.is_legacy_batchedtensor
 saved_tensor_hooks = _C._autograd._top_saved_tensors_default_hooks
 
 DTYPES = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
@@ -153,6 +154,10 @@ class Eager(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, dy: Any) -> Any:
         """Return the operator's gradient, which can be differentiated again."""
         key = ctx.drawn if type(ctx.drawn) is int else _found_again(ctx)
+        # Several gradients at once have no storage of their own: the dispatcher takes them apart.
+        if not is_compiling() and is_batch(dy):
+            key = torch.tensor([key]) if type(key) is int else key
+            return torch.ops.cydropout.dropout(dy, key, ctx.p, ctx.noise, True), *[None] * 4
         way = run if _is_plain(dy) else apply
         return way(dy, key, ctx.p, ctx.noise, True), None, None, None, None
 
