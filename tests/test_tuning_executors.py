@@ -126,13 +126,13 @@ def test_what_ends_a_sweep_cancels_what_waits_and_keeps_what_is_done(error, tmp_
 
         monkeypatch.setattr(executors, "wait", ends)
         with pytest.raises(error):
-            sweep(executor=counting, record=record, optimizer=Slow(0.05))
+            sweep(executor=counting, record=record, optimizer=Slow(0.2))
         assert all(one.running() or one.done() for one in counting.futures)
         assert sum(one.cancelled() for one in counting.futures) >= 1
     kept = record.read_bytes()
     assert 1 < kept.count(b"\n") < 9
     monkeypatch.undo()
-    sweep(record=record, optimizer=Slow(0.05), workers=2)
+    sweep(record=record, optimizer=Slow(0.2), workers=2)
     assert record.read_bytes().startswith(kept) and record.read_bytes().count(b"\n") == 9
 
 
