@@ -4,13 +4,15 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_cases import Dies, Slow, network
+from training_cases import Dies, network
 
 from cydropout.training.optimizers import SGD
 from cydropout.tuning import executors, tune_rate
@@ -112,27 +114,31 @@ def test_a_worker_gets_the_data_once():
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_what_ends_a_sweep_cancels_what_waits_and_keeps_what_is_done(error, tmp_path, monkeypatch):
-    record = tmp_path / "sweep"
-    with ThreadPoolExecutor(2) as inner:
+    record, gate = tmp_path / "sweep", threading.Semaphore(5)
+
+    def through(function, *arguments):
+        gate.acquire(timeout=60)
+        return function(*arguments)
+
+    with ThreadPoolExecutor(1) as inner:
         counting, add = Counting(inner), executors.wait
-        calls = iter(range(99))
+        monkeypatch.setattr(counting, "submit", partial(counting.submit, through))
 
         def ends(futures, **options):
-            if next(calls) == 5:
-                for future in counting.futures[:4]:
-                    future.result(60)
+            if len(counting.futures) == 7:  # five are done, the next waits at the gate
                 raise error
             return add(futures, **options)
 
         monkeypatch.setattr(executors, "wait", ends)
         with pytest.raises(error):
-            sweep(executor=counting, record=record, optimizer=Slow(0.2))
+            sweep(executor=counting, record=record)
         assert all(one.running() or one.done() for one in counting.futures)
         assert sum(one.cancelled() for one in counting.futures) >= 1
+        gate.release()
     kept = record.read_bytes()
     assert 1 < kept.count(b"\n") < 9
     monkeypatch.undo()
-    sweep(record=record, optimizer=Slow(0.2), workers=2)
+    sweep(record=record, workers=2)
     assert record.read_bytes().startswith(kept) and record.read_bytes().count(b"\n") == 9
 
 

@@ -107,7 +107,8 @@ def run_on(
                 give(job)
             if not busy:
                 return
-            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+            ended = wait(busy, return_when=FIRST_COMPLETED).done
+            for future in [one for one in busy if one in ended]:  # of several errors the first
                 finish(future)
     finally:
         for future in busy:
