@@ -31,6 +31,17 @@ def test_a_new_parameter_of_the_same_name_begins_anew():
     assert stepped(optimizer, weight(), -1.0).value == pytest.approx(0.1)
 
 
+def test_layers_that_change_places_are_saved_by_their_new_names():
+    first, second, optimizer = Dense(4), Dense(4), Adam(0.1)
+    for model in (Sequential([first, second]), Sequential([second, first])):
+        trainer = Trainer(model, "softmax_cross_entropy", optimizer, rng=0)
+        trainer.fit(np.ones((8, 4), "f4"), np.arange(8) % 4, epochs=2, batch_size=4, progress=False)
+        state = optimizer.state_dict()
+        for name, parameter in model.named_parameters():
+            (own,) = optimizer._states.of([(name, parameter)], 2)
+            np.testing.assert_array_equal(state[f"{name}.m"], own.arrays[0])
+
+
 MAKERS = optimizer_reference.OPTIMIZERS
 
 

@@ -64,18 +64,19 @@ def sanitized(job: Job, flags: str, preload: list[str], files: list[str], **opti
     install(python, copy, CC="gcc", LDSHARED="gcc -shared", LDFLAGS=flags,
             CFLAGS=f"-g1 -fno-omit-frame-pointer {flags}")
     arguments = job.arguments or files
-    failure: Exception | None = None
     try:
         line = pytest(python, copy, *arguments, **environment)
-    except AssertionError as error:
-        failure = error
-    found = [text for path in sorted(reports.iterdir())
+    finally:
+        check_reports(reports)  # they say more than a test that failed by them
+    return f"{line}; no report"
+
+
+def check_reports(folder: Path) -> None:
+    """Raise if a sanitizer has written down a fault."""
+    found = [text for path in sorted(folder.iterdir())
              if FAULT.search(text := path.read_text(errors="replace"))]
     kinds = sorted({line for text in found for line in text.splitlines() if "SUMMARY" in line})
     assert not found, "\n".join([*kinds, f"{len(found)} reports, the first:", found[0][:4000]])
-    if failure is not None:
-        raise failure
-    return f"{line}; no report"
 
 
 @campaign.check

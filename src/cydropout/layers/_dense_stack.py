@@ -80,7 +80,7 @@ class Stack:
         if stack is None or not stack.fits(rows, found.w, found.b):
             return in_order(self.passes, x, ctx)
         _, _, weights, biases, w, b = found
-        plans = [plan_of(block, (*x.shape[:-1], block.dense.units), ctx) for block in self.blocks]
+        plans = plans_of(masks_of(self.blocks, x.shape[:-1], ctx))
         y = stack.forward(rows, w, b, plans, num_threads=ctx.num_threads)
         y = y.reshape(*x.shape[:-1], y.shape[-1])
 
@@ -130,14 +130,14 @@ def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Arr
     return rest
 
 
-def mask_of(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
-    """Return the mask of a block, or None where it keeps all."""
-    if block.dropout is None or ctx.is_idle(block.dropout):
-        return None
-    return ctx.mask_for(block.dropout, shape)
+def masks_of(blocks: Sequence[Block], rows: tuple[int, ...], ctx: Context) -> list[Any]:
+    """Return the mask of each block for so many rows, or None where it keeps all."""
+    return [
+        None if block.dropout is None or ctx.is_idle(block.dropout)
+        else ctx.mask_for(block.dropout, (*rows, block.dense.units)) for block in blocks
+    ]
 
 
-def plan_of(block: Block, shape: tuple[int, ...], ctx: Context) -> Any:
-    """Return what draws and applies the mask of a block, or None where it keeps all."""
-    mask = mask_of(block, shape, ctx)
-    return None if mask is None else mask.fused_plan()
+def plans_of(masks: Sequence[Any]) -> list[Any]:
+    """Return what draws and applies each mask."""
+    return [None if mask is None else mask.fused_plan() for mask in masks]

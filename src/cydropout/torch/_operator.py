@@ -156,9 +156,9 @@ class Eager(torch.autograd.Function):  # type: ignore[misc]
         key = ctx.drawn if type(ctx.drawn) is int else _found_again(ctx)
         # Several gradients at once have no storage of their own: the dispatcher takes them apart.
         if not is_compiling() and is_batch(dy):
-            key = torch.tensor([key]) if type(key) is int else key
-            return torch.ops.cydropout.dropout(dy, key, ctx.p, ctx.noise, True), *[None] * 4
-        way = run if _is_plain(dy) else apply
+            way, key = torch.ops.cydropout.dropout, _as_tensor(key)
+        else:
+            way = run if _is_plain(dy) else apply
         return way(dy, key, ctx.p, ctx.noise, True), None, None, None, None
 
     @staticmethod
@@ -166,6 +166,10 @@ class Eager(torch.autograd.Function):  # type: ignore[misc]
         """Return the derivative along ``x``."""
         key = ctx.drawn if type(ctx.drawn) is int else ctx.saved_tensors[0]
         return apply(x, key, ctx.p, ctx.noise, True)
+
+
+def _as_tensor(key: Any) -> Any:
+    return torch.tensor([key]) if type(key) is int else key
 
 
 def _found_again(ctx: Any) -> Any:
@@ -214,8 +218,7 @@ _apply: Any = super(torch.autograd.Function, Eager).apply
 def apply(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
     """Return the operator's result, with what its derivatives need."""
     if _C._are_functorch_transforms_active() or _C._functorch.is_functorch_wrapped_tensor(x):
-        key = torch.tensor([key]) if type(key) is int else key
-        return Transformed.apply(x, key, p, noise, linear)
+        return Transformed.apply(x, _as_tensor(key), p, noise, linear)
     return _apply(x, key, p, noise, linear)
 
 

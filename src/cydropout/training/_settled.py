@@ -10,7 +10,7 @@ import numpy as np
 
 from cydropout.functional.dense_step import DenseStep
 from cydropout.layers import Dense, Sequential
-from cydropout.layers._dense_stack import Block, mask_of, whole_stack
+from cydropout.layers._dense_stack import Block, masks_of, plans_of, whole_stack
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.masks import Mask
 from cydropout.training._batches import Batch
@@ -40,8 +40,8 @@ class OneCall(NamedTuple):
                 if draws:
                     plan.redraw(ctx.training_stream().take())
             return [plan for plan, _ in self.plans]
-        masks = [mask_of(block, (rows, block.dense.units), ctx) for block in self.blocks]
-        plans = [None if mask is None else mask.fused_plan() for mask in masks]
+        masks = masks_of(self.blocks, (rows,), ctx)
+        plans = plans_of(masks)
         if all(mask is None or type(mask) is Mask for mask in masks):
             self.plans.extend(
                 (plan, mask is not None and mask.draw is not None)
