@@ -7,11 +7,12 @@ backward, and nothing of the size of x. ``noise`` says which variant it is, as t
 
 import threading
 import warnings
+from functools import partial
 from typing import Any
 
 from cydropout._rates import kept_count
 from cydropout.functional.host import HOST, dropout_at
-from cydropout.torch import _noise
+from cydropout.torch import _compiled, _noise
 from cydropout.torch._torch import random_operators, registry, torch
 
 Tensor: Any = torch.Tensor
@@ -70,6 +71,7 @@ def run(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
 
 
 def _same_layout(x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+    _compiled.teach()
     return torch.empty_like(x)
 
 
@@ -95,12 +97,12 @@ _library.define(
 _library.impl("dropout", run, "CPU")
 registry.register_fake("cydropout::dropout", _same_layout, lib=_library)
 _library.define(
-    "new_key(Tensor x) -> Tensor",
+    "new_key(Tensor? like) -> Tensor",
     tags=(torch.Tag.pt2_compliant_tag, torch.Tag.nondeterministic_seeded),
 )
-_library.impl("new_key", lambda x: new_key(), "CompositeExplicitAutograd")
+_library.impl("new_key", lambda like: new_key(), "CompositeExplicitAutograd")
 registry.register_fake(
-    "cydropout::new_key", lambda x: torch.empty(1, dtype=torch.int64), lib=_library
+    "cydropout::new_key", lambda like: torch.empty(1, dtype=torch.int64), lib=_library
 )
 
 
@@ -133,6 +135,39 @@ def _backward(ctx: Any, dy: Any) -> Any:
 registry.register_autograd(
     "cydropout::dropout", _backward, setup_context=_setup, lib=_library
 )
+
+
+def _over_batch(
+    each: Any, info: Any, in_dims: Any, x: Any, key: Any, p: float, noise: str, linear: bool
+) -> Any:
+    of_x, of_key = in_dims[:2]
+    if of_x is not None:
+        x = x.movedim(of_x, 0)
+    if of_key is None and (shared := _noise.over_batch(noise)) is not None:
+        return each(x, key, p, shared, linear), 0
+    keys = [key] * info.batch_size if of_key is None else key.unbind(of_key)
+    rows = [x] * info.batch_size if of_x is None else x.unbind(0)
+    done = [each(row, k, p, noise, linear) for row, k in zip(rows, keys, strict=True)]
+    return torch.stack(done), 0
+
+
+def _by_shape_over_batch(operator: Any) -> Any:
+    """Return vmap's rule of an operator that looks at the shape of x and at its key alone."""
+
+    def rule(info: Any, in_dims: Any, x: Any, key: Any, *settings: Any) -> Any:
+        x = x if in_dims[0] is None else x.select(in_dims[0], 0)
+        if in_dims[1] is None:
+            return operator(x, key, *settings), None
+        return torch.stack([operator(x, k, *settings) for k in key.unbind(in_dims[1])]), 0
+
+    return rule
+
+
+registry.register_vmap(
+    "cydropout::dropout", partial(_over_batch, torch.ops.cydropout.dropout), lib=_library)
+for _name in ("kept_tokens", "logistic"):
+    _rule = _by_shape_over_batch(getattr(torch.ops.cydropout, _name))
+    registry.register_vmap(f"cydropout::{_name}", _rule, lib=_library)
 
 
 class Eager(torch.autograd.Function):  # type: ignore[misc]
@@ -198,17 +233,9 @@ class Transformed(Eager):
         ctx.save_for_forward(key)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, x: Any, key: Any, p: float, noise: str, linear: bool) -> Any:
+    def vmap(*args: Any) -> Any:
         """One mask for all examples where they share the key, else one for each."""
-        of_x, of_key = in_dims[:2]
-        if of_x is not None:
-            x = x.movedim(of_x, 0)
-        if of_key is None and (shared := _noise.over_batch(noise)) is not None:
-            return apply(x, key, p, shared, linear), 0
-        keys = [key] * info.batch_size if of_key is None else key.unbind(of_key)
-        rows = [x] * info.batch_size if of_x is None else x.unbind(0)
-        done = [apply(row, k, p, noise, linear) for row, k in zip(rows, keys, strict=True)]
-        return torch.stack(done), 0
+        return _over_batch(apply, *args)
 
 
 # `Function.apply` looks for what `Eager` has not, and for transforms: half of a small call's time.
@@ -236,11 +263,24 @@ def _is_plain(x: Any) -> bool:
     )
 
 
+def _is_traced(x: Any) -> bool:
+    """Whether somebody reads the operators that a call runs, or stands between."""
+    traced = is_compiling() or _C._len_torch_dispatch_stack()
+    return traced or type(x) not in PLAIN or x.is_meta
+
+
+def key_for(x: Any) -> Any:
+    """Return a new key for a call of an operator on ``x``, under vmap by its randomness."""
+    if _is_traced(x) and not _C._are_functorch_transforms_active():
+        # Not by a plain x: the compiler would write it to memory for this alone.
+        return torch.ops.cydropout.new_key(None if type(x) in PLAIN else x)
+    return new_key()
+
+
 def dropout(x: Any, p: float, noise: str, key: Any = None) -> Any:
     """Return dropout of a tensor by the shortest way that its surroundings allow."""
-    traced = is_compiling() or _C._len_torch_dispatch_stack()
-    if traced or type(x) not in PLAIN or x.is_meta:
-        key = torch.ops.cydropout.new_key(x) if key is None else key
+    if _is_traced(x):
+        key = key_for(x) if key is None else key
         return torch.ops.cydropout.dropout(x, key, p, noise, False)
     if key is None:
         key = new_key() if _keeps_tensors() else new_number()

@@ -231,7 +231,7 @@ class PatchDropout(_Keyed, nn.Module):  # type: ignore[misc]
         if not self.training or self.p == 0.0:
             return input
         key = self._next_key()
-        key = torch.ops.cydropout.new_key(input) if key is None else key
+        key = _operator.key_for(input) if key is None else key
         rows = torch.ops.cydropout.kept_tokens(input.detach(), key, float(self.p), self.prefix)
         rows = rows.reshape(*rows.shape, *(1,) * (input.dim() - 2))
         return input.gather(1, rows.expand(*rows.shape[:2], *input.shape[2:]))
@@ -282,7 +282,7 @@ class ConcreteDropout(_Keyed, nn.Module):  # type: ignore[misc]
         if not self.training:
             return input
         key = self._next_key()
-        key = torch.ops.cydropout.new_key(input) if key is None else key
+        key = _operator.key_for(input) if key is None else key
         logits = torch.ops.cydropout.logistic(input.detach(), key)
         z = torch.sigmoid((self.logit + logits) / self.temperature)
         return input * (1 - z) / (1 - self.p)
