@@ -1,5 +1,7 @@
 """The cells of SimpleRNN, LSTM and GRU: the formula, its derivatives, and all builds alike."""
 
+import importlib
+
 import numpy as np
 import pytest
 import reference_cells
@@ -10,7 +12,16 @@ from cydropout.functional import recurrence, recurrence_backward
 from cydropout.masks import InferenceMask, KeepMask
 
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
-SIZES = [(1, 1, 1), (2, 3, 5), (3, 2, 16), (4, 3, 33), (5, 2, 71)]
+SIZES = [(1, 1, 1), (2, 3, 5), (3, 2, 16), (4, 3, 33), (5, 2, 71), (31, 2, 9)]
+
+
+@pytest.fixture(params=["own", "BLAS"])
+def products(request, monkeypatch):
+    """Both ways to make the products, whatever the size."""
+    module = importlib.import_module("cydropout.functional.recurrence")
+    if request.param == "BLAS":
+        monkeypatch.setattr(module, "_LARGEST", 0)
+    return request.param
 
 
 def masks_of(shape):
@@ -61,7 +72,7 @@ def run(cell, arrays, masks, num_threads=None):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cell", GATES)
-def test_the_cell_is_its_formula(build, cell, dtype, size):
+def test_the_cell_is_its_formula(build, products, cell, dtype, size):
     arrays = inputs_of(cell, size, dtype)
     tolerance = 2e-5 if dtype == "float32" else 1e-12
     for masks in masks_of(size):
@@ -75,7 +86,7 @@ def test_the_cell_is_its_formula(build, cell, dtype, size):
 
 @pytest.mark.parametrize("each", [True, False])
 @pytest.mark.parametrize("cell", GATES)
-def test_slopes_are_those_of_differences(cell, each):
+def test_slopes_are_those_of_differences(products, cell, each):
     size = (2, 3, 5)
     arrays = inputs_of(cell, size, "float64")
     rng = np.random.default_rng(5)
@@ -107,8 +118,8 @@ def test_slopes_are_those_of_differences(cell, each):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("cell", GATES)
-def test_builds_and_threads_agree_to_the_bit(cell, dtype):
-    before, size = dispatch.build, (7, 4, 45)
+def test_builds_and_threads_agree_to_the_bit(products, cell, dtype):
+    before, size = dispatch.build, (31, 4, 45)
     arrays, found = inputs_of(cell, size, dtype), set()
     dy = np.random.default_rng(5).standard_normal(size).astype(dtype)
     try:
@@ -124,6 +135,32 @@ def test_builds_and_threads_agree_to_the_bit(cell, dtype):
     finally:
         dispatch.choose(before)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_a_row_is_the_same_in_any_batch(cell):
+    arrays = inputs_of(cell, (31, 4, 45), "float32")
+    dy = np.random.default_rng(5).standard_normal((31, 4, 45)).astype("float32")
+
+    def rows(begin, end):
+        z, weight, bias, inner_bias, h0, c0 = arrays
+        part = (z[begin:end], weight, bias, inner_bias, h0[begin:end], c0[begin:end])
+        done = run(cell, part, {})
+        return done.h, recurrence_backward(dy[begin:end], done).dz
+
+    whole = rows(0, 31)
+    for begin, end in ((0, 1), (1, 6), (6, 31)):
+        for of_all, of_part in zip(whole, rows(begin, end), strict=True):
+            np.testing.assert_array_equal(of_part, of_all[begin:end])
+
+
+def test_the_way_of_the_products_is_by_size(monkeypatch):
+    module = importlib.import_module("cydropout.functional.recurrence")
+    panels = module._panels(np.arange(12.0).reshape(3, 4), 2)
+    assert panels.shape == (1, 3, 16) and not panels[..., 4:].any()
+    weight = np.zeros((256, 1024), "f4")
+    assert module._panels(weight, 32) is not None and module._panels(weight, 33) is None
+    assert module._panels(np.zeros((257, 1028), "f4"), 1) is None
 
 
 @pytest.mark.parametrize("cell", GATES)
@@ -143,7 +180,7 @@ def test_what_is_dropped_never_enters(cell):
 
 @pytest.mark.parametrize("each", [True, False])
 @pytest.mark.parametrize("cell", GATES)
-def test_a_state_stays_behind_the_end_of_its_row(build, cell, each):
+def test_a_state_stays_behind_the_end_of_its_row(build, products, cell, each):
     size, lengths = (3, 5, 19), [5, 1, 3]
     arrays = inputs_of(cell, size, "float64")
     dy = np.random.default_rng(5).standard_normal(size if each else (3, 19))

@@ -171,11 +171,12 @@ class Recurrence:
         lengths: np.ndarray | None = None
     ) -> None: ...
     def forward(
-        self, weight: np.ndarray, state: np.ndarray, product: np.ndarray, num_threads: int = 0
+        self, weight: np.ndarray, panels: np.ndarray | None, state: np.ndarray,
+        product: np.ndarray, num_threads: int = 0
     ) -> None: ...
     def backward(
-        self, weight: np.ndarray, dy: np.ndarray, dz: np.ndarray, ds: np.ndarray | None,
-        flow: np.ndarray, back: np.ndarray, dh: np.ndarray, dc: np.ndarray | None,
+        self, weight: np.ndarray, panels: np.ndarray | None, dy: np.ndarray, dz: np.ndarray,
+        ds: np.ndarray | None, flow: np.ndarray, back: np.ndarray, dh: np.ndarray, dc: np.ndarray | None,
         before: np.ndarray, num_threads: int = 0
     ) -> None: ...
 

@@ -1,4 +1,4 @@
-"""A whole sequence through a recurrent cell, and backward: products by BLAS between passes."""
+"""A whole sequence through a recurrent cell, and backward."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ from cydropout.masks.base import check_mask
 #: How many gates each cell has.
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
 _MANY_STEPS = 32
+#: Bytes of the columns of a weight that stand together.
+_PANEL = 128
+#: Bytes of a weight that stays in a cache from step to step, and as many times as there are rows:
+#: BLAS is the faster one beyond either.
+_LARGEST, _LARGEST_BATCH = 1 << 20, 1 << 25
 
 
 class Recurrence(NamedTuple):
@@ -85,6 +90,20 @@ def _part(array: Any, shape: tuple[int, ...], z: np.ndarray, name: str) -> np.nd
     return _arrays.contiguous(found)
 
 
+def _panels(matrix: np.ndarray, rows: int) -> np.ndarray | None:
+    """Return a matrix of (k, n) as (panels, k, columns), or None where BLAS is the faster one.
+
+    The last panel ends with columns of zeros.
+    """
+    if matrix.nbytes > _LARGEST or rows * matrix.nbytes > _LARGEST_BATCH:
+        return None
+    k, n = matrix.shape
+    columns = _PANEL // matrix.itemsize
+    padded = np.zeros((k, -(-n // columns) * columns), matrix.dtype)
+    padded[:, :n] = matrix
+    return np.ascontiguousarray(padded.reshape(k, -1, columns).swapaxes(0, 1))
+
+
 def recurrence(
     cell: str,
     z: np.ndarray,
@@ -132,7 +151,7 @@ def recurrence(
     lengths : array of int of shape (n,), optional
         After so many steps of a row its states stay as they are.
     num_threads : int, optional
-        Of the passes between the products.
+        Of the whole; each takes rows of the batch.
 
     Raises
     ------
@@ -179,8 +198,8 @@ def recurrence(
     run = api.Recurrence(cell, z.reshape(n, steps, gates, units), h, c, inner, start, c_start,
                          bias, inner_bias, keeps, code, lengths)
     if z.size:
-        run.forward(weight, _entering(start, hidden), np.empty((n, gates * units), z.dtype),
-                    threads)
+        run.forward(weight, _panels(weight, n), _entering(start, hidden),
+                    np.empty((n, gates * units), z.dtype), threads)
     return Recurrence(h, c, z, weight, hidden, run)
 
 
@@ -204,7 +223,7 @@ def recurrence_backward(
     done : Recurrence
         What `recurrence` gave.
     num_threads : int, optional
-        Of the passes between the products.
+        Of the whole; each takes rows of the batch.
 
     Returns
     -------
@@ -249,11 +268,13 @@ def recurrence_backward(
     gru = z.shape[2] == 3 * units
     ds = np.empty_like(z) if gru else dz
     if not empty:
-        # A copy pays over many steps: BLAS reads rows faster than columns.
+        # For BLAS, which reads rows faster than columns, a copy pays over many steps.
         turned = done.weight.T
-        turned = np.ascontiguousarray(turned) if h.shape[1] > _MANY_STEPS else turned
+        panels = _panels(turned, n)
+        if panels is None and h.shape[1] > _MANY_STEPS:
+            turned = np.ascontiguousarray(turned)
         done.run.backward(
-            turned, _arrays.contiguous(dy), dz, ds if gru else None,
+            turned, panels, _arrays.contiguous(dy), dz, ds if gru else None,
             np.empty((n, z.shape[2]), z.dtype), back, dh, dc, before, threads,
         )
         dh += _entering(back, done.hidden)

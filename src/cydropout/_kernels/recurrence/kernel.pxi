@@ -1,4 +1,4 @@
-# One step of a recurrent cell over rows of states, between two products.
+# Steps of a recurrent cell over rows of states, each behind or before a product.
 
 include "settings.pxi"
 
@@ -35,6 +35,7 @@ cdef extern from "simd/simd.h" nogil:
         void *before
     void cell_row "cyd_cell_row"(...) noexcept
     void cell_back_row "cyd_cell_back_row"(...) noexcept
+    void panel_product "cyd_panel_product"(...) noexcept
 
 
 cdef inline char *place(const void *p, uint64_t bytes) noexcept nogil:
@@ -115,27 +116,41 @@ cdef void stay_back(const real *x, const cell_row_t *r, uint64_t units,
 cdef void cell_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
                     uint64_t end) noexcept nogil:
     """The gates, in the place of z, and the new states."""
+    cdef uint64_t row, step, units = s.units * s.size, gates = s.gates * units
+    cdef cell_t now = s[0]
     cdef cell_row_t r
-    cdef uint64_t row
-    for row in range(begin, end):
-        fill_row(&r, s, row)
-        if is_over(s, row):
-            stay(&r, s.units * s.size)
-        else:
-            cell_row(x, &r)
+    begin, end = begin * s.together, min(end * s.together, s.rows)
+    for step in range(s.first, s.behind):
+        now.step = step
+        if s.panels != NULL:
+            panel_product(x, place(s.product, begin * gates), place(s.next, begin * units),
+                          s.panels, end - begin, s.gates * s.units, s.units)
+        for row in range(begin, end):
+            fill_row(&r, &now, row)
+            if is_over(&now, row):
+                stay(&r, units)
+            else:
+                cell_row(x, &r)
 
 
 cdef void cell_back_rows(const real *x, real *y, const cell_t *s, uint64_t begin,
                          uint64_t end) noexcept nogil:
     """The gradients of the gates before their activation, and of the states before the step."""
+    cdef uint64_t row, step, units = s.units * s.size, gates = s.gates * units
+    cdef cell_t now = s[0]
     cdef cell_row_t r
-    cdef uint64_t row
-    for row in range(begin, end):
-        fill_row(&r, s, row)
-        if is_over(s, row):
-            stay_back(x, &r, s.units, s.gates * s.units)
-        else:
-            cell_back_row(x, &r)
+    begin, end = begin * s.together, min(end * s.together, s.rows)
+    for step in range(s.first, s.behind):
+        now.step = s.steps - 1 - step
+        for row in range(begin, end):
+            fill_row(&r, &now, row)
+            if is_over(&now, row):
+                stay_back(x, &r, s.units, s.gates * s.units)
+            else:
+                cell_back_row(x, &r)
+        if s.panels != NULL:
+            panel_product(x, place(s.back, begin * units), place(s.flow, begin * gates), s.panels,
+                          end - begin, s.units, s.gates * s.units)
 
 
 reals(RECURRENCE, <kernel_fn>cell_rows[float], <kernel_fn>cell_rows[double])

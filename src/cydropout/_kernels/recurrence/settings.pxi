@@ -9,9 +9,13 @@ ctypedef struct keep_t:
 ctypedef struct cell_t:
     int cell
     uint64_t size             # bytes of an element
+    uint64_t rows
+    uint64_t together         # so many rows are a unit of work
     uint64_t units
     uint64_t gates
     uint64_t steps
+    uint64_t first            # of the steps of a call, in the order that they are run in
+    uint64_t behind           # the last one of it
     uint64_t step
     keep_t hidden             # of what enters the product
     keep_t update
@@ -22,7 +26,8 @@ ctypedef struct cell_t:
     void *h
     void *c
     void *next                # state that enters the next product
-    const void *product
+    void *product             # (rows, gates * units)
+    const void *panels        # of the weight, see product.h; NULL: the caller makes the products
     const void *bias
     const void *inner_bias
     const void *h0
@@ -31,7 +36,7 @@ ctypedef struct cell_t:
     # Of a backward pass alone.
     bint each                 # dy is that of each step, not of the last
     const void *dy
-    const void *back
+    void *back
     void *dz
     void *ds                  # of a GRU: for the product, where dz is for the inputs
     void *flow                # the same of this step alone
