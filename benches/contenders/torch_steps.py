@@ -3,7 +3,8 @@
 `MODELS` has a function each, which returns a model and the shape of one sample of its input.
 """
 
-import copy
+import ctypes
+import sys
 
 import torch
 from torch import nn
@@ -104,6 +105,18 @@ MODELS = {"GPT-like blocks": gpt, "MNIST CNN": cnn, "784-3x1024-10": mlp,
           "ViT-small of transformers": vit}
 
 
+def _keep_memory():
+    """Have the C library keep what is freed: else page faults take up to a half of a step.
+
+    How many there are depends on what ran before, and differs by more than the dropout costs.
+    """
+    if sys.platform == "linux":
+        trim_threshold, mmap_max = -1, -4
+        library = ctypes.CDLL(None)
+        library.mallopt(trim_threshold, 2**31 - 1)
+        library.mallopt(mmap_max, 0)
+
+
 def _step(model, x, compiled):
     """Return a run of one step: forward, backward and Adam."""
     optimizer = torch.optim.Adam(model.parameters(), 1e-5)
@@ -119,23 +132,23 @@ def _step(model, x, compiled):
     return step
 
 
+def _model(name, rate):
+    torch.manual_seed(0)
+    try:
+        return MODELS[name](rate)
+    except ImportError as error:
+        raise NotImplementedError(f"{error.name} is not installed") from None
+
+
 def step(case, kind, compiled):
     """Return a run of a step with dropout of a ``kind``: "PyTorch", "cydropout" or "none".
 
     With dropout it brings the step without, `alone`: the same model in the same process.
     """
-    torch.manual_seed(0)
-    try:
-        model, sample = MODELS[case.variant](case.rate)
-    except ImportError as error:
-        raise NotImplementedError(f"{error.name} is not installed") from None
+    _keep_memory()
+    model, sample = _model(case.variant, case.rate)
+    without, _ = _model(case.variant, 0.0)
     x = torch.randn(case.batch, *sample)
-    without = copy.deepcopy(model)
-    for module in without.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.p = 0.0
-        if isinstance(module, nn.MultiheadAttention):
-            module.dropout = 0.0
     alone = _step(without, x, compiled)
     if kind == "none":
         return alone
