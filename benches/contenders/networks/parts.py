@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from cydropout import functional
+from cydropout.functional import convolve
 from cydropout.functional.dense_stack import DenseStack
 
 
@@ -37,7 +38,7 @@ class _Calls(list):
         return y
 
     def record_recurrence(self, cell, z, weight, *rest, **options):
-        """Record the products that the kernels call BLAS for, one of each a step."""
+        """Record the products that BLAS would make for it, one of each a step."""
         n, steps = z.shape[:2]
         state, gates = (np.empty((n, size), z.dtype) for size in weight.shape)
         self._add(state, weight, gates, times=steps)
@@ -48,8 +49,10 @@ class _Calls(list):
 def products(trainer, fit):
     """Return a run of the matrix products of an epoch, as many, as large, and as laid out."""
     calls = _Calls()
-    # A stack calls BLAS itself, with the same products.
+    # A stack calls BLAS itself, with the same products; a convolution and a recurrence make theirs.
     with (mock.patch.object(DenseStack, "available", lambda: False),
+          mock.patch.object(convolve, "suits", lambda *sizes: False),
+          mock.patch.object(convolve, "suits_weight", lambda *sizes: False),
           mock.patch.object(np, "matmul", calls.record),
           mock.patch.object(functional, "recurrence", calls.record_recurrence)):
         fit()

@@ -237,6 +237,15 @@ def windows(
     before: tuple[int, ...], first: int = 0, taken: int = 0, at: np.ndarray | None = None,
     num_threads: int = 0
 ) -> None: ...
+def convolve(
+    x: np.ndarray, panels: np.ndarray, y: np.ndarray, code: int, counts: tuple[int, ...],
+    size: tuple[int, ...], stride: tuple[int, ...], before: tuple[int, ...], num_threads: int = 0
+) -> None: ...
+def convolve_weight(
+    x: np.ndarray, dz: np.ndarray, sums: np.ndarray, code: int, counts: tuple[int, ...],
+    size: tuple[int, ...], stride: tuple[int, ...], before: tuple[int, ...], panel: int,
+    num_threads: int = 0
+) -> None: ...
 def normalise(
     kind: int, source: np.ndarray, x: np.ndarray | None, target: np.ndarray | None, code: int,
     center: np.ndarray, scale: np.ndarray | None = None, shift: np.ndarray | None = None,

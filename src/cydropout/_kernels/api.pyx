@@ -88,6 +88,7 @@ include "dense_stack/step.pxi"
 include "max_norm/launch.pxi"
 include "recurrence/launch.pxi"
 include "conv/launch.pxi"
+include "convolve/launch.pxi"
 include "batch_norm/launch.pxi"
 
 

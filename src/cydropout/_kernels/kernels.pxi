@@ -58,6 +58,7 @@ include "recurrence/kernel.pxi"
 include "gather/kernel.pxi"
 include "subset/kernel.pxi"
 include "conv/kernel.pxi"
+include "convolve/kernel.pxi"
 include "pool/kernel.pxi"
 include "batch_norm/kernel.pxi"
 

@@ -13,14 +13,13 @@ from cydropout._kernels.threads import check_num_threads
 from cydropout._rates import ONE, threshold
 from cydropout._samples import check_ends
 from cydropout._validate import check_choice
+from cydropout.functional._panels import panels
 from cydropout.masks import BitMask, InferenceMask, KeepMask
 from cydropout.masks.base import check_mask
 
 #: How many gates each cell has.
 GATES = {"tanh": 1, "relu": 1, "lstm": 4, "gru": 3}
 _MANY_STEPS = 32
-#: Bytes of the columns of a weight that stand together.
-_PANEL = 128
 #: Bytes of a weight that stays in a cache from step to step, and as many times as there are rows:
 #: BLAS is the faster one beyond either.
 _LARGEST, _LARGEST_BATCH = 1 << 20, 1 << 25
@@ -91,17 +90,10 @@ def _part(array: Any, shape: tuple[int, ...], z: np.ndarray, name: str) -> np.nd
 
 
 def _panels(matrix: np.ndarray, rows: int) -> np.ndarray | None:
-    """Return a matrix of (k, n) as (panels, k, columns), or None where BLAS is the faster one.
-
-    The last panel ends with columns of zeros.
-    """
+    """Return the panels of a matrix, or None where BLAS is the faster one."""
     if matrix.nbytes > _LARGEST or rows * matrix.nbytes > _LARGEST_BATCH:
         return None
-    k, n = matrix.shape
-    columns = _PANEL // matrix.itemsize
-    padded = np.zeros((k, -(-n // columns) * columns), matrix.dtype)
-    padded[:, :n] = matrix
-    return np.ascontiguousarray(padded.reshape(k, -1, columns).swapaxes(0, 1))
+    return panels(matrix)
 
 
 def recurrence(
@@ -270,11 +262,11 @@ def recurrence_backward(
     if not empty:
         # For BLAS, which reads rows faster than columns, a copy pays over many steps.
         turned = done.weight.T
-        panels = _panels(turned, n)
-        if panels is None and h.shape[1] > _MANY_STEPS:
+        laid = _panels(turned, n)
+        if laid is None and h.shape[1] > _MANY_STEPS:
             turned = np.ascontiguousarray(turned)
         done.run.backward(
-            turned, panels, _arrays.contiguous(dy), dz, ds if gru else None,
+            turned, laid, _arrays.contiguous(dy), dz, ds if gru else None,
             np.empty((n, z.shape[2]), z.dtype), back, dh, dc, before, threads,
         )
         dh += _entering(back, done.hidden)

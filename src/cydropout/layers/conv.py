@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cydropout import functional
+from cydropout.functional import convolve
 from cydropout.layers._fused import check_activation, finish
 from cydropout.layers._initializers import check_init, initial
 from cydropout.layers._layer import (
@@ -37,8 +38,9 @@ class Conv2D(Sliding, Weighted):
 
     ``x`` is (n, channels, height, width) or (n, height, width, channels), 0 outside; ``s`` and
     ``p`` are strides and padding; ``W`` is ``(*kernel_size, channels / groups, filters)``. The
-    dtype is that of the parameters. The windows of a block of samples are laid out as the rows of a
-    matrix, multiplied, and laid out once more in backward: memory does not grow with them.
+    dtype is that of the parameters. From 8 samples on, filters (and for ``dx`` channels) that are a
+    multiple of 32, of float64 of 16, meet the maps where these lie. Otherwise the windows of a block
+    of samples are laid out as the rows of a matrix: memory does not grow with them either way.
 
     Parameters
     ----------
@@ -142,7 +144,11 @@ class Conv2D(Sliding, Weighted):
         windows = self.windows(maps.shape[1:3])
         matrix = weight.value.reshape(-1, self.filters)
         z = np.empty((len(maps), *windows.counts, self.filters), maps.dtype)
-        for rows, own, columns, unfolded in self._blocks(maps, windows, ctx):
+        sizes = (len(maps), windows, maps.shape[3], self.filters, maps.dtype)
+        whole = self.groups == 1 and convolve.suits(*sizes)
+        if whole:
+            convolve.convolve(maps, weight.value, windows, z, num_threads=ctx.num_threads)
+        for rows, own, columns, unfolded in () if whole else self._blocks(maps, windows, ctx):
             products = z[rows].reshape(-1, self.filters)[:, columns]
             functional.unfold(
                 maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
@@ -159,16 +165,24 @@ class Conv2D(Sliding, Weighted):
                 bias.accumulate(dbias)
             dweight = np.zeros_like(matrix)
             dx = np.empty_like(maps) if ctx.input_gradient else NO_GRADIENT
-            needed = weight.trainable or ctx.input_gradient
+            of_weight, of_input = weight.trainable, ctx.input_gradient
+            if self.groups == 1 and of_weight and convolve.suits_weight(*sizes):
+                convolve.convolve_weight(maps, dz, windows, dweight.reshape(weight.value.shape),
+                                         num_threads=ctx.num_threads)
+                of_weight = False
+            if self.groups == 1 and of_input and convolve.suits_input(*sizes):
+                convolve.convolve_input(dz, weight.value, windows, dx, num_threads=ctx.num_threads)
+                of_input = False
+            needed = of_weight or of_input
             for rows, own, columns, unfolded in self._blocks(maps, windows, ctx) if needed else ():
                 drows = dz[rows].reshape(-1, self.filters)[:, columns]
                 table = unfolded.reshape(len(drows), len(matrix))
-                if weight.trainable:
+                if of_weight:
                     functional.unfold(
                         maps[rows], windows, unfolded, channels=own, num_threads=ctx.num_threads
                     )
                     dweight[:, columns] += np.matmul(table.T, drows)
-                if ctx.input_gradient:
+                if of_input:
                     np.matmul(drows, matrix[:, columns].T, out=table)
                     functional.fold(
                         unfolded, windows, dx[rows], channels=own, num_threads=ctx.num_threads

@@ -1,6 +1,6 @@
 /* What is written for one float type: simd.h includes it once for each. */
 #include "simd/activations.h"
-#include "recurrence/product.h"
+#include "product/panels.h"
 #include "recurrence/recurrence.h"
 #include "noise/noise.h"
 #include "simd/reduce.h"

@@ -7,6 +7,7 @@
 #include "simd/half.h"
 #include "simd/philox.h"
 #include "pool/pool.h"
+#include "product/panel.h"
 #include "noise/variates.h"
 #include "recurrent_dropout/recurrent_dropout.h"
 #include "zoneout/zoneout.h"
