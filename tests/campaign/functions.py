@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import optimizer_reference
 import reference
@@ -18,6 +20,7 @@ from properties import PROPERTIES, holds
 from test_functional import FORMULAS, A, derivative
 
 from cydropout import MaskStream
+from cydropout.functional import convolve
 
 __all__ = ["PROPERTIES"]
 
@@ -230,17 +233,47 @@ def products(d: Draws) -> None:
     same(whole, reference_submatrix.spread(block, weight.shape, *own) if weight.size else whole)
 
 
-@holds
-def windows(d: Draws) -> None:
-    """Compare windows over maps, as rows and back, and what pools make of them."""
-    n, height, width, channels = (d.length(most=9) for _ in range(4))
-    dtype, size, strides = d.one_of(*REALS), *(
-        (d.one_of(1, 2, 3), d.one_of(1, 2, 4)) for _ in range(2))
+def sliding(d: Draws, height: int, width: int) -> tuple[Any, ...]:
+    """Return windows over maps: size, strides, padding, and counts."""
+    size, strides = ((d.one_of(1, 2, 3), d.one_of(1, 2, 4)) for _ in range(2))
     before = tuple(d.integer(0, s - 1) for s in size)
     counts = tuple(
         d.integer(0, (m - 1 + b) // s + 1) if m else 0
         for m, b, s in zip((height, width), before, strides, strict=True))
+    return size, strides, before, counts
+
+
+@holds
+def convolutions(d: Draws) -> None:
+    """Compare convolutions and their gradients with products of unfolded windows."""
+    n, height, width, channels = (d.length(most=most) for most in (40, 9, 9, 20))
+    size, strides, before, counts = sliding(d, height, width)
     lay = functional.Windows((height, width), size, strides, before, counts)
+    dtype, threads = d.one_of(*REALS), {"num_threads": d.threads()}
+    channels = d.one_of(max(channels, 1), 128 // np.dtype(dtype).itemsize)
+    filters = d.one_of(1, 2) * 128 // np.dtype(dtype).itemsize
+    x, weight = d.values((n, height, width, channels), dtype), d.values(
+        (*size, channels, filters), dtype)
+    y = convolve.convolve(x, weight, lay, np.full((n, *counts, filters), 7, dtype), **threads)
+    dz = d.values(y.shape, dtype)
+    rows = functional.unfold(x, lay, np.empty((n, *counts, *size, channels), dtype))
+    table, matrix = rows.reshape(-1, weight[..., 0].size), weight.reshape(-1, filters)
+    close(y.reshape(-1, filters), table @ matrix, dtype, 1000)
+    found = convolve.convolve_weight(x, dz, lay, np.full_like(weight, 7), **threads)
+    close(found.reshape(matrix.shape), table.T @ dz.reshape(-1, filters), dtype, 10000)
+    if strides == (1, 1) and channels * x.itemsize == 128:
+        dx = convolve.convolve_input(dz, weight, lay, np.full_like(x, 7), **threads)
+        back = (dz.reshape(-1, filters) @ matrix.T).reshape(rows.shape)
+        close(dx, functional.fold(back, lay, np.empty_like(x)), dtype, 1000)
+
+
+@holds
+def windows(d: Draws) -> None:
+    """Compare windows over maps, as rows and back, and what pools make of them."""
+    n, height, width, channels = (d.length(most=9) for _ in range(4))
+    size, strides, before, counts = sliding(d, height, width)
+    lay = functional.Windows((height, width), size, strides, before, counts)
+    dtype = d.one_of(*REALS)
     x, threads = d.values((n, height, width, channels), dtype), {"num_threads": d.threads()}
     wide = np.full((n, height + 20, width + 40, channels), np.nan)
     wide[:, before[0] : before[0] + height, before[1] : before[1] + width] = x

@@ -67,6 +67,7 @@ cdef enum:
     TILE = 2048        # elements; 16 Philox blocks
     TILE_WORDS = 64
     MAX_AXES = 64
+    TOGETHER = 8       # rows of a product that share what is read of a panel: see product/panels.h
     SPAN = 16384       # entries of a matrix, which stay in a cache while samples pass
     SPAN_WORDS = 640   # of its bits, and of the rest of the tiles at both ends
     MAX_WALKERS = 64

@@ -39,8 +39,8 @@ class Conv2D(Sliding, Weighted):
     ``x`` is (n, channels, height, width) or (n, height, width, channels), 0 outside; ``s`` and
     ``p`` are strides and padding; ``W`` is ``(*kernel_size, channels / groups, filters)``. The
     dtype is that of the parameters. From 8 samples on, filters (and for ``dx`` channels) that are a
-    multiple of 32, of float64 of 16, meet the maps where these lie. Otherwise the windows of a block
-    of samples are laid out as the rows of a matrix: memory does not grow with them either way.
+    multiple of 32, of float64 of 16, meet the maps where these lie. Otherwise the windows of some
+    samples at a time are laid out as the rows of a matrix: memory does not grow with them.
 
     Parameters
     ----------

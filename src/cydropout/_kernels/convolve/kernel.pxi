@@ -20,17 +20,17 @@ cdef extern from "simd/simd.h" nogil:
     void panel_rows "cyd_panel_rows"(...) noexcept
     void panel_columns "cyd_panel_columns"(...) noexcept
 
-# Samples that meet a panel one after the other: at one place all have the same part of the window.
+# So many terms, beside which it is little to read sums and to write them again.
 cdef enum:
-    TOGETHER = 8
-    ENOUGH = 128  # terms, beside which it is little to read sums and to write them again
+    ENOUGH = 128
 
 
 cdef void convolve_rows(const real *x, real *y, const convolve_t *s, uint64_t begin,
                         uint64_t end) noexcept nogil:
     """y[n, i, j, f] = sum_kmc W[k, m, c, f] x[n, i s - p + k, j s - p + m, c].
 
-    A unit of work is a row of windows of some samples by one panel.
+    A unit of work is a row of windows of some samples, which have the same part of the window at
+    the same place, by one panel.
     """
     cdef const windows_t *w = &s.windows
     cdef uint64_t unit, j, top, bottom, left, right, sample, panel, i, count

@@ -2,9 +2,9 @@
 
 include "settings.pxi"
 
+# So many terms of a sum take as long as an element of a dropout.
 cdef enum:
-    SAMPLES_TOGETHER = 8   # as in the kernel
-    TERMS = 16             # of a sum take as long as an element of a dropout
+    TERMS = 16
 
 
 cdef uint64_t convolution(convolve_t *s, tuple maps, tuple counts, tuple size, tuple stride,
@@ -23,7 +23,7 @@ def convolve(cnp.ndarray x, cnp.ndarray panels, cnp.ndarray y, int code, tuple c
     cdef convolve_t s
     cdef uint64_t work = convolution(&s, (<object>x).shape, counts, size, stride, before,
                                      cnp.PyArray_DIM(y, 3), cnp.PyArray_DIM(panels, 2))
-    cdef uint64_t groups = (s.samples + SAMPLES_TOGETHER - 1) // SAMPLES_TOGETHER
+    cdef uint64_t groups = (s.samples + TOGETHER - 1) // TOGETHER
     cdef const void *source = address(x)
     cdef void *target = address(y)
     s.panels = address(panels)

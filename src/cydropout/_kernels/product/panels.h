@@ -27,16 +27,17 @@ CYD_INLINE void NAME(cyd_panel_tile_)(REAL *c, const REAL *a, const REAL *b, con
     if (p->more) {
         EACH (int row = 0; row < rows; row++) memcpy(sums[row], c + row * p->c_row, sizeof(sums[row]));
     }
-    for (uint64_t r = 0; r < p->blocks; r++)
-    for (uint64_t s = 0; s < p->segments; s++) {
-        const REAL *factors = a + r * p->a_block + s * p->a_segment;
-        const REAL *panel = b + r * p->b_block + s * p->b_segment;
-        for (uint64_t t = 0; t < p->terms; t++, factors += a_term, panel += b_term) {
-            VECTOR v[PANEL_VECTORS];
-            EACH (int i = 0; i < PANEL_VECTORS; i++) CYD_LOAD(v[i], panel + i * LANES);
-            EACH (int row = 0; row < rows; row++) {
-                const REAL factor = factors[row * a_row];
-                EACH (int i = 0; i < PANEL_VECTORS; i++) sums[row][i] = sums[row][i] + v[i] * factor;
+    for (uint64_t r = 0; r < p->blocks; r++) {
+        for (uint64_t s = 0; s < p->segments; s++) {
+            const REAL *factors = a + r * p->a_block + s * p->a_segment;
+            const REAL *panel = b + r * p->b_block + s * p->b_segment;
+            for (uint64_t t = 0; t < p->terms; t++, factors += a_term, panel += b_term) {
+                VECTOR v[PANEL_VECTORS];
+                EACH (int i = 0; i < PANEL_VECTORS; i++) CYD_LOAD(v[i], panel + i * LANES);
+                EACH (int row = 0; row < rows; row++) {
+                    const REAL factor = factors[row * a_row];
+                    EACH (int i = 0; i < PANEL_VECTORS; i++) sums[row][i] += v[i] * factor;
+                }
             }
         }
     }

@@ -8,9 +8,9 @@ cdef extern from "numpy/arrayobject.h":
 # Values of `cell` in a cell_t, by the name of the layer's cell.
 cdef dict CELLS = {"tanh": 0, "relu": 1, "lstm": 2, "gru": 3}
 
+# So many products take as long as the gate that they are for.
 cdef enum:
-    PRODUCTS = 64       # take as long as the gate that they are for
-    TOGETHER = 8        # rows, for which a thread reads the panels of a weight
+    PRODUCTS = 64
 
 
 cdef keep_t keep_of(given):
