@@ -60,6 +60,14 @@ def folder(tmp_path: Path, arrays: list[np.ndarray]) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def each_build():
+    """Return an iterator over the builds that this CPU can run, each in use when it comes."""
+    before = dispatch.build
+    yield (dispatch.choose(name) for name in dispatch.available())
+    dispatch.choose(before)
+
+
 @pytest.fixture(params=dispatch.available())
 def build(request):
     """Run the test with each build that this CPU can run."""

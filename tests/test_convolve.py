@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cydropout import functional
-from cydropout._kernels import dispatch
 from cydropout.functional import Windows, convolve
 from cydropout.layers import Context, Conv2D
 
@@ -69,15 +68,11 @@ def test_all_three_are_covered():
 
 @both
 @cases
-def test_builds_and_threads_agree_to_the_bit(case, dtype):
-    before, results = dispatch.build, set()
-    try:
-        for name in dispatch.available():
-            dispatch.choose(name)
-            for threads in (1, 2, 3, 9):
-                results.add(b"".join(a.tobytes() for a in found(case, dtype, threads)))
-    finally:
-        dispatch.choose(before)
+def test_builds_and_threads_agree_to_the_bit(each_build, case, dtype):
+    results = set()
+    for _ in each_build:
+        for threads in (1, 2, 3, 9):
+            results.add(b"".join(a.tobytes() for a in found(case, dtype, threads)))
     assert len(results) == 1
 
 
@@ -134,9 +129,46 @@ def test_which_sizes_it_is_for():
     assert not convolve.suits_input(8, windows._replace(before=(3, 3)), 32, 32, single)
 
 
-def test_what_does_not_fit_is_refused():
-    x, weight, dz, windows = arrays_of(CASES[0], "float32")
-    with pytest.raises(ValueError, match="out"):
-        convolve.convolve(x, weight, windows, dz[:1])
-    with pytest.raises(ValueError, match="dz"):
-        convolve.convolve_weight(x, dz[:1], windows, weight)
+REFUSED = {
+    "convolve": (0, 1, 2),
+    "convolve_input": (2, 1, 0),
+    "convolve_weight": (0, 2, 1),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_fit_is_refused(name):
+    *arrays, windows = arrays_of(CASES[2], "float32")
+    good = [arrays[i] for i in REFUSED[name]]
+
+    def run(place=0, array=good[0], lay=windows):
+        given = [*good[:place], array, *good[place + 1:]]
+        return getattr(convolve, name)(*given[:2], lay, given[2])
+
+    run()
+    for place, array in enumerate(good):
+        turned = array[:, ::-1] if array is not arrays[1] else array[0]  # filters may lie anyhow
+        for bad in (array[:-1], array[..., :-1], array[0], array.tolist(), array.astype("f8"),
+                    array.astype("i4"), turned):
+            with pytest.raises((TypeError, ValueError)):
+                run(place, bad)
+    with pytest.raises((TypeError, ValueError), match="windows|shape"):
+        run(lay=windows._replace(maps=(6, 5)))
+    fixed = good[2].copy()
+    fixed.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        run(2, fixed)
+
+
+def test_filters_that_fill_no_panel_are_refused():
+    *_, windows = arrays_of(CASES[0], "float32")
+    x, weight, y = np.ones((9, 7, 8, 5)), np.ones((3, 3, 5, 17)), np.ones((9, 5, 6, 17))
+    for call in (lambda: convolve.convolve(x, weight, windows, y),
+                 lambda: convolve.convolve_weight(x, y, windows, weight)):
+        with pytest.raises(ValueError, match="multiple of 16 for float64, not 17"):
+            call()
+    with pytest.raises(ValueError, match="multiple of 16 for float64, not 5"):
+        convolve.convolve_input(y, weight, windows, x)
+    wide, weight = np.ones((9, 7, 8, 16)), np.ones((3, 3, 16, 17))
+    with pytest.raises(ValueError, match="strides"):
+        convolve.convolve_input(y, weight, windows._replace(before=(3, 3)), wide)

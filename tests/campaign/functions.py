@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import optimizer_reference
 import reference
@@ -233,22 +231,22 @@ def products(d: Draws) -> None:
     same(whole, reference_submatrix.spread(block, weight.shape, *own) if weight.size else whole)
 
 
-def sliding(d: Draws, height: int, width: int) -> tuple[Any, ...]:
-    """Return windows over maps: size, strides, padding, and counts."""
+def sliding(d: Draws, height: int, width: int) -> functional.Windows:
+    """Return windows over maps."""
     size, strides = ((d.one_of(1, 2, 3), d.one_of(1, 2, 4)) for _ in range(2))
     before = tuple(d.integer(0, s - 1) for s in size)
     counts = tuple(
         d.integer(0, (m - 1 + b) // s + 1) if m else 0
         for m, b, s in zip((height, width), before, strides, strict=True))
-    return size, strides, before, counts
+    return functional.Windows((height, width), size, strides, before, counts)
 
 
 @holds
 def convolutions(d: Draws) -> None:
     """Compare convolutions and their gradients with products of unfolded windows."""
     n, height, width, channels = (d.length(most=most) for most in (40, 9, 9, 20))
-    size, strides, before, counts = sliding(d, height, width)
-    lay = functional.Windows((height, width), size, strides, before, counts)
+    lay = sliding(d, height, width)
+    _, size, strides, _, counts = lay
     dtype, threads = d.one_of(*REALS), {"num_threads": d.threads()}
     channels = d.one_of(max(channels, 1), 128 // np.dtype(dtype).itemsize)
     filters = d.one_of(1, 2) * 128 // np.dtype(dtype).itemsize
@@ -271,8 +269,8 @@ def convolutions(d: Draws) -> None:
 def windows(d: Draws) -> None:
     """Compare windows over maps, as rows and back, and what pools make of them."""
     n, height, width, channels = (d.length(most=9) for _ in range(4))
-    size, strides, before, counts = sliding(d, height, width)
-    lay = functional.Windows((height, width), size, strides, before, counts)
+    lay = sliding(d, height, width)
+    _, size, strides, before, counts = lay
     dtype = d.one_of(*REALS)
     x, threads = d.values((n, height, width, channels), dtype), {"num_threads": d.threads()}
     wide = np.full((n, height + 20, width + 40, channels), np.nan)

@@ -13,20 +13,16 @@ def columns_of(dtype: np.dtype) -> int:
     return WIDTH // dtype.itemsize
 
 
-def filter_panels(weight: np.ndarray) -> np.ndarray:
-    """Return filters (height, width, channels, filters) as (panels, height, width, channels, ...).
-
-    The filters are as many as some panels have columns.
-    """
-    split = weight.reshape(*weight.shape[:3], -1, columns_of(weight.dtype))
-    return np.ascontiguousarray(split.transpose(3, 0, 1, 2, 4))
-
-
 def turned_panels(weight: np.ndarray) -> np.ndarray:
-    """Return the panels of filters from their other end, with channels in the place of filters."""
-    height, width, _, filters = weight.shape
-    split = weight[::-1, ::-1].reshape(height, width, -1, columns_of(weight.dtype), filters)
-    return np.ascontiguousarray(split.transpose(2, 0, 1, 4, 3))
+    """Return the panels of filters from their other end, with channels in the place of filters.
+
+    Of filters (height, width, channels, filters), whose channels fill some panels.
+    """
+    height, width, channels, filters = weight.shape
+    columns = columns_of(weight.dtype)
+    split = weight[::-1, ::-1].reshape(height, width, channels // columns, columns, filters)
+    turned = np.ascontiguousarray(split.transpose(2, 0, 1, 4, 3))
+    return turned.reshape(len(turned), height * width * filters, columns)
 
 
 def panels(matrix: np.ndarray) -> np.ndarray:

@@ -61,22 +61,27 @@ def run_windows(
     num_threads: int | None, **options: Any,
 ) -> None:
     """Run one kernel over windows; raise unless the arrays, ``x`` by its name, fit."""
-    if maps.shape[1:3] != windows.maps:
-        raise ValueError(f"maps of shape {maps.shape[1:3]} came, but windows over {windows.maps}")
-    for what, array in ((name, x), ("out", y)):
-        if array.dtype not in (np.float32, np.float64):
-            raise TypeError(f"{what} must be float32 or float64, not {array.dtype}")
-        if not _arrays.is_ready(array):
-            raise ValueError(f"{what} must be contiguous, aligned and native")
-    if x.dtype != y.dtype:
-        raise TypeError(f"{name} has dtype {x.dtype}, but out {y.dtype}")
-    if not y.flags.writeable:
-        raise ValueError("out is read-only; pass a writeable array")
-    _arrays.check_apart(out=y, **{name: x})
+    check_run(windows, maps, y, **{name: x})
     api.windows(
         kind, x, y, _arrays.dtype_code(maps.dtype), maps.shape, windows.counts, windows.size,
         windows.strides, windows.before, num_threads=check_num_threads(num_threads), **options,
     )
+
+
+def check_run(windows: Windows, maps: np.ndarray, out: np.ndarray, **given: np.ndarray) -> None:
+    """Raise unless a kernel over windows can take the given arrays, and write to ``out``."""
+    if maps.shape[1:3] != windows.maps:
+        raise ValueError(f"maps of shape {maps.shape[1:3]} came, but windows over {windows.maps}")
+    for what, array in {**given, "out": out}.items():
+        if array.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{what} must be float32 or float64, not {array.dtype}")
+        if not _arrays.is_ready(array):
+            raise ValueError(f"{what} must be contiguous, aligned and native")
+        if array.dtype != out.dtype:
+            raise TypeError(f"{what} has dtype {array.dtype}, but out {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; pass a writeable array")
+    _arrays.check_apart(out=out, **given)
 
 
 def check_maps(name: str, maps: Any, windows: Windows) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout.functional._panels import WIDTH, columns_of, filter_panels, turned_panels
-from cydropout.functional.conv import Windows, check_maps, check_shape_of
+from cydropout.functional._panels import WIDTH, columns_of, panels, turned_panels
+from cydropout.functional.conv import Windows, check_maps, check_run, check_shape_of
 
 #: Samples from which on it is faster than a product by BLAS: so many meet a filter together.
 FEWEST = 8
@@ -20,9 +20,12 @@ SMALLEST = 64
 CHUNKS = 8
 
 
-def _fit(samples: int, terms: int, filters: int, dtype: np.dtype) -> bool:
-    whole = filters > 0 and filters % columns_of(dtype) == 0
-    return whole and samples >= FEWEST and 0 < terms * WIDTH <= LARGEST
+def _fit(
+    samples: int, windows: Windows, channels: int, filters: int, dtype: np.dtype, shortest: int
+) -> bool:
+    terms = windows.size[0] * windows.size[1] * channels
+    enough = samples >= FEWEST and shortest <= terms <= LARGEST // WIDTH
+    return enough and filters > 0 and filters % columns_of(dtype) == 0
 
 
 def suits(samples: int, windows: Windows, channels: int, filters: int, dtype: np.dtype) -> bool:
@@ -37,8 +40,7 @@ def suits(samples: int, windows: Windows, channels: int, filters: int, dtype: np
     dtype : numpy.dtype
         Of maps and filters.
     """
-    terms = windows.size[0] * windows.size[1] * channels
-    return terms >= SHORTEST and _fit(samples, terms, filters, dtype)
+    return _fit(samples, windows, channels, filters, dtype, SHORTEST)
 
 
 def suits_input(
@@ -53,17 +55,22 @@ def suits_weight(
     samples: int, windows: Windows, channels: int, filters: int, dtype: np.dtype
 ) -> bool:
     """Whether `convolve_weight` takes such filters, and is faster; parameters as for `suits`."""
-    terms = windows.size[0] * windows.size[1] * channels
     high, wide = windows.counts
-    return high * wide >= SMALLEST and _fit(samples, terms, filters, dtype)
+    return high * wide >= SMALLEST and _fit(samples, windows, channels, filters, dtype, 1)
+
+
+def _check_whole(what: str, count: int, dtype: np.dtype) -> None:
+    if count % columns_of(dtype):
+        raise ValueError(
+            f"{what} must be a multiple of {columns_of(dtype)} for {dtype}, not {count}"
+        )
 
 
 def _run(
-    x: np.ndarray, panels: np.ndarray, windows: Windows, out: np.ndarray, num_threads: int | None
+    name: str, x: np.ndarray, laid: np.ndarray, windows: Windows, out: np.ndarray,
+    num_threads: int | None,
 ) -> np.ndarray:
-    check_maps("x", x, windows)
-    check_shape_of("out", out, (len(x), *windows.counts, len(panels) * panels.shape[-1]))
-    laid = panels.reshape(len(panels), -1, panels.shape[-1])
+    check_run(windows, x, out, weight=laid, **{name: x})
     api.convolve(x, laid, out, _arrays.dtype_code(x.dtype), windows.counts, windows.size,
                  windows.strides, windows.before, num_threads=check_num_threads(num_threads))
     return out
@@ -88,7 +95,13 @@ def convolve(
     num_threads : int, optional
         By default as many as the work is worth.
     """
-    return _run(x, filter_panels(weight), windows, out, num_threads)
+    check_maps("x", x, windows)
+    check_maps("weight", weight, windows)
+    filters = weight.shape[-1]
+    check_shape_of("weight", weight, (*windows.size, x.shape[3], filters))
+    check_shape_of("out", out, (len(x), *windows.counts, filters))
+    _check_whole("filters of weight", filters, weight.dtype)
+    return _run("x", x, panels(weight.reshape(-1, filters)), windows, out, num_threads)
 
 
 def convolve_input(
@@ -100,9 +113,17 @@ def convolve_input(
     Strides are 1, padding is smaller than a window, and the channels are a multiple as the filters
     are: it is the convolution of ``dz`` with the filters from their other end.
     """
+    check_maps("out", out, windows)
+    check_maps("weight", weight, windows)
+    filters = weight.shape[-1]
+    check_shape_of("weight", weight, (*windows.size, out.shape[3], filters))
+    check_shape_of("dz", dz, (len(out), *windows.counts, filters))
+    check_shape_of("out", out, (len(out), *windows.maps, out.shape[3]))
+    _check_whole("channels of weight", out.shape[3], weight.dtype)
     back = _across(windows)
-    assert back is not None
-    return _run(dz, turned_panels(weight), back, out, num_threads)
+    if back is None:
+        raise ValueError(f"windows must have strides 1 and padding below their size: {windows}")
+    return _run("dz", dz, turned_panels(weight), back, out, num_threads)
 
 
 def _across(windows: Windows) -> Windows | None:
@@ -122,8 +143,11 @@ def convolve_weight(
     Parameters are those of `convolve`; ``dz`` has the shape of its result, and out that of weight.
     """
     check_maps("x", x, windows)
+    check_maps("out", out, windows)
     check_shape_of("dz", dz, (len(x), *windows.counts, out.shape[3]))
     check_shape_of("out", out, (*windows.size, x.shape[3], out.shape[3]))
+    _check_whole("filters of out", out.shape[3], out.dtype)
+    check_run(windows, x, out, x=x, dz=dz)
     sums = np.zeros((min(CHUNKS, len(x)), *out.shape), out.dtype)
     api.convolve_weight(x, dz, sums, _arrays.dtype_code(x.dtype), windows.counts, windows.size,
                         windows.strides, windows.before, columns_of(x.dtype),

@@ -163,7 +163,7 @@ class Conv2D(Sliding, Weighted):
             dz, dbias = back(self.channels_last(as_gradient(dy, out.shape)))
             if bias is not None and dbias is not None:
                 bias.accumulate(dbias)
-            dweight = np.zeros_like(matrix)
+            dweight = np.empty_like(matrix)
             dx = np.empty_like(maps) if ctx.input_gradient else NO_GRADIENT
             of_weight, of_input = weight.trainable, ctx.input_gradient
             if self.groups == 1 and of_weight and convolve.suits_weight(*sizes):
@@ -173,6 +173,8 @@ class Conv2D(Sliding, Weighted):
             if self.groups == 1 and of_input and convolve.suits_input(*sizes):
                 convolve.convolve_input(dz, weight.value, windows, dx, num_threads=ctx.num_threads)
                 of_input = False
+            if of_weight:
+                dweight[...] = 0
             needed = of_weight or of_input
             for rows, own, columns, unfolded in self._blocks(maps, windows, ctx) if needed else ():
                 drows = dz[rows].reshape(-1, self.filters)[:, columns]

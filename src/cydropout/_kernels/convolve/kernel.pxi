@@ -43,7 +43,7 @@ cdef void convolve_rows(const real *x, real *y, const convolve_t *s, uint64_t be
     memset(&p, 0, sizeof(panel_t))
     p.c_row, p.a_row = w.rows * w.columns * s.filters, w.height * w.width * w.channels
     p.a_segment, p.b_segment = w.width * w.channels, line * s.panel
-    p.columns = s.panel
+    p.columns, p.blocks = s.panel, 1
     for unit in range(begin, end):
         i, panel = unit % w.rows, unit // w.rows % panels
         sample = unit // w.rows // panels * TOGETHER
@@ -54,7 +54,6 @@ cdef void convolve_rows(const real *x, real *y, const convolve_t *s, uint64_t be
         for j in range(w.columns):
             column = clipped(j, w, 1, w.width, &left, &right) + <int64_t>left
             p.terms = (right - left) * w.channels
-            p.blocks = 1 if p.segments else 0
             filters = <const real*>s.panels + panel * w.size[0] * p.b_segment
             filters += top * p.b_segment + left * w.channels * s.panel
             window = x + sample * p.a_row
