@@ -140,6 +140,37 @@ assert api.launcher()["workers"] == 7, api.launcher()
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are chosen on Linux alone")
+def test_workers_may_run_where_their_caller_may():
+    code = """
+import os, time, numpy as np, cydropout
+cydropout.set_num_threads(3)
+x, every = np.ones(1 << 22, "f4"), os.sched_getaffinity(0)
+
+def settle(cores):
+    os.sched_setaffinity(0, cores)
+    end = time.monotonic() + 60
+    while True:
+        cydropout.dropout(x, .5, rng=0)
+        found = [os.sched_getaffinity(int(task)) for task in os.listdir("/proc/self/task")]
+        if found == 3 * [cores]:
+            return
+        assert time.monotonic() < end, (cores, found)
+        time.sleep(.01)
+
+settle(every)
+if len(every) > 1:
+    os.sched_setaffinity(0, {min(every)})
+    expected = cydropout.dropout(x, .5, rng=0)
+    settle(every)
+    assert (cydropout.dropout(x, .5, rng=0) == expected).all()
+if len(every) > 2:
+    settle(every - {max(every)})
+"""
+    alone = dict(os.environ, OPENBLAS_NUM_THREADS="1")
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300, env=alone)
+
+
 def test_python_threads_that_call_at_once(two):
     expected, wrong = call(num_threads=1), []
 

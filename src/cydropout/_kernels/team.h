@@ -18,6 +18,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "cores.h"
+
 #define CYD_LARGEST_TEAM 1024
 #define CYD_CHUNKS 16                 /* of a member's range */
 #define CYD_CHUNK_ELEMENTS 16384      /* a smaller chunk costs more to share than to do */
@@ -65,7 +67,9 @@ typedef struct {
     _Atomic uint64_t next;
     uint64_t end;
     pthread_cond_t bell;              /* the member's */
+    pthread_t thread;
     _Atomic int asleep;
+    int kept;                         /* to other cores than that of who woke it */
 } cyd_range_t;
 
 /* The gate: how many workers are inside, whether it is open, and which job this is. */
@@ -78,6 +82,7 @@ typedef struct {
     _Atomic uint64_t gate;
     _Atomic uint64_t came;            /* when the first worker came, 0 before */
     int workers;
+    cyd_cores_t cores;                /* of the last caller that woke them */
     _Atomic uint64_t time, tick;      /* for tests: a clock that moves by `tick` at every look, */
     int deaf;                         /* and workers that do not hear the bell */
     cyd_unit_fn unit;
@@ -148,6 +153,7 @@ static void cyd_sleep(int member, uint64_t seen) {
         while (atomic_load(&cyd_team.each[member].range.asleep)) {
             pthread_cond_wait(&cyd_team.each[member].range.bell, &cyd_team.bed);
         }
+        if (cyd_team.each[member].range.kept) cyd_keep_to(&cyd_team.cores, pthread_self());
     }
     atomic_store(&cyd_team.each[member].range.asleep, 0);
     pthread_mutex_unlock(&cyd_team.bed);
@@ -156,9 +162,15 @@ static void cyd_sleep(int member, uint64_t seen) {
 static void cyd_wake(int workers) {
     if (cyd_team.deaf) return;
     pthread_mutex_lock(&cyd_team.bed);
+    cyd_cores_t others;
+    const int known = cyd_find_cores(&cyd_team.cores, &others);
     for (int i = 1; i <= workers; i++) {
         cyd_range_t *range = &cyd_team.each[i].range;
-        if (atomic_exchange(&range->asleep, 0)) pthread_cond_signal(&range->bell);
+        if (!atomic_load(&range->asleep)) continue;
+        if (known) cyd_keep_to(&others, range->thread);
+        range->kept = known;
+        atomic_store(&range->asleep, 0);
+        pthread_cond_signal(&range->bell);
     }
     pthread_mutex_unlock(&cyd_team.bed);
 }
@@ -220,7 +232,6 @@ __attribute__((constructor)) static void cyd_register(void) {
 static void cyd_grow(int workers) {
     pthread_attr_t attributes;
     sigset_t all, before;
-    pthread_t thread;
     if (workers > CYD_LARGEST_TEAM - 1) workers = CYD_LARGEST_TEAM - 1;
     if (cyd_team.workers >= workers) return;
     pthread_attr_init(&attributes);
@@ -228,9 +239,10 @@ static void cyd_grow(int workers) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (cyd_team.workers < workers) {
-        void *member = (void *)(intptr_t)(cyd_team.workers + 1);
-        pthread_cond_init(&cyd_team.each[cyd_team.workers + 1].range.bell, NULL);
-        if (pthread_create(&thread, &attributes, cyd_work, member)) break;
+        const int member = cyd_team.workers + 1;
+        cyd_range_t *range = &cyd_team.each[member].range;
+        pthread_cond_init(&range->bell, NULL);
+        if (pthread_create(&range->thread, &attributes, cyd_work, (void *)(intptr_t)member)) break;
         cyd_team.workers++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
