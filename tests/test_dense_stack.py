@@ -77,14 +77,19 @@ LOSSES = {
 def train(model, monkeypatch, together, **options):
     """Return every number of a run, and which passes of `DenseStack` and whole steps there were."""
     calls = []
-    forward, step = DenseStack.forward, DenseStep.__call__
+    forward, several = DenseStack.forward, DenseStep.several
     monkeypatch.setattr(DenseStack, "available", staticmethod(lambda: together))
     if not together:
         monkeypatch.setattr(Run, "is_settled", lambda *args: False)
     monkeypatch.setattr(
         DenseStack, "forward", lambda *args, **own: calls.append("stack") or forward(*args, **own))
-    monkeypatch.setattr(
-        DenseStep, "__call__", lambda *args, **own: calls.append("step") or step(*args, **own))
+
+    def steps(*args, **own):
+        found = several(*args, **own)
+        calls.extend(["step"] * len(found))
+        return found
+
+    monkeypatch.setattr(DenseStep, "several", steps)
     loss, y = options.pop("loss", "softmax_cross_entropy"), options.pop("y", LABELS)
     x = options.pop("x", X if isinstance(model.layers[0], (Flatten, Conv2D)) else FLAT)
     fit = {"epochs": 2, "batch_size": 16, "progress": False, "callbacks": (), "accumulate": 1}
@@ -296,6 +301,41 @@ def test_a_wrong_step_changes_nothing(changed, words):
              "learning_rate": 0.5} | changed
     with pytest.raises(ValueError, match=words):
         step(**given)
+    assert (w == 1).all()
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_several_steps_are_one_after_the_other(ordered):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((12, 3)), rng.integers(0, 2, 12)
+    order = rng.permutation(12) if ordered else None
+    masks = [MaskStream.from_state(1, draw).draw((4, 2), 0.5) for draw in range(3)]
+    rules = [{"learning_rate": 0.5 / n} for n in (1, 2, 3)]
+    (step, w), (single, v) = step_of(), step_of()
+    rows = np.arange(12) if order is None else order
+    found = step.several(x, order, y[rows], [masks[0].fused_plan()], [True], "sgd", rules)
+    expected = [
+        single(x[own], y[own], [mask.fused_plan()], "sgd", **rule)
+        for own, mask, rule in zip(rows.reshape(3, 4), masks, rules, strict=True)]
+    assert found == expected
+    np.testing.assert_array_equal(w, v)
+    np.testing.assert_array_equal(step.batch(x, order, 2), x[rows[8:]])
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"order": np.arange(8) + 1}, "order must lie between 0 and 7, not 8"),
+    ({"order": np.arange(7)}, r"order has shape \(7,\), not \(8,\)"),
+    ({"x": np.ones((9, 3))}, "x has 9 rows, but targets 8"),
+    ({"targets": np.zeros(7, "i8")}, "x must be an array"),
+    ({"targets": np.array([0, 1, 1, 0, 1, 0, 2, 0])}, "label 2 at position 6"),
+    ({"rules": [{"learning_rate": 0.5}, {"learning_rate": -1.0}]}, "learning_rate"),
+])
+def test_several_wrong_steps_change_nothing(changed, words):
+    step, w = step_of()
+    given = {"x": np.ones((8, 3)), "order": None, "targets": np.zeros(8, "i8"), "plans": [None],
+             "draws": [False], "kind": "sgd", "rules": [{"learning_rate": 0.5}] * 2} | changed
+    with pytest.raises(ValueError, match=words):
+        step.several(**given)
     assert (w == 1).all()
 
 

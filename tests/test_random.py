@@ -112,6 +112,19 @@ def test_a_draw_that_is_gone_meanwhile_is_not_used_twice():
     assert stream.make(kind, 3).draw == 1 and gone == [0] and stream.next_draw == 2
 
 
+def test_several_draws_at_once():
+    stream = MaskStream(0)
+    assert [stream.take(3), stream.take(0), stream.take()] == [0, 3, 3]
+    stream.give_back(1, 2)  # not the last ones
+    assert stream.next_draw == 4
+    stream.give_back(2, 2)
+    assert stream.take() == 2
+    for wrong in (-1, 1.5, "2"):
+        with pytest.raises((TypeError, ValueError), match="count"):
+            stream.take(wrong)
+    assert stream.next_draw == 3
+
+
 def test_a_generator_gives_the_key_of_the_first_mask():
     key = int(np.random.default_rng(5).integers(0, 2**64, dtype=np.uint64))
     for kind in (Mask, AlphaMask, HeadMask):
@@ -122,7 +135,8 @@ def test_a_generator_gives_the_key_of_the_first_mask():
 
 def test_the_last_draw_is_an_error_and_stays_one():
     stream = MaskStream.from_state(1, 2**64 - 1)
-    for draw in (lambda: stream.draw(3, 0.5), lambda: stream.make(AlphaMask, 3, 0.5), stream.take):
+    for draw in (lambda: stream.draw(3, 0.5), lambda: stream.make(AlphaMask, 3, 0.5), stream.take,
+                 lambda: stream.take(2)):
         with pytest.raises(OverflowError, match="seed"):
             draw()
     assert stream.next_draw == 2**64 - 1

@@ -8,8 +8,11 @@ import pytest
 import training_cases as cases
 
 from cydropout import Trainer
+from cydropout.functional.dense_step import DenseStep
 from cydropout.layers import Dense, Dropout, ReLU, Sequential
 from cydropout.layers._workspace import Workspace
+from cydropout.training import NonFiniteLossError
+from cydropout.training._batches import Epoch
 from cydropout.training.callbacks import (
     Callback,
     EarlyStopping,
@@ -120,3 +123,84 @@ def test_a_callback_that_runs_at_batches_unsettles_them(callbacks, settled, monk
 
 def test_a_layer_of_ones_own_unsettles_them(monkeypatch):
     assert assert_alike(monkeypatch, lambda: model(Freezing)) == [False] * 3
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """Return how many steps each call of the kernels took."""
+    found, several = [], DenseStep.several
+
+    def counted(*args, **options):
+        done = several(*args, **options)
+        found.append(len(done))
+        return done
+
+    monkeypatch.setattr(DenseStep, "several", counted)
+    return found
+
+
+def labelled(rows, batch=4):
+    return np.random.default_rng(1).standard_normal((rows, 12)).astype("f4"), np.arange(rows) % 3
+
+
+def trained(x, y, *, one_by_one, monkeypatch, make=model, loss="softmax_cross_entropy", **fit):
+    """Return all that a run leaves, or the error that ended it."""
+    trainer = Trainer(make(), loss, "adam", rng=0)
+    with monkeypatch.context() as patch:
+        if one_by_one:
+            patch.setattr(Epoch, "several", lambda *args: None)
+        try:
+            history = trainer.fit(x, y, **({"epochs": 2, "batch_size": 4, "progress": False} | fit))
+        except NonFiniteLossError as error:
+            return cases.state(trainer), (error.epoch, error.step, error.layer, str(error))
+    return cases.state(trainer), cases.without_seconds(history)
+
+
+@pytest.mark.parametrize(("rows", "options", "expected"), [
+    # The first step finds the optimizer's arrays, and the first in one call the masks.
+    (42, {}, [1, 8, 1, 1, 9, 1]),
+    (42, {"shuffle": False}, [1, 8, 1, 1, 9, 1]),
+    (42, {"drop_last": True}, [1, 8, 1, 9]),
+    (40, {"validation_split": 0.2}, [1, 6, 1, 7]),
+    (40, {"checkpoint_every": 3}, [1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 2, 1, 2, 1, 1]),
+    (40, {"sample_weight": np.ones(40)}, []),
+    (40, {"accumulate": 2}, []),
+    (300, {"epochs": 1}, [1, 32, 1, 32, 1, 7]),
+    (42, {"loss": "mean_squared_error", "y": np.ones((42, 3))}, [1, 8, 1, 1, 9, 1]),
+    (42, {"make": lambda: Sequential([Dense(3, l2=0.1)])}, [1, 8, 1, 1, 9, 1]),
+    (42, {"make": lambda: Sequential([Dense(8), Dropout(0.0), Dropout(0.3), Dense(3)])}, []),
+], ids=str)
+def test_batches_that_follow_are_taken_in_one_call(
+    rows, options, expected, sizes, tmp_path, monkeypatch
+):
+    x, y = labelled(rows)
+    options = dict(options)
+    y, found = options.pop("y", y), []
+    for one_by_one in (False, True):
+        own = dict(options)
+        if "checkpoint_every" in own:
+            own["checkpoint"] = tmp_path / f"{one_by_one}.npz"
+        found.append(trained(x, y, one_by_one=one_by_one, monkeypatch=monkeypatch, **own))
+        if not one_by_one:
+            assert sizes == expected
+    (one, history), (other, records) = found
+    cases.assert_same_bits(one, other)
+    assert history == records
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("bad", [5, 22, 37, 39])
+def test_a_loss_in_their_midst_that_is_not_finite(bad, shuffle, monkeypatch):
+    x, y = labelled(40)
+    x[bad] = np.inf
+    found = [trained(x, y, one_by_one=one_by_one, monkeypatch=monkeypatch, shuffle=shuffle)
+             for one_by_one in (False, True)]
+    (one, error), (other, expected) = found
+    assert error == expected and isinstance(error, tuple)
+    cases.assert_same_bits(one, other)
+
+
+def test_samples_of_another_dtype_are_taken_one_by_one(sizes, monkeypatch):
+    x, y = labelled(42)
+    trained(x.astype("f8"), y, one_by_one=False, monkeypatch=monkeypatch)
+    assert {*sizes} == {1}

@@ -107,9 +107,9 @@ def test_shards_of_other_numbers_of_batches_are_an_error_for_all():
 
 
 def test_a_process_reads_its_rows_alone(tmp_path, monkeypatch):
-    taken, of = [], ArrayBatches._of
+    taken, of = [], ArrayBatches.of
     monkeypatch.setattr(
-        ArrayBatches, "_of", lambda self, x, rows: taken.append(len(x)) or of(self, x, rows))
+        ArrayBatches, "of", lambda self, x, rows: taken.append(len(x)) or of(self, x, rows))
     X.tofile(tmp_path / "x")
 
     def run(comm):

@@ -117,21 +117,26 @@ class MaskStream:
     def next_draw(self, value: int) -> None:
         self._next_draw = check_integer("next_draw", value, "[0, 2**64)")
 
-    def take(self) -> int:
-        """Hand out the number of the next draw, and count on."""
+    def take(self, count: int = 1) -> int:
+        """Hand out the number of the next draw, the first of ``count``, and count on."""
+        if count != 1:
+            check_integer("count", count, "[0, 2**64)")
         with self._lock:
             draw = self._next_draw
-            if draw >= WORD - 1:
+            if draw >= WORD - count:
                 raise OverflowError("this stream has no draw left; use another seed")
-            self._next_draw = draw + 1
+            self._next_draw = draw + count
             if self._watches:
                 self._drawing.add(threading.get_ident())
         return draw
 
-    def give_back(self, draw: int) -> None:
-        """Have number ``draw`` handed out again, if it was the last: what it was for failed."""
+    def give_back(self, draw: int, count: int = 1) -> None:
+        """Have ``count`` numbers from ``draw`` on handed out again, if they were the last ones.
+
+        What they were for failed.
+        """
         with self._lock:
-            if self._next_draw == draw + 1:
+            if self._next_draw == draw + count:
                 self._next_draw = draw
 
     def restoring(self, call: Callable[..., _Result], *args: Any, **options: Any) -> _Result:

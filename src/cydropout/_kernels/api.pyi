@@ -53,10 +53,10 @@ class DenseStep:
         found: np.ndarray
     ) -> None: ...
     def run(
-        self, x: np.ndarray, targets: np.ndarray, plans: list[Plan], num_threads: int, kind: str, *,
-        learning_rate: float, beta1: float = 0.0, beta2: float = 0.0, epsilon: float = 0.0,
-        decay: float = 0.0, correction: float = 1.0, nesterov: bool = False
-    ) -> tuple[float, float, float]: ...
+        self, x: np.ndarray, order: np.ndarray | None, room: np.ndarray | None,
+        targets: np.ndarray, plans: list[Plan], draws: list[bool], num_threads: int, kind: str,
+        rules: list[dict[str, Any]], found: np.ndarray
+    ) -> int: ...
 
 class Plan:
     def __init__(

@@ -15,6 +15,9 @@ from cydropout.functional.optimizer import Gradient, _check_rule, _check_states,
 
 Array = np.ndarray[Any, Any]
 
+#: As many products of a row with a parameter as several steps in one call take: milliseconds.
+_MOST = 1 << 26
+
 
 class DenseStep:
     """A `DenseStack`, its loss, backward, L2 and the step of the optimizer, in one.
@@ -68,6 +71,9 @@ class DenseStep:
             _check_step(value, Gradient(gradient), *states)
         self._states = {len(states) for _, _, _, *states in stepped}
         self._shape, self._fits, self._all = stack.inputs, stack.fits, stack.keeping
+        self._room: Array | None = None
+        #: How many steps to take in one call: fewer of those that take longer.
+        self.together = min(32, _MOST // (shape[0] * sum(w.size for w in weights)))
         self._step = api.DenseStep(
             stack.kernel, loss, weights, biases, dweights, dbiases,
             [(value, gradient, *(*states, None, None)[:2], float(l2))
@@ -83,8 +89,14 @@ class DenseStep:
 
     def fits(self, x: Array, targets: Array) -> bool:
         """Whether these are samples of the step, ready to be used, and targets."""
-        return (api.ready(x, None) == self._code and x.shape == self._shape
-                and targets.shape in self._targets and targets.dtype.kind in self._kinds)
+        return (x.shape == self._shape and targets.shape in self._targets
+                and self.reads(x, targets))
+
+    def reads(self, x: Array, targets: Array) -> bool:
+        """Whether samples and targets, of any number, are such as a step takes."""
+        shape = (self._shape[0], *targets.shape[1:])
+        return (api.ready(x, None) == self._code and x.shape[1:] == self._shape[1:]
+                and shape in self._targets and targets.dtype.kind in self._kinds)
 
     def __call__(
         self, x: Array, targets: Array, plans: Sequence[api.Plan | None], kind: str, *,
@@ -99,18 +111,69 @@ class DenseStep:
         TypeError, ValueError
             If the arrays do not fit, or a label is no class.
         """
+        found = self.several(
+            x, None, targets, plans, [False] * len(plans), kind, [rule], num_threads=num_threads)
+        return found[0]
+
+    def several(
+        self, x: Array, order: Array | None, targets: Array, plans: Sequence[api.Plan | None],
+        draws: Sequence[bool], kind: str, rules: Sequence[dict[str, Any]], *,
+        num_threads: int | None = None,
+    ) -> list[tuple[float, float | None, float]]:
+        """Take a step for each of the rules, until a loss is not finite; return what they found.
+
+        Parameters
+        ----------
+        x : array of shape (samples, inputs)
+            Ready to be used.
+        order : array of int64, optional
+            Which rows of x the steps have, those of all one after the other; by default these are
+            all, as they lie.
+        targets : array
+            Of the rows of all steps, in their order.
+        plans : sequence of Plan or None
+            Of the masks of the first step.
+        draws : sequence of bool
+            Which of them take a draw in each step that follows, one after the other.
+        kind : str
+            Of the optimizer, as for `optimizer_step`.
+        rules : sequence of dict
+            The settings of each step.
+        num_threads : int, optional
+            By default as many as the work is worth.
+        """
         for count in self._states:
             _check_states(kind, count)
-        _check_rule(rule)
-        if not self.fits(x, targets):
+        for rule in rules:
+            _check_rule(rule)
+        steps, rows = len(rules), self._shape[0]
+        if not self.reads(x, targets) or len(targets) != steps * rows:
             raise ValueError(
                 f"x must be an array {self._shape}, ready to be used, with targets {self._target} "
                 f"to be read as {self._dtype}, not {targets.shape} of {targets.dtype}")
-        targets = _arrays.contiguous(targets.reshape(self._target), self._dtype)
+        if order is None and len(x) != len(targets):
+            raise ValueError(f"x has {len(x)} rows, but targets {len(targets)}")
+        if order is not None:
+            order = _arrays.as_index_array(order, len(x), "order")
+            if order.shape != (steps * rows,):
+                raise ValueError(f"order has shape {order.shape}, not {(steps * rows,)}")
+            if self._room is None:
+                self._room = np.empty(self._shape, x.dtype)
+        targets = _arrays.contiguous(
+            targets.reshape(len(targets), *self._target[1:]), self._dtype)
         place = api.wrong_label(targets, self._classes) if self._labels else -1
         if place >= 0:
             raise ValueError(f"label {targets[place]} at position {place} is no class")
         used = [own or whole for own, whole in zip(plans, self._all, strict=True)]
-        loss, right, penalty = self._step.run(
-            x, targets, used, check_num_threads(num_threads), kind, **rule)
-        return loss, right if self._labels else None, penalty
+        found = np.empty((steps, 3))
+        done = self._step.run(x, order, self._room, targets, used, list(draws),
+                              check_num_threads(num_threads), kind, list(rules), found)
+        return [(loss, right if self._labels else None, penalty)
+                for loss, right, penalty in found[:done].tolist()]
+
+    def batch(self, x: Array, order: Array | None, step: int) -> Array:
+        """Return the samples of the last of several steps, which was number ``step`` from 0."""
+        rows = self._shape[0]
+        room = x[step * rows : (step + 1) * rows] if order is None else self._room
+        assert room is not None
+        return room

@@ -273,7 +273,8 @@ def adam_rule(
     {'learning_rate': 1.0, 'beta1': 0.5, 'beta2': 0.75, 'epsilon': 0.0, 'correction': 2.0}
     """
     _check_rule({"lr": lr, "beta1": beta1, "beta2": beta2, "epsilon": epsilon})
-    step = check_integer("step", step, "[1, 2**63)")
+    if type(step) is not int or not 1 <= step < 2**63:
+        step = check_integer("step", step, "[1, 2**63)")
     return {"learning_rate": lr / (1 - beta1**step), "beta1": beta1, "beta2": beta2,
             "epsilon": epsilon, "correction": (1 - beta2**step) ** -0.5}
 

@@ -10,19 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cydropout._samples import (
-    along,
     check_ends,
     check_pair,
     check_weights,
-    spread,
     unpadded,
     within,
 )
-from cydropout._validate import ArgumentTypeError, Array, check_count, check_number
+from cydropout._validate import ArgumentTypeError, Array, check_number
+from cydropout.training._batch import Batch, Keeps, without_padding
 from cydropout.training._shares import Sharded, Shares
 
-#: Whether the predictions for samples of a shape are sequences too, as `Layer.keeps_lengths` says.
-Keeps = Callable[[tuple[int, ...]], bool]
 #: Makes the generator of an epoch, from 1: the order of the batches depends on nothing else.
 Generators = Callable[[int], np.random.Generator]
 
@@ -46,64 +43,6 @@ def batches(count: int, size: int, order: Array | None = None, skip: int = 0) ->
     for start in range(skip * size, count, size):
         rows = slice(start, min(start + size, count))
         yield rows if order is None else order[rows]
-
-
-class Batch(NamedTuple):
-    """Samples and targets, and where there are some their weights, and lengths of sequences.
-
-    ``real`` says which positions of the predictions are no padding, where these are sequences too,
-    and ``rows`` which samples of how many in all they are, if others have the rest.
-    """
-
-    x: Array
-    y: Array
-    weight: Array | None = None
-    lengths: Array | None = None
-    real: Array | None = None
-    rows: tuple[int, int, int] | None = None
-
-    @property
-    def samples(self) -> int:
-        """How many samples all of the batch has."""
-        return len(self.x) if self.rows is None else self.rows[2]
-
-    def part(self, start: int, stop: int, total: int, first: int | None = None) -> Batch:
-        """Return some samples: rows ``[start, stop)``, or from ``first`` on, of ``total`` ones."""
-        own: list[Any] = [None if one is None else one[start:stop] for one in self[:-1]]
-        first = start if first is None else first
-        return Batch(*own)._replace(rows=(first, first + stop - start, total))
-
-    @property
-    def own(self) -> tuple[Array, ...]:
-        """What a loss gets besides the predictions."""
-        return (self.y,) if self.weight is None else (self.y, self.weight)
-
-    def counts(self, total: float | None) -> float | None:
-        """Return for how much the batch counts in a mean: with positions each by itself."""
-        return total if self.real is None or total is None else total * self.real.shape[1]
-
-
-def without_padding(batch: Batch, keeps: Keeps, shape: tuple[int, ...]) -> Batch:
-    """Return a batch whose padding weighs nothing, and holds what is at the start.
-
-    ``shape`` is that of a sample; a batch of targets alone has no samples.
-    """
-    if batch.lengths is None:
-        return batch
-    x, y, weight, *_ = batch
-    real = within(batch.lengths, shape[0])
-    batch = batch._replace(x=unpadded(x, real) if len(x) else x)
-    if not keeps(shape):
-        return batch
-    if y.shape[:2] == real.shape:  # else the loss refuses them
-        y = unpadded(y, real)
-    if weight is None:
-        weight = real.astype(np.float64)
-    elif weight.ndim < 3:
-        weight = spread(weight, real.shape, "sample_weight") * real
-    elif weight.shape[:2] == real.shape:
-        weight = weight * along(real, weight.ndim)
-    return batch._replace(y=y, weight=weight, real=real)
 
 
 class ArrayBatches:
@@ -144,7 +83,7 @@ class ArrayBatches:
                 f"drop_last leaves no batch: batch_size is {self.size}, and there are {total} "
                 "samples"
             )
-        next(self._places())  # raises where others have the rest, and these do not serve
+        next(self.places())  # raises where others have the rest, and these do not serve
 
     @property
     def smallest(self) -> int | None:
@@ -167,47 +106,97 @@ class ArrayBatches:
 
     def first(self, number: int, generators: Generators) -> Batch:
         """Return some samples, for their shape."""
-        return self._of(self.x[:1], slice(1))
+        return self.of(self.x[:1], slice(1))
 
     def targets(self) -> Iterator[tuple[int, Batch]]:
         """Yield targets and weights in parts, without samples, each with the place of its first."""
         for rows in batches(self.count, 4096):
-            own = self._rows(rows)
-            yield own.start, self._of(self.x[:0], own)
+            own = self.rows(rows)
+            yield own.start, self.of(self.x[:0], own)
 
-    def _of(self, x: Array, rows: Any) -> Batch:
+    def of(self, x: Array, rows: Any) -> Batch:
+        """Return the batch of such samples, which lie in these rows."""
         own: list[Any] = [None if part is None else part[rows] for part in self.own]
         batch = Batch(x, *own)
         return without_padding(batch, self.keeps, self.x.shape[1:])
 
-    def _rows(self, place: slice) -> slice:
+    def rows(self, place: slice) -> slice:
         """Return where samples lie among all of x, of those that are used."""
         return slice(self.first_row + place.start, self.first_row + place.stop)
 
-    def epoch(self, number: int, generators: Generators, skip: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch, from 1, without the first ``skip``."""
-        order: Array | None = None
-        if self.shuffle:
-            room = np.empty((min(self.size, len(self.x)), *self.x.shape[1:]), self.x.dtype)
-            order = generators(number).permutation(self.count)
-        for place, cut in self._places(skip):
-            if order is None:
-                rows: Any = self._rows(place)
-                x = self.x[rows]
-            else:
-                rows = order[place]
-                # Without the check of the numbers, which would need a second buffer.
-                x = self.x.take(rows, axis=0, out=room[: len(rows)], mode="clip")
-            batch = self._of(x, rows)
-            yield batch if cut is None else batch._replace(rows=cut)
+    def epoch(self, number: int, generators: Generators, skip: int = 0) -> Epoch:
+        """Return the batches of an epoch, from 1, without the first ``skip``."""
+        order = generators(number).permutation(self.count) if self.shuffle else None
+        return Epoch(self, order, skip)
 
-    def _places(self, skip: int = 0) -> Iterator[tuple[slice, tuple[int, int, int] | None]]:
+    def places(self, skip: int = 0) -> Iterator[tuple[slice, tuple[int, int, int] | None]]:
         """Yield where in the order each batch lies, and if others have more of it which rows."""
         if self.shares is not None:
             yield from self.shares.places(self.samples or 0, self.size, skip)
             return
         for rows in batches(self.samples or 0, self.size, None, skip):
             yield rows, None
+
+
+class Rows(NamedTuple):
+    """Whole batches one after the other: rows of x in an order, or all as they lie, and targets."""
+
+    x: Array
+    order: Array | None
+    y: Array
+
+
+class Epoch(Iterator[Batch]):
+    """The batches of an epoch, one by one, or several at once.
+
+    Parameters
+    ----------
+    data : ArrayBatches
+        What is read.
+    order : array of int64, optional
+        Of the rows; by default it is that in which they lie.
+    skip : int
+        Batches that are left out at the beginning.
+    """
+
+    def __init__(self, data: ArrayBatches, order: Array | None, skip: int) -> None:
+        self.data, self._order = data, order
+        self._places = data.places(skip)
+        self._whole = (data.samples or 0) // data.size - skip  # batches that are left
+        if order is not None:
+            x = data.x
+            self._room = np.empty((min(data.size, len(x)), *x.shape[1:]), x.dtype)
+
+    def __next__(self) -> Batch:
+        place, cut = next(self._places)
+        self._whole -= 1
+        if self._order is None:
+            rows: Any = self.data.rows(place)
+            x = self.data.x[rows]
+        else:
+            rows = self._order[place]
+            # Without the check of the numbers, which would need a second buffer.
+            x = self.data.x.take(rows, axis=0, out=self._room[: len(rows)], mode="clip")
+        batch = self.data.of(x, rows)
+        return batch if cut is None else batch._replace(rows=cut)
+
+    @property
+    def plain(self) -> bool:
+        """Whether whole batches are rows of samples and targets, and nothing else."""
+        return self.data.own[1:] == (None, None) and self.data.shares is None
+
+    def several(self, most: int) -> Rows | None:
+        """Take the next whole batches, at most so many, if there are any."""
+        places = [place for place, _ in islice(self._places, min(most, max(self._whole, 0)))]
+        if not places:
+            return None
+        self._whole -= len(places)
+        place, (x, y) = slice(places[0].start, places[-1].stop), (self.data.x, self.data.own[0])
+        if self._order is not None:
+            order = self._order[place]
+            return Rows(x, order, y[order])
+        rows = self.data.rows(place)
+        return Rows(x[rows], None, y[rows])
 
 
 def padded(x: Any, lengths: Array | None, size: int) -> Iterator[tuple[Array, Array | None]]:
@@ -359,42 +348,3 @@ def held_out(data: Any, size: int, epochs: int, keeps: Keeps) -> Batches:
         return ArrayBatches(x, y, size, False, keeps, weight=weight, lengths=lengths,
                             what="validation_data: ")
     return as_batches(data, None, size, False, epochs, "validation_data", keeps)
-
-
-def shuffled(
-    batches: Iterable[Any], buffer: int, rng: np.random.Generator
-) -> Iterator[Any]:
-    """Yield batches in another order, holding ``buffer`` of them: one at random, then the next.
-
-    Parameters
-    ----------
-    batches : iterable
-        Read once, one after the other.
-    buffer : int
-        How many are held, at least 1: the more, the better they are mixed.
-    rng : numpy.random.Generator
-        Decides the order.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> sorted(shuffled(range(5), 3, np.random.default_rng(0)))
-    [0, 1, 2, 3, 4]
-    """
-    check_count("buffer", buffer)
-    return _shuffled(batches, buffer, rng)
-
-
-def _shuffled(
-    batches: Iterable[Any], buffer: int, rng: np.random.Generator
-) -> Iterator[Any]:
-    held: list[Any] = []
-    for batch in batches:
-        if len(held) < buffer:
-            held.append(batch)
-            continue
-        place = int(rng.integers(buffer))
-        yield held[place]
-        held[place] = batch
-    for place in rng.permutation(len(held)):
-        yield held[place]

@@ -11,7 +11,8 @@ from typing import Any
 from cydropout._samples import check_ends, spread
 from cydropout._validate import ArgumentTypeError, Array, is_ours
 from cydropout.layers._layer import Context, Layer
-from cydropout.training._batches import Batch, Batches
+from cydropout.training._batch import Batch
+from cydropout.training._batches import Batches
 from cydropout.training.losses import Loss
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from cydropout import _sklearn
 from cydropout._samples import spread
 from cydropout._validate import ArgumentTypeError, Array, check_integer, check_number, shown
-from cydropout.training._batches import Batch, Batches, Generators, OwnBatches
+from cydropout.training._batch import Batch
+from cydropout.training._batches import Batches, Generators, OwnBatches
 from cydropout.training.losses import Loss
 
 

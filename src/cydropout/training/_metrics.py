@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cydropout._validate import ArgumentTypeError, check_function, shown
-from cydropout.training._batches import Batch
+from cydropout.training._batch import Batch
 from cydropout.training._scorers import Scorer, as_scorer, takes_weights
 from cydropout.training.history import Mean, Record
 from cydropout.training.losses import Loss

@@ -18,7 +18,7 @@ import numpy as np
 
 from cydropout._validate import check_choice
 from cydropout.layers._layer import Parameter
-from cydropout.training._batches import Batch
+from cydropout.training._batch import Batch
 from cydropout.training._reductions import Fast, Flat, Ordered
 from cydropout.training._shares import Sharded, Shares
 

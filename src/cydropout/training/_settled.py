@@ -13,7 +13,8 @@ from cydropout.layers import Dense, Sequential
 from cydropout.layers._dense_stack import Block, masks_of, plans_of, whole_stack
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.masks import Mask
-from cydropout.training._batches import Batch
+from cydropout.training._batch import Batch
+from cydropout.training._batches import Epoch, Rows
 from cydropout.training._states import State
 from cydropout.training.losses import Loss
 from cydropout.training.optimizers import Optimizer
@@ -47,6 +48,14 @@ class OneCall(NamedTuple):
                 (plan, mask is not None and mask.draw is not None)
                 for plan, mask in zip(plans, masks, strict=True))
         return plans
+
+
+class Taken(NamedTuple):
+    """Steps that were taken in one call: what each measured, and samples and draw of the last."""
+
+    measured: list[tuple[float, float | None, float]]
+    x: Array
+    draw: int
 
 
 class SettledSteps:
@@ -110,6 +119,43 @@ class SettledSteps:
     ) -> tuple[float, float | None, float]:
         return one.step(x, targets, one.draw(len(x), ctx), kind,
                         num_threads=self._num_threads, **rule)
+
+    def several(self, epoch: Epoch, ctx: Context, most: int) -> Taken | None:
+        """Take the steps of the next batches, at most so many, in one call.
+
+        None says that there are none, or that they are to be taken one by one. The last one's loss
+        may not be finite.
+        """
+        data = epoch.data
+        _, one = self._found.get((data.size, *data.x.shape[1:]), (0, None))
+        if one is None or not one.plans or not epoch.plain:
+            return None
+        most = min(most, one.step.together)
+        if most < 2 or not one.step.reads(data.x, data.own[0]):
+            return None
+        rows = epoch.several(most)
+        if rows is None:
+            return None
+        stream = ctx.training_stream()
+        steps, drawn = len(rows.y) // data.size, sum(draws for _, draws in one.plans)
+        draw = stream.next_draw
+        measured = stream.restoring(self._run_several, one, rows, ctx, steps)
+        finite = len(measured) - (not math.isfinite(measured[-1][0]))
+        self._parts[2].count(one.states, finite)
+        stream.give_back(draw + len(measured) * drawn, (steps - len(measured)) * drawn)
+        last = len(measured) - 1
+        return Taken(measured, one.step.batch(rows.x, rows.order, last), draw + last * drawn)
+
+    def _run_several(
+        self, one: OneCall, rows: Rows, ctx: Context, steps: int
+    ) -> list[tuple[float, float | None, float]]:
+        optimizer, done = self._parts[2], one.states[0].steps
+        plans = one.draw(0, ctx)
+        draws = [draws for _, draws in one.plans]
+        ctx.training_stream().take((steps - 1) * sum(draws))
+        rules = [optimizer.rule(done + step) for step in range(1, steps + 1)]
+        return one.step.several(*rows, plans, draws, optimizer.kind, rules,
+                                num_threads=self._num_threads)
 
     def _find(self, x: Array) -> OneCall | None:
         """Return the one call, if there is one for such a model and optimizer."""

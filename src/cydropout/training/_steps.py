@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from cydropout.layers._context import Masks
 from cydropout.layers._layer import Context, Layer, Parameter
-from cydropout.training._batches import Batch
+from cydropout.training._batch import Batch
+from cydropout.training._batches import Epoch
 from cydropout.training._evaluation import Evaluation
 from cydropout.training._parallel import Measured
 from cydropout.training._passes import all_passes
@@ -21,6 +23,8 @@ from cydropout.training.optimizers import Optimizer
 from cydropout.training.run import Run
 
 Array = np.ndarray[Any, Any]
+#: Samples of a batch, how they were run, and the draw that came next.
+Last = tuple[Array, Context, int]
 
 
 class Steps(Evaluation):
@@ -55,6 +59,24 @@ class Steps(Evaluation):
             layers, parameters, found.backward, found.gradient, found.weight)
         accuracy = {} if found.accuracy is None else {"accuracy": found.accuracy}
         return {"loss": value} | accuracy, found.weight
+
+    def _several(
+        self, run: Run, batches: Iterator[Batch], ctx: Context, most: int
+    ) -> tuple[int, Last | None]:
+        """Take and count the steps of batches that follow, where one call takes several.
+
+        Return how many samples they had, and the last.
+        """
+        if self._settled is None or not isinstance(batches, Epoch):
+            return 0, None
+        taken = self._settled.several(batches, ctx, most)
+        if taken is None:
+            return 0, None
+        for value, accuracy, penalty in taken.measured:
+            check_loss(self, value, run, taken.x, ctx, taken.draw)
+            found = {} if accuracy is None else {"accuracy": accuracy}
+            run.add(batches.data.size, {"loss": value + penalty} | found)
+        return len(taken.measured) * batches.data.size, (taken.x, ctx, taken.draw)
 
     def _measured(self, x: Array, batch: Batch, ctx: Context, watched: bool) -> Measured:
         """Run the model over samples, and measure its loss."""

@@ -8,7 +8,7 @@ import io
 import math
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cydropout import _sklearn
 from cydropout._files.replace import expanded
 from cydropout._optional import require
-from cydropout.training._batches import shuffled
+from cydropout._validate import check_count
 
 __all__ = ["Dataset", "Variant", "load_digits", "load_mnist", "shuffled"]
 
@@ -260,3 +260,42 @@ def _dataset(arrays: Sequence[NDArray[Any]], names: Sequence[str]) -> Dataset:
     images = [np.divide(x, np.float32(255), dtype=np.float32) for x in arrays[::2]]
     labels = [y.astype(np.int64) for y in arrays[1::2]]
     return Dataset(images[0], labels[0], images[1], labels[1])
+
+
+def shuffled(
+    batches: Iterable[Any], buffer: int, rng: np.random.Generator
+) -> Iterator[Any]:
+    """Yield batches in another order, holding ``buffer`` of them: one at random, then the next.
+
+    Parameters
+    ----------
+    batches : iterable
+        Read once, one after the other.
+    buffer : int
+        How many are held, at least 1: the more, the better they are mixed.
+    rng : numpy.random.Generator
+        Decides the order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sorted(shuffled(range(5), 3, np.random.default_rng(0)))
+    [0, 1, 2, 3, 4]
+    """
+    check_count("buffer", buffer)
+    return _shuffled(batches, buffer, rng)
+
+
+def _shuffled(
+    batches: Iterable[Any], buffer: int, rng: np.random.Generator
+) -> Iterator[Any]:
+    held: list[Any] = []
+    for batch in batches:
+        if len(held) < buffer:
+            held.append(batch)
+            continue
+        place = int(rng.integers(buffer))
+        yield held[place]
+        held[place] = batch
+    for place in rng.permutation(len(held)):
+        yield held[place]

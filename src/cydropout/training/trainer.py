@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -38,7 +39,7 @@ from cydropout.training._configuration import check_override
 from cydropout.training._metrics import as_metrics
 from cydropout.training._parallel import as_parallel, ends_all
 from cydropout.training._settled import SettledSteps
-from cydropout.training._steps import Steps
+from cydropout.training._steps import Last, Steps
 from cydropout.training._updates import Update
 from cydropout.training.callbacks.base import Callback, as_callbacks
 from cydropout.training.checkpoint import check_state, save_checkpoint
@@ -346,7 +347,7 @@ class Trainer(Steps):
                 self.model, self.loss, self.optimizer, layers, parameters,
                 alone and run.update.every == 1, self._threads, run.made)
             run.made = self._settled.made
-        last: tuple[Array, Context, int] | None = None
+        last: Last | None = None
         batches = data.epoch(epoch, partial(order_of, self.stream.key), run.step)
         for batch in batches if self._parallel is None else self._parallel.cut(batches):
             x, now = self._cast(batch.x), ctx
@@ -359,8 +360,11 @@ class Trainer(Steps):
             record, weight = self._step(run, layers, parameters, x, batch, now, watched)
             run.tell("on_batch_end", self, epoch, run.steps, record)
             run.add(batch.samples, record, weight)
+            left = -run.steps % checkpoint_every if target and checkpoint_every else sys.maxsize
+            samples, after = self._several(run, batches, ctx, left)
+            last = after or last
             run.seconds = time.perf_counter() - started
-            bar.step(batch.samples, run.mean)
+            bar.step(batch.samples + samples, run.mean)
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 check_parameters(self, parameters, epoch, run.step, last)
                 self._save(run, target)

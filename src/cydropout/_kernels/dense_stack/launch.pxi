@@ -30,6 +30,9 @@ ctypedef struct dense_t:
     void *dweight
     void *dbias
     mask_t mask
+    # Of several steps: what the mask's source is before its bits are there, and whether it draws.
+    source_t source
+    bint draws
 
 
 def set_blas(list matrices, list vectors, bint long_integers):

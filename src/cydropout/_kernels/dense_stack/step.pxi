@@ -42,29 +42,72 @@ cdef class DenseStep:
     def __dealloc__(self):
         free(self.stepped)
 
-    def run(self, cnp.ndarray x, cnp.ndarray targets, list plans, int num_threads, str kind, *,
-            double learning_rate, double beta1=0.0, double beta2=0.0, double epsilon=0.0,
-            double decay=0.0, double correction=1.0, bint nesterov=False):
-        """Return loss, share of hits and penalty; nothing is stepped by a loss that is not finite.
+    def run(self, cnp.ndarray x, cnp.ndarray order, cnp.ndarray room, cnp.ndarray targets,
+            list plans, list draws, int num_threads, str kind, list rules, cnp.ndarray found):
+        """Take a step for each rule; return how many there were, the last of which may have failed.
+
+        Step n is of batch n of x, as it lies or in an order that `room` is filled by, one batch at
+        a time. A plan that draws is at its draw of the first step. A row of `found` is loss, share
+        of hits and penalty of a step, and none is stepped by a loss that is not finite.
         """
         cdef DenseStack stack = self.stack
-        cdef const void *source = address(x)
-        cdef step_t rule = rule_of(
-            kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
-        cdef double loss, hits = 0, penalty = 0
+        cdef uint64_t steps = len(rules), drawn = sum(draws), n, row, done = 0
+        cdef uint64_t width = stack.layers.inputs * item_size(stack.code)
+        cdef uint64_t batch = stack.rows * width, own = targets.nbytes // max(steps, 1)
+        cdef const char *source = <const char*>address(x)
+        cdef const char *target = <const char*>address(targets)
+        cdef const int64_t *index = <const int64_t*>address_or_null(order)
+        cdef char *gathered = <char*>address_or_null(room)
+        cdef double *measured = <double*>address(found)
+        cdef step_t *each = <step_t*>calloc(max(steps, 1), sizeof(step_t))
+        cdef dense_t *layer
         cdef int i
-        self.loss.targets = address(targets)
-        stack.take_masks(plans)
-        with nogil:
-            stack.run_forward(source, num_threads)
+        if each == NULL:
+            raise MemoryError
+        try:
+            for n in range(steps):
+                each[n] = rule_from(kind, rules[n])
+            stack.take_masks(plans)
             for i in range(stack.count):
-                if stack.layers[i].mask.source == DRAW_AND_STORE:
-                    stack.layers[i].mask.source = STORED
-            loss = run_loss(&self.loss, stack.code, stack.layers[stack.count - 1].y, 1, &hits)
-            if loss - loss == 0:
-                stack.run_backward(self.loss.gradient, False, num_threads)
-                penalty = self.run_steps(&rule, num_threads)
-        return loss, hits, penalty
+                layer = &stack.layers[i]
+                layer.draws, layer.source = draws[i], layer.mask.source
+            with nogil:
+                for n in range(steps):
+                    if index != NULL:
+                        for row in range(<uint64_t>stack.rows):
+                            memcpy(gathered + row * width, source + index[row] * width, width)
+                        index += stack.rows
+                    self.loss.targets = target + n * own
+                    self.step(gathered if index != NULL else source + n * batch, &each[n],
+                              num_threads, measured + 3 * n)
+                    done = n + 1
+                    if measured[3 * n] - measured[3 * n] != 0:
+                        break
+                    for i in range(stack.count):
+                        layer = &stack.layers[i]
+                        if layer.draws:
+                            layer.mask.draw += drawn
+                            layer.mask.source = layer.source
+        finally:
+            free(each)
+        return done
+
+    cdef int step(self, const void *source, const step_t *rule, int num_threads,
+                  double *found) except -1 nogil:
+        """Step by one batch, whose targets the loss has, unless that is not finite."""
+        cdef dense_t *layer = NULL
+        cdef int i
+        found[1] = found[2] = 0
+        self.stack.run_forward(source, num_threads)
+        for i in range(self.stack.count):
+            layer = &self.stack.layers[i]
+            if layer.mask.source == DRAW_AND_STORE:
+                layer.mask.source = STORED
+        found[0] = run_loss(&self.loss, self.stack.code, layer.y, 1, &found[1])
+        if found[0] - found[0] == 0:
+            self.stack.run_backward(self.loss.gradient, False, num_threads)
+            found[2] = self.run_steps(rule, num_threads)
+        return 0
 
     cdef double run_steps(self, const step_t *rule, int num_threads) except? -1 nogil:
         cdef double penalty = 0

@@ -24,6 +24,14 @@ cdef step_t rule_of(str kind, double learning_rate, double beta1, double beta2, 
     return settings
 
 
+cdef step_t rule_from(str kind, dict rule) except *:
+    """The same of the settings that there are."""
+    return rule_of(
+        kind, rule["learning_rate"], rule.get("beta1", 0.0), rule.get("beta2", 0.0),
+        rule.get("epsilon", 0.0), rule.get("decay", 0.0), rule.get("correction", 1.0),
+        rule.get("nesterov", False))
+
+
 cdef int one_step(step_t *settings, const submatrix_t *r, cnp.ndarray g, cnp.ndarray w, int code,
                   int num_threads) except -1:
     cdef const void *gradient = address(g)

@@ -209,11 +209,11 @@ class Optimizer(Configured):
         known = all(one.name == name for one, (name, _) in zip(states, stepped, strict=True))
         return states if known and len({state.steps for state in states}) == 1 else None
 
-    def count(self, states: Sequence[State]) -> None:
-        """Count a step of these."""
-        self.steps += 1
+    def count(self, states: Sequence[State], steps: int = 1) -> None:
+        """Count steps of these."""
+        self.steps += steps
         for state in states:
-            state.steps, state.last = state.steps + 1, self.steps
+            state.steps, state.last = state.steps + steps, self.steps
 
     def _places(self, named: Sequence[tuple[str, Parameter]]) -> list[int]:
         """Return the place of the group of each trainable parameter, found once for all steps."""
