@@ -7,11 +7,13 @@ import pytest
 
 from cydropout import MaskStream, Trainer, predict_mc
 from cydropout.layers import (
+    BatchNorm,
     BatchwiseDropout,
     Context,
     Conv2D,
     Dense,
     Dropout,
+    MaxPool2D,
     ReLU,
     Residual,
     Sequential,
@@ -33,13 +35,14 @@ def tripled(kind):
 
 FLAT, MAPS = (6, 5), (3, 5, 6, 5)
 ARGUMENTS = {
-    Dense: (5,), Conv2D: (5, 1), Dropout: (0.5,), BatchwiseDropout: (0.5,),
+    Dense: (5,), Conv2D: (5, 1), Dropout: (0.5,), BatchwiseDropout: (0.5,), MaxPool2D: (1,),
 }
 
 
 def make(kind, base=None, data_format="channels_last"):
     base = base or kind
-    more = {"data_format": data_format} if base is Conv2D else {}
+    more = {"data_format": data_format} if base in (Conv2D, MaxPool2D) else {}
+    more |= {"axis": -1} if base is BatchNorm else {}
     return kind(*ARGUMENTS.get(base, ()), **more)
 
 
@@ -81,7 +84,7 @@ def _pattern(request):
             for place, kind in enumerate(kinds)
         ]
 
-    return layers, MAPS if Conv2D in kinds else FLAT
+    return layers, MAPS if {Conv2D, MaxPool2D} & {*kinds} else FLAT
 
 
 def passes(layers, shape, train, fuse, inside=False):

@@ -1,4 +1,4 @@
-"""Windows over maps, pooled or unfolded, and normalised channels: against plain NumPy."""
+"""Windows over maps, pooled or unfolded: against plain NumPy."""
 
 import numpy as np
 import pytest
@@ -223,66 +223,6 @@ def test_layers_taken_in_change_no_bit(kind):
     for p, q in zip(one.parameters(), other.parameters(), strict=True):
         np.testing.assert_array_equal(p.grad, q.grad)
         np.testing.assert_array_equal(p.value, q.value)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", [(2, 1), (1000, 3), (77, 64), (5000, 33)])
-def test_moments(build, shape, dtype):
-    x = (np.random.default_rng(0).standard_normal(shape) * 0.1 + 1000).astype(dtype)
-    mean, variance = functional.moments(x, num_threads=1)
-    wide = x.astype("float64")
-    np.testing.assert_allclose(mean, wide.mean(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(variance, wide.var(axis=0), rtol=1e-8, atol=1e-12)
-    for threads in (2, 3, 7):
-        again = functional.moments(x, num_threads=threads)
-        assert all(np.array_equal(a, b) for a, b in zip(again, (mean, variance), strict=True))
-
-
-@pytest.mark.parametrize("relu", [False, True])
-@pytest.mark.parametrize("of_batch", [False, True])
-@pytest.mark.parametrize("shape", [(6, 5), (3000, 33)])
-def test_normalise(build, shape, of_batch, relu):
-    rng = np.random.default_rng(0)
-    x, dy = rng.standard_normal(shape), rng.standard_normal(shape)
-    gamma, beta = rng.standard_normal(shape[1]), rng.standard_normal(shape[1])
-    mean, variance = functional.moments(x)
-    y, done = functional.normalise(
-        x, mean, variance, gamma, beta, epsilon=1e-3, relu=relu, of_batch=of_batch
-    )
-    inverse = (variance + 1e-3) ** -0.5
-    hat = (x - mean) * inverse
-    z = hat * gamma + beta
-    np.testing.assert_allclose(y, np.maximum(z, 0) if relu else z, rtol=1e-10, atol=1e-12)
-    g = np.where(z > 0, dy, 0) if relu else dy
-    dx, dgamma, dbeta = functional.normalise_backward(dy, done)
-    np.testing.assert_allclose(dgamma, (g * hat).sum(axis=0), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(dbeta, g.sum(axis=0), rtol=1e-9, atol=1e-9)
-    wanted = g
-    if of_batch:
-        wanted = g - g.mean(axis=0) - hat * (g * hat).mean(axis=0)
-    np.testing.assert_allclose(dx, wanted * inverse * gamma, rtol=1e-8, atol=1e-10)
-    for threads in (2, 5):
-        again = functional.normalise_backward(dy, done, num_threads=threads)
-        assert all(map(np.array_equal, again, (dx, dgamma, dbeta)))
-
-
-def test_running_averages_move_when_the_gradient_comes_back():
-    layer = BatchNorm(0.75)
-    layer.build((3,), 0, "float64")
-    x = np.random.default_rng(0).standard_normal((8, 3)) + 5
-    before = layer.state_dict()
-    y, backward = layer.forward(x, Context(True, MaskStream(0)))
-    assert all(np.array_equal(v, before[k]) for k, v in layer.state_dict().items())
-    backward(np.ones_like(y))
-    after = layer.state_dict()
-    np.testing.assert_allclose(after["running_mean"], 0.25 * x.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(
-        after["running_var"], 0.75 + 0.25 * x.var(axis=0, ddof=1), rtol=1e-12
-    )
-    at_rest = (x - after["running_mean"]) / np.sqrt(after["running_var"] + 1e-5)
-    np.testing.assert_allclose(layer.forward(x, Context())[0], at_rest, rtol=1e-12)
-    still = layer.forward(x, Context(True, MaskStream(0), batch_statistics=False))[0]
-    np.testing.assert_array_equal(still, layer.forward(x, Context())[0])
 
 
 def network():

@@ -209,6 +209,30 @@ def columns(d: Draws) -> None:
 
 
 @holds
+def pooled_columns(d: Draws) -> None:
+    """Compare a normalisation with a pool in its pass to the two one after the other."""
+    n, channels = d.length(most=9), d.integer(1, 70)
+    size, counts = ((d.integer(1, 4), d.integer(1, 4)) for _ in range(2))
+    maps = tuple(s * c + d.integer(0, s - 1) for s, c in zip(size, counts, strict=True))
+    lay = functional.Windows(maps, size, size, (0, 0), counts)
+    x, threads = d.values((n, *maps, channels), d.one_of(*REALS)), {"num_threads": d.threads()}
+    rows = x.reshape(-1, channels)
+    own = (rows, *(d.values((channels,), x.dtype) for _ in range(3)))
+    own = (rows, own[1], own[2] ** 2, own[3], own[1])
+    options = {"epsilon": 0.1, "relu": d.one_of(False, True)}
+    y, whole = functional.normalise(*own, **options, **threads)
+    pooled, at = functional.max_pool(y.reshape(x.shape), lay, **threads)
+    found, done = functional.normalise(*own, **options, pool=lay, **threads)
+    same(found, pooled.reshape(found.shape))
+    dy = d.values(found.shape, x.dtype)
+    dz = functional.max_pool_backward(dy.reshape(pooled.shape), at, lay, **threads)
+    for one, want in zip(functional.normalise_backward(dy, done, **threads),
+                         functional.normalise_backward(dz.reshape(rows.shape), whole, **threads),
+                         strict=True):
+        same(one, want)
+
+
+@holds
 def products(d: Draws) -> None:
     """Compare DropConnect with a mask of each row, to the bit, and parts of matrices."""
     n, inputs, units = (d.length(most=40) for _ in range(3))

@@ -61,6 +61,7 @@ include "conv/kernel.pxi"
 include "convolve/kernel.pxi"
 include "pool/kernel.pxi"
 include "batch_norm/kernel.pxi"
+include "batch_norm/backward.pxi"
 
 
 def kernels():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,15 +13,20 @@ from cydropout._kernels import api
 from cydropout._kernels.api import Kernel
 from cydropout._kernels.threads import check_num_threads
 from cydropout._validate import check_flag, check_function, check_integer, check_number
+from cydropout.functional.conv import Windows, check_windows
 
 Sums = Callable[[np.ndarray], np.ndarray]
 
 _UNIT = 16384  # elements in one unit of work, which has sums of its own
 _UNITS = 64
+_WIDEST = 4096  # columns of maps that are pooled
 
 
 class Normalised(NamedTuple):
-    """What was done to the columns: y = (x - mean) inverse gamma + beta."""
+    """What was done to the columns: y = (x - mean) inverse gamma + beta.
+
+    ``at`` is which element of each window of ``pool`` was the largest, if there was a pool.
+    """
 
     x: np.ndarray
     mean: np.ndarray
@@ -30,6 +36,16 @@ class Normalised(NamedTuple):
     relu: bool
     of_batch: bool
     of_rows: int
+    pool: Windows | None = None
+    at: np.ndarray | None = None
+
+    @property
+    def windows(self) -> dict[str, Any]:
+        """What the kernels are told of the pool."""
+        if self.pool is None:
+            return {}
+        maps = (len(self.x) // math.prod(self.pool.maps), *self.pool.maps, self.x.shape[1])
+        return {"at": self.at, "maps": maps, "counts": self.pool.counts, "size": self.pool.size}
 
 
 def _run(kind: Kernel, source: np.ndarray, num_threads: int | None, **arrays: Any) -> None:
@@ -46,8 +62,9 @@ def _span(x: np.ndarray) -> int:
 
 
 def _sums(kind: Kernel, source: np.ndarray, num_threads: int | None, **arrays: Any) -> np.ndarray:
-    rows, columns = source.shape
-    span = _span(source)
+    shaped = arrays.get("x", source)  # of which the source may be the windows alone
+    rows, columns = shaped.shape
+    span = _span(shaped)
     totals = np.zeros((max(1, -(-rows // span)), 2, columns))
     _run(kind, source, num_threads, totals=totals, span=span, **arrays)
     result: np.ndarray = totals.sum(axis=0)
@@ -104,9 +121,10 @@ def normalise(
     relu: bool = False,
     of_batch: bool = True,
     count: int | None = None,
+    pool: Windows | None = None,
     num_threads: int | None = None,
 ) -> tuple[np.ndarray, Normalised]:
-    """y = (x - mean) / sqrt(variance + epsilon) gamma + beta, then a ReLU if wanted.
+    """y = (x - mean) / sqrt(variance + epsilon) gamma + beta, then a ReLU and a pool if wanted.
 
     Parameters
     ----------
@@ -122,13 +140,17 @@ def normalise(
         Whether mean and variance are those of x, and the gradient is to know it.
     count : int, optional
         Of how many rows they are, where these are some of them; by default of those of x.
+    pool : Windows, optional
+        Over the maps that the rows are, (n, height, width, columns): y is the largest element of
+        each, as `max_pool` has it. They lie side by side from the first element on, and
+        `can_pool` says whether that is served.
     num_threads : int, optional
         By default as many as the work is worth.
 
     Returns
     -------
     y : array
-        Of the shape and dtype of x.
+        Of the shape and dtype of x, or with a pool a row for each window.
     Normalised
         What `normalise_backward` needs.
 
@@ -162,16 +184,44 @@ def normalise(
         check_flag("relu", relu), check_flag("of_batch", of_batch),
         len(x) if count is None else check_integer("count", count, f"[{len(x)}, inf)"),
     )
-    y = np.empty_like(x)
-    _run(Kernel.NORMALISE, x, num_threads, target=y, center=done.mean, scale=done.scale,
-         shift=done.beta, span=_span(x), relu=relu)
+    y, kind, span = np.empty_like(x), Kernel.NORMALISE, _span(x)
+    if pool is not None:
+        y, kind = np.empty((_pooled(x, pool), x.shape[1]), x.dtype), Kernel.NORMALISE_POOL
+        done = done._replace(pool=pool, at=np.empty(y.shape, np.uint8))
+    _run(kind, x, num_threads, target=y, center=done.mean, scale=done.scale, shift=done.beta,
+         span=span, relu=relu, **done.windows)
     return y, done
+
+
+def can_pool(pool: Windows, columns: int) -> bool:
+    """Whether `normalise` serves such windows over maps of so many columns."""
+    check_windows(pool)
+    inside = all(count * size <= length for count, size, length in zip(
+        pool.counts, pool.size, pool.maps, strict=True))
+    return (pool.strides == pool.size and pool.before == (0, 0) and inside
+            and 0 not in (*pool.counts, *pool.maps)
+            and math.prod(pool.size) <= api.WINDOW and 0 < columns <= _WIDEST)
+
+
+def _pooled(x: np.ndarray, pool: Windows) -> int:
+    """Return how many windows there are over the rows of x as maps."""
+    rows, columns = x.shape
+    if not can_pool(pool, columns):
+        raise ValueError(
+            f"pool must be windows that lie side by side, over maps of at most {_WIDEST} columns, "
+            f"not {pool} over {columns}"
+        )
+    samples, rest = divmod(rows, math.prod(pool.maps))
+    if rest:
+        raise ValueError(f"x has {rows} rows, which are no maps of {pool.maps}")
+    windows: int = samples * math.prod(pool.counts)
+    return windows
 
 
 def normalise_backward(
     dy: np.ndarray, done: Normalised, *, sums: Sums | None = None, num_threads: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return dx, dgamma and dbeta, the last two in float64, from dy, of the shape of x.
+    """Return dx, dgamma and dbeta, the last two in float64, from dy, of the shape of y.
 
     ``sums`` returns the sum of an array over all who have rows of what the statistics are of; that
     of dgamma and dbeta is left to the caller.
@@ -191,12 +241,14 @@ def normalise_backward(
     if not isinstance(done, Normalised):
         raise TypeError(f"done must be what normalise gave, not {done!r}")
     x = done.x
-    if dy.shape != x.shape or dy.dtype != x.dtype:
-        raise ValueError(f"dy is {dy.dtype} {dy.shape}, but x is {x.dtype} {x.shape}")
+    shape = x.shape if done.at is None else done.at.shape
+    if dy.shape != shape or dy.dtype != x.dtype:
+        raise ValueError(f"dy is {dy.dtype} {dy.shape}, but y is {x.dtype} {shape}")
     if sums is not None:
         check_function("sums", sums, "an array")
     common = {
         "x": x, "center": done.mean, "scale": done.scale, "shift": done.beta, "relu": done.relu,
+        **done.windows,
     }
     dbeta, moment = _sums(Kernel.NORMALISE_BACKWARD_SUMS, dy, num_threads, **common)
     dgamma = moment * done.inverse

@@ -19,6 +19,7 @@ from cydropout.layers.conv import Conv2D
 from cydropout.layers.dense import Dense
 from cydropout.layers.dropout.batchwise import BatchwiseDropout
 from cydropout.layers.dropout.dropout import Dropout
+from cydropout.layers.pooling import MaxPool2D
 
 ACTIVATIONS = (
     activations.ReLU, activations.Sigmoid, activations.Tanh, activations.Softplus,
@@ -27,7 +28,7 @@ ACTIVATIONS = (
 #: The classes that may share a pass, with what each does alone.
 FUSED: dict[type, Any] = {
     kind: kind.forward
-    for kind in (Dense, Conv2D, BatchNorm, Dropout, BatchwiseDropout, *ACTIVATIONS)
+    for kind in (Dense, Conv2D, BatchNorm, MaxPool2D, Dropout, BatchwiseDropout, *ACTIVATIONS)
 }
 
 
@@ -124,11 +125,17 @@ def product(layers: Sequence[Layer]) -> Pass | None:
 
 
 def normalization(layers: Sequence[Layer]) -> Pass | None:
-    """`BatchNorm`, then `ReLU`."""
-    if not (_is(layers, 0, BatchNorm) and _is(layers, 1, activations.ReLU)):
+    """`BatchNorm`, then `ReLU` or `MaxPool2D` or both."""
+    if not _is(layers, 0, BatchNorm):
         return None
     first: Any = layers[0]
-    return Pass(tuple(layers[:2]), partial(first.run, relu=True))
+    relu = _is(layers, 1, activations.ReLU)
+    place, pool = 1 + relu, None
+    if _is(layers, place, MaxPool2D):
+        pool, place = layers[place], place + 1
+    if place == 1:
+        return None
+    return Pass(tuple(layers[:place]), partial(first.run, relu=relu, pool=pool))
 
 
 #: The first that knows how the layers begin says what runs as one.

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from cydropout import functional
 from cydropout._arrays import contiguous, rows_of
-from cydropout.functional.batch_norm import Sums
+from cydropout.functional.batch_norm import Sums, can_pool
 from cydropout.layers._layer import (
     Array,
     Backward,
     Context,
     Parameter,
+    Pass,
     Shape,
     as_float,
     as_gradient,
+    in_order,
     native_dtype,
 )
 from cydropout.layers._penalties import Penalised
 from cydropout.layers._settings import Flag, Integer, Number
+from cydropout.layers.pooling import MaxPool2D
 
 
 class BatchNorm(Penalised):
@@ -119,17 +123,25 @@ class BatchNorm(Penalised):
         """Return ``y``, and the function that adds up the gradients and returns ``dx``."""
         return self.run(x, ctx)
 
-    def run(self, x: Array, ctx: Context, relu: bool = False) -> tuple[Array, Backward]:
-        """Run the layer, and with ``relu`` the ReLU that shares its pass."""
+    def run(
+        self, x: Array, ctx: Context, relu: bool = False, pool: MaxPool2D | None = None
+    ) -> tuple[Array, Backward]:
+        """Run the layer, and with ``relu`` the ReLU that shares its pass, and a pool that does."""
         if not self._parameters:
             raise RuntimeError(f"{self.path} has no weights yet: call build(input_shape) first")
         weight, bias, running_mean, running_var = self._parameters.values()
         x = as_float(x, self.path).astype(weight.value.dtype, copy=False)
         self.output_shape(x.shape[1:])
         real = ctx.real(x.shape)
+        windows = None if pool is None else self._windows(x, pool, real)
+        if pool is not None and windows is None:
+            return in_order([Pass((self,), partial(self.run, relu=relu)), pool], x, ctx)
         if real is not None:
             self.keeps_lengths(x.shape[1:])
-        rows, shape = self._rows(x, real)
+        rows, whole = self._rows(x, real)
+        shape = whole
+        if windows is not None:
+            shape = (whole[0], *windows.counts, whole[-1])
         threads, trained = ctx.num_threads, weight.trainable or bias.trainable
         of_batch = ctx.training and ctx.batch_statistics and trained
         alone = None if self.synchronized else ctx.sums  # each for itself, but for the averages
@@ -144,11 +156,12 @@ class BatchNorm(Penalised):
             mean, variance = own if count else (mean, variance)
         y, done = functional.normalise(
             rows, mean, variance, weight.value, bias.value, epsilon=self.epsilon, relu=relu,
-            of_batch=of_batch and count > 0, count=count, num_threads=threads,
+            of_batch=of_batch and count > 0, count=count, pool=windows, num_threads=threads,
         )
+        out = self._shaped(y, shape, real)
 
         def backward(dy: Array) -> Array:
-            rows, _ = self._rows(as_gradient(dy, x.shape, x.dtype), real)
+            rows, _ = self._rows(as_gradient(dy, out.shape, x.dtype), real)
             dx, dweight, dbias = functional.normalise_backward(
                 rows, done, sums=sums, num_threads=threads)
             weight.accumulate(dweight)
@@ -162,9 +175,17 @@ class BatchNorm(Penalised):
                 for running, value in zip((running_mean, running_var), new, strict=True):
                     if total:
                         running.value += (1 - self.momentum) * (value - running.value)
-            return self._shaped(dx, shape, real)
+            return self._shaped(dx, whole, real)
 
-        return self._shaped(y, shape, real), backward
+        return out, backward
+
+    def _windows(self, x: Array, pool: MaxPool2D, real: Array | None) -> functional.Windows | None:
+        """Return those of a pool that can share the pass, or None."""
+        last = self.axis in (3, -1) and pool.data_format == "channels_last"
+        if x.ndim != 4 or not last or real is not None:
+            return None
+        windows = pool.windows(x.shape[1:3])
+        return windows if can_pool(windows, x.shape[3]) else None
 
     def _rows(self, x: Array, real: Array | None) -> tuple[Array, Shape]:
         """Return what is no padding as rows of channels, and the shape of x with these last."""

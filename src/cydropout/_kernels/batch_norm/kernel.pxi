@@ -1,18 +1,14 @@
-# Columns normalised to a mean and a spread, and backward.
+# Columns normalised to a mean and a spread.
 
 include "settings.pxi"
 
-# So many columns are summed at a time, in registers.
+cdef extern from "simd/simd.h" nogil:
+    void norm_pool "cyd_norm_pool"(...) noexcept
+    void unpool "cyd_unpool"(...) noexcept
+
 cdef enum:
-    SUM_LANES = 32
-
-cdef inline real rectified(real gradient, real x, real center, real scale, real shift,
-                           bint relu) noexcept nogil:
-    """The gradient of what enters the ReLU, if there is one."""
-    if relu and (x - center) * scale + shift <= 0:
-        return 0
-    return gradient
-
+    SUM_LANES = 32     # columns at a time: what is of each stays in registers
+    PIECE = 4096       # elements at a time: they stay in the nearest cache
 
 cdef inline void sums_of_lanes(const real *x, const real *center, double *first, double *second,
                                uint64_t rows, uint64_t columns, int lanes) noexcept nogil:
@@ -56,93 +52,57 @@ cdef void norm_sums(const real *x, void *unused, const norm_t *s, uint64_t begin
             c += SUM_LANES
 
 
+cdef inline void norm_lanes(const real *x, real *y, const norm_t *s, uint64_t rows, uint64_t at,
+                            int lanes, bint relu) noexcept nogil:
+    """Some columns, from `at` on, of `norm_rows`."""
+    cdef real center[SUM_LANES]
+    cdef real scale[SUM_LANES]
+    cdef real shift[SUM_LANES]
+    cdef real value
+    cdef uint64_t row, columns = s.columns
+    cdef int c
+    for c in range(lanes):
+        center[c], scale[c] = (<const real*>s.center)[at + c], (<const real*>s.scale)[at + c]
+        shift[c] = (<const real*>s.shift)[at + c]
+    for row in range(rows):
+        for c in range(lanes):
+            value = (x[row * columns + at + c] - center[c]) * scale[c] + shift[c]
+            y[row * columns + at + c] = 0 if relu and value <= 0 else value
+
+
 cdef void norm_rows(const real *x, real *y, const norm_t *s, uint64_t begin,
                     uint64_t end) noexcept nogil:
     """y = (x - center) * scale + shift, then a ReLU where it is asked for."""
-    cdef const real *center = <const real*>s.center
-    cdef const real *scale = <const real*>s.scale
-    cdef const real *shift = <const real*>s.shift
-    cdef uint64_t row, c, columns = s.columns
-    cdef real value
-    for row in range(begin * s.span, min(end * s.span, s.rows)):
-        if s.relu:
-            for c in range(columns):
-                value = (x[row * columns + c] - center[c]) * scale[c] + shift[c]
-                y[row * columns + c] = 0 if value <= 0 else value
-        else:
-            for c in range(columns):
-                y[row * columns + c] = (x[row * columns + c] - center[c]) * scale[c] + shift[c]
-
-
-cdef inline void back_sums_of_lanes(const real *dy, const norm_t *s, double *to, uint64_t first,
-                                    uint64_t rows, uint64_t at, int lanes,
-                                    bint relu) noexcept nogil:
-    """Write the sums of g and of g (x - center) of the columns from `at` on."""
-    cdef const real *x = <const real*>s.x + first * s.columns + at
-    cdef const real *gradient = dy + first * s.columns + at
-    cdef const real *center = <const real*>s.center + at
-    cdef const real *scale = <const real*>s.scale + at
-    cdef const real *shift = <const real*>s.shift + at
-    cdef double a[SUM_LANES]
-    cdef double b[SUM_LANES]
-    cdef double g
-    cdef uint64_t row, i
-    cdef int c
-    for c in range(lanes):
-        a[c], b[c] = 0, 0
-    for row in range(rows):
-        for c in range(lanes):
-            i = row * s.columns + c
-            g = <double>rectified[real](gradient[i], x[i], center[c], scale[c], shift[c], relu)
-            a[c] += g
-            b[c] += g * (<double>x[i] - <double>center[c])
-    for c in range(lanes):
-        to[at + c], to[s.columns + at + c] = a[c], b[c]
-
-
-cdef void norm_back_sums(const real *dy, void *unused, const norm_t *s, uint64_t begin,
-                         uint64_t end) noexcept nogil:
-    """The sums of g and of g (x - center) over each unit's rows, with g as `rectified` gives it."""
-    cdef double *to
-    cdef uint64_t unit, c, first, rows, columns = s.columns
-    cdef int lanes
-    for unit in range(begin, end):
-        to = s.totals + 2 * unit * columns
-        first = unit * s.span
-        rows = min(s.span, s.rows - first)
-        c = 0
+    cdef uint64_t c, at, rows, columns = s.columns
+    cdef uint64_t first = begin * s.span, last = min(end * s.span, s.rows)
+    while first < last:
+        rows = min(last - first, max(<uint64_t>1, PIECE // columns))
+        at, c = first * columns, 0
         while c < columns:
-            lanes = <int>min(<uint64_t>SUM_LANES, columns - c)
-            # With a constant number the compiler keeps the sums in registers.
-            if lanes < SUM_LANES:
-                back_sums_of_lanes[real](dy, s, to, first, rows, c, lanes, s.relu)
+            # With a constant number the compiler keeps what is of a column in registers.
+            if c + SUM_LANES > columns:
+                norm_lanes[real](x + at, y + at, s, rows, c, <int>(columns - c), s.relu)
             elif s.relu:
-                back_sums_of_lanes[real](dy, s, to, first, rows, c, SUM_LANES, True)
+                norm_lanes[real](x + at, y + at, s, rows, c, SUM_LANES, True)
             else:
-                back_sums_of_lanes[real](dy, s, to, first, rows, c, SUM_LANES, False)
+                norm_lanes[real](x + at, y + at, s, rows, c, SUM_LANES, False)
             c += SUM_LANES
+        first += rows
 
 
-cdef void norm_back_rows(const real *dy, real *dx, const norm_t *s, uint64_t begin,
+cdef void norm_pool_rows(const real *x, real *y, const norm_t *s, uint64_t begin,
                          uint64_t end) noexcept nogil:
-    """dx = g * scale - mean - (x - center) * tilt."""
-    cdef const real *x = <const real*>s.x
-    cdef const real *center = <const real*>s.center
-    cdef const real *scale = <const real*>s.scale
-    cdef const real *shift = <const real*>s.shift
-    cdef const real *mean = <const real*>s.mean
-    cdef const real *tilt = <const real*>s.tilt
-    cdef uint64_t row, at, c, columns = s.columns
-    cdef bint relu = s.relu
-    cdef real g
-    for row in range(begin * s.span, min(end * s.span, s.rows)):
-        at = row * columns
-        for c in range(columns):
-            g = rectified[real](dy[at + c], x[at + c], center[c], scale[c], shift[c], relu)
-            dx[at + c] = g * scale[c] - mean[c] - (x[at + c] - center[c]) * tilt[c]
+    """The largest element of each window of the same; a unit of work is a row of windows."""
+    cdef const windows_t *w = &s.pool
+    cdef uint64_t unit, line = w.width * s.columns, to
+    cdef const real *source
+    for unit in range(begin, end):
+        source = x + (unit // w.rows * w.height + unit % w.rows * w.size[0]) * line
+        to = unit * w.columns * s.columns
+        norm_pool(y + to, w.at + to, source, <const real*>s.center, <const real*>s.scale,
+                  <const real*>s.shift, s.relu, w.columns, w.size[0], w.size[1], line, s.columns)
 
 
 reals(MOMENTS, <kernel_fn>norm_sums[float], <kernel_fn>norm_sums[double])
 reals(NORMALISE, <kernel_fn>norm_rows[float], <kernel_fn>norm_rows[double])
-reals(NORMALISE_BACKWARD_SUMS, <kernel_fn>norm_back_sums[float], <kernel_fn>norm_back_sums[double])
-reals(NORMALISE_BACKWARD, <kernel_fn>norm_back_rows[float], <kernel_fn>norm_back_rows[double])
+reals(NORMALISE_POOL, <kernel_fn>norm_pool_rows[float], <kernel_fn>norm_pool_rows[double])

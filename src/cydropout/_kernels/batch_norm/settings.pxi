@@ -11,3 +11,4 @@ ctypedef struct norm_t:
     const void *tilt
     double *totals            # two rows for each unit of work
     bint relu
+    windows_t pool            # side by side over the maps that the rows are; without `at`, none

@@ -7,6 +7,36 @@
 typedef uint8_t cyd_u8_of32 __attribute__((vector_size(CYD_L32)));
 typedef uint8_t cyd_u8_of64 __attribute__((vector_size(CYD_L64)));
 
+/* As many bytes as a vector has elements, each as one of these. */
+#if CYD_BYTES == 64
+CYD_INLINE cyd_i32v cyd_widened_f32(const uint8_t *p) {
+    return (cyd_i32v)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+CYD_INLINE cyd_i64v cyd_widened_f64(const uint8_t *p) {
+    return (cyd_i64v)_mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)p));
+}
+#elif CYD_BYTES == 32
+CYD_INLINE cyd_i32v cyd_widened_f32(const uint8_t *p) {
+    return (cyd_i32v)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+CYD_INLINE cyd_i64v cyd_widened_f64(const uint8_t *p) {
+    int32_t four;
+    CYD_LOAD(four, p);
+    return (cyd_i64v)_mm256_cvtepu8_epi64(_mm_cvtsi32_si128(four));
+}
+#else
+CYD_INLINE cyd_i32v cyd_widened_f32(const uint8_t *p) {
+    cyd_u8_of32 bytes;
+    CYD_LOAD(bytes, p);
+    return __builtin_convertvector(bytes, cyd_i32v);
+}
+CYD_INLINE cyd_i64v cyd_widened_f64(const uint8_t *p) {
+    cyd_u8_of64 bytes;
+    CYD_LOAD(bytes, p);
+    return __builtin_convertvector(bytes, cyd_i64v);
+}
+#endif
+
 /* Row j of x begins at places[j]. A NaN counts as larger than all. */
 #define CYD_POOL(suffix, real, real_v, int_v, byte_v, LANES)                                       \
     static void cyd_pool_##suffix(real *y, uint8_t *at, const real *x, const uint64_t *places,      \
@@ -45,15 +75,13 @@ typedef uint8_t cyd_u8_of64 __attribute__((vector_size(CYD_L64)));
                                       uint64_t count, uint64_t channels) {                         \
         uint64_t c = 0;                                                                            \
         for (; c + LANES <= channels; c += LANES) {                                                \
-            real_v gradient, sum;                                                                     \
-            byte_v bytes;                                                                          \
-            CYD_LOAD(gradient, dy + c);                                                               \
-            CYD_LOAD(bytes, at + c);                                                               \
-            int_v which = __builtin_convertvector(bytes, int_v);                                   \
+            real_v gradient, sum;                                                                  \
+            CYD_LOAD(gradient, dy + c);                                                            \
+            int_v which = cyd_widened_##suffix(at + c);                                            \
             for (uint64_t j = 0; j < count; j++) {                                                 \
                 int_v own = which == numbers[j];                                                   \
                 CYD_LOAD(sum, dx + places[j] + c);                                                 \
-                sum += (real_v)((int_v)gradient & own);                                               \
+                sum += (real_v)((int_v)gradient & own);                                            \
                 CYD_STORE(dx + places[j] + c, sum);                                                \
             }                                                                                      \
         }                                                                                          \

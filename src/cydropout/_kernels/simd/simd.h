@@ -2,6 +2,7 @@
 #ifndef CYDROPOUT_SIMD_H
 #define CYDROPOUT_SIMD_H
 
+#include "batch_norm/norm_pool.h"
 #include "simd/bitstrings.h"
 #include "drop_connect/drop_connect.h"
 #include "simd/half.h"
