@@ -204,3 +204,15 @@ def test_samples_of_another_dtype_are_taken_one_by_one(sizes, monkeypatch):
     x, y = labelled(42)
     trained(x.astype("f8"), y, one_by_one=False, monkeypatch=monkeypatch)
     assert {*sizes} == {1}
+
+
+def test_what_a_step_is_made_of_is_kept_between_fits(monkeypatch):
+    made, make = [], DenseStep.__init__
+    monkeypatch.setattr(DenseStep, "__init__",
+                        lambda self, *args: made.append(1) or make(self, *args))
+    (x, y), trainer = labelled(40), Trainer(model(), "softmax_cross_entropy", "adam", rng=0)
+    for _ in range(3):
+        trainer.fit(x, y, epochs=2, batch_size=4, progress=False)
+    assert len(made) == 1
+    trainer.fit(x, y, epochs=1, batch_size=8, progress=False)
+    assert len(made) == 2

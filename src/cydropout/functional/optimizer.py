@@ -275,6 +275,13 @@ def adam_rule(
     _check_rule({"lr": lr, "beta1": beta1, "beta2": beta2, "epsilon": epsilon})
     if type(step) is not int or not 1 <= step < 2**63:
         step = check_integer("step", step, "[1, 2**63)")
+    return corrected(lr, beta1, beta2, epsilon, step)
+
+
+def corrected(
+    lr: float, beta1: float, beta2: float, epsilon: float, step: int
+) -> dict[str, Any]:
+    """Return what `adam_rule` does, of settings that are checked."""
     return {"learning_rate": lr / (1 - beta1**step), "beta1": beta1, "beta2": beta2,
             "epsilon": epsilon, "correction": (1 - beta2**step) ** -0.5}
 

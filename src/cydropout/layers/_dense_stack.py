@@ -45,14 +45,22 @@ class Block(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a pass runs on: what makes its own arrays, the parameters, and the values of these."""
+    """What a pass runs on: whose it is and of which kind, what makes its own arrays, the
+    parameters, and the values of these.
+    """
 
-    key: Any
+    owner: Stack
+    described: tuple[Any, ...]
     make: Callable[[], DenseStack]
     weights: list[Any]
     biases: list[Any]
     w: list[Any]
     b: list[Any]
+
+    @property
+    def key(self) -> Any:
+        """What its arrays go by: two passes of one step need their own."""
+        return self.owner, *self.described
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -79,7 +87,7 @@ class Stack:
         stack = found and workspace.take(found.key, found.make)
         if stack is None or not stack.fits(rows, found.w, found.b):
             return in_order(self.passes, x, ctx)
-        _, _, weights, biases, w, b = found
+        *_, weights, biases, w, b = found
         plans = plans_of(masks_of(self.blocks, x.shape[:-1], ctx))
         y = stack.forward(rows, w, b, plans, num_threads=ctx.num_threads)
         y = y.reshape(*x.shape[:-1], y.shape[-1])
@@ -109,7 +117,7 @@ class Stack:
         biases: list[Any] = [block.dense.parameter("bias") for block in blocks]
         w, b = ([one and one.value for one in own] for own in (weights, biases))
         return Found(
-            (self, count, inputs, rows.dtype, *layers),
+            self, (count, inputs, rows.dtype, *layers),
             partial(DenseStack, count, inputs, layers, rows.dtype), weights, biases, w, b)
 
 

@@ -180,7 +180,7 @@ class SettledSteps:
         dw, db = ([one and gradients[id(one)] for one in own]
                   for own in (found.weights, found.biases))
         # What was made of the same arrays and settings holds; it has the arrays, so their ids do.
-        key = (found.key, loss.kernel,
+        key = (*found.described, loss.kernel,
                *map(id, (*found.w, *found.b, *dw, *db)),
                *((id(w), id(g), strength, *map(id, own)) for w, g, strength, *own in stepped))
         step = self._before.get(key) or DenseStep(

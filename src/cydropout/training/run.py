@@ -62,7 +62,7 @@ class Run:
     mean: Mean = field(default_factory=Mean)  # of that epoch
     seconds: float = 0.0  # spent on it
     input_shape: tuple[int, ...] = ()  # of a sample
-    made: dict[Any, Any] = field(default_factory=dict)  # the steps in one call, of an epoch
+    made: dict[Any, Any] = field(default_factory=dict)  # the steps in one call, of the last epoch
     no_config: str = ""  # why the model could not be made again from its config
 
     def __post_init__(self) -> None:

@@ -282,7 +282,8 @@ class Trainer(Steps):
                          "validation_split": validation_split},
                      "validation_data": (held and held.run) or None}
             update = Update(accumulate, self._update)
-            run = Run(parts, callbacks, update, self._leads, epoch=self.epoch, first=self.epoch)
+            run = Run(parts, callbacks, update, self._leads, epoch=self.epoch, first=self.epoch,
+                      made=self._run.made if self._run else {})
             if saved:
                 run.compare(saved, override, self._run)
             orders = partial(order_of, saved.key if saved else self.stream.key)

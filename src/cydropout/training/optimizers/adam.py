@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from cydropout import functional
 from cydropout._validate import check_number
+from cydropout.functional.optimizer import corrected
 from cydropout.training._settings import setting
 from cydropout.training.optimizers.base import Optimizer
 
@@ -48,10 +48,7 @@ class Adam(Optimizer):
 
     def rule(self, step: int) -> dict[str, Any]:
         """Return the settings of the kernels' step."""
-        return functional.adam_rule(
-            lr=self.learning_rate, beta1=self.beta1, beta2=self.beta2, epsilon=self.epsilon,
-            step=step,
-        )
+        return corrected(self.learning_rate, self.beta1, self.beta2, self.epsilon, step)
 
 
 @dataclass(eq=False, repr=False)
