@@ -21,3 +21,4 @@ cdef extern from "simd/simd.h" nogil:
 
     void spread_up "cyd_spread"(uint32_t *words, uint64_t count, uint64_t shift) noexcept
     uint64_t count_ones "cyd_count"(const uint32_t *words, uint64_t at, uint64_t count) noexcept
+    uint32_t repeat_bits "cyd_repeat_bits"(uint32_t bits, uint64_t times) noexcept

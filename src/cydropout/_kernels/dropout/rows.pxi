@@ -87,12 +87,30 @@ cdef inline void walk_on(walk_t *walk, const rows_t *rows) noexcept nogil:
         walk.index[axis] = 0
 
 
+cdef uint64_t apply_repeated(element *y, const element *x, const mask_t *mask, uint64_t length,
+                             uint64_t at, uint64_t last) noexcept nogil:
+    """The whole words from `at` on of rows that share a bit each, side by side; where they end."""
+    cdef uint64_t bit = at // length, count = 32 // length
+    cdef bint is_affine = mask.affine
+    while last - at >= 32:
+        apply_word[element](
+            y + at, x + at, mask, 0, repeat_bits(bits_at(mask.bits, bit, <int>count), length),
+            is_affine)
+        at += 32
+        bit += count
+    return at
+
+
 cdef void apply_short(element *y, const element *x, const mask_t *mask, const rows_t *rows,
                       uint64_t at, uint64_t last) noexcept nogil:
     """The elements [at, last) of short rows: their bits become words that several of them share."""
     cdef walk_t walk
     cdef uint64_t words = 0, have = 0, left = rows.length - at % rows.length, count, kept = 0
     cdef bint is_affine = mask.affine
+    if (rows.shared and rows.axes == 1 and rows.strides[0] == 1 and 32 % rows.length == 0
+            and at % 32 == 0):
+        at = apply_repeated[element](y, x, mask, rows.length, at, last)
+        left = rows.length
     walk_to(&walk, rows, at // rows.length)
     while at < last:
         if rows.shared:

@@ -25,6 +25,30 @@ static void cyd_spread(uint32_t *words, uint64_t count, uint64_t shift) {
     if (w == far + 1) words[far] |= words[0] << up;
 }
 
+/* A word of the lowest bits, each `times` times: 1, 2, 4, 8, 16 or 32. */
+CYD_INLINE uint32_t cyd_repeat_bits(uint32_t bits, uint64_t times) {
+    switch (times) {
+    case 1: return bits;
+    case 2:
+        bits &= 0xffff;
+        bits = (bits | bits << 8) & 0x00ff00ff;
+        bits = (bits | bits << 4) & 0x0f0f0f0f;
+        bits = (bits | bits << 2) & 0x33333333;
+        return ((bits | bits << 1) & 0x55555555) * 0x3;
+    case 4:
+        bits &= 0xff;
+        bits = (bits | bits << 12) & 0x000f000f;
+        bits = (bits | bits << 6) & 0x03030303;
+        return ((bits | bits << 3) & 0x11111111) * 0xf;
+    case 8:
+        bits &= 0xf;
+        bits = (bits | bits << 14) & 0x00030003;
+        return ((bits | bits << 7) & 0x01010101) * 0xff;
+    case 16: return (bits & 1) * 0xffff | (bits >> 1 & 1) * 0xffff0000;
+    default: return 0 - (bits & 1);
+    }
+}
+
 /* How many bits of each 32-bit lane are set. */
 CYD_INLINE cyd_u32v cyd_ones(cyd_u32v v) {
     v -= (v >> 1) & 0x55555555;
