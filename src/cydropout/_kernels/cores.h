@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#ifdef __linux__
+#if defined(__linux__) && !defined(__ANDROID__)
 typedef cpu_set_t cyd_cores_t;
 
 /* Find the cores that the caller may use, and the others of them; whether there are any. */

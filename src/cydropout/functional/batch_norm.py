@@ -142,8 +142,8 @@ def normalise(
         Of how many rows they are, where these are some of them; by default of those of x.
     pool : Windows, optional
         Over the maps that the rows are, (n, height, width, columns): y is the largest element of
-        each, as `max_pool` has it. They lie side by side from the first element on, and
-        `can_pool` says whether that is served.
+        each, as `max_pool` has it. They lie side by side from the first element on; there are at
+        most 4096 columns.
     num_threads : int, optional
         By default as many as the work is worth.
 

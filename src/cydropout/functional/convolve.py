@@ -60,6 +60,8 @@ def suits_weight(
 
 
 def _check_whole(what: str, count: int, dtype: np.dtype) -> None:
+    if dtype not in (np.float32, np.float64):
+        raise TypeError(f"{what} must be of float32 or float64, not {dtype}")
     if count % columns_of(dtype):
         raise ValueError(
             f"{what} must be a multiple of {columns_of(dtype)} for {dtype}, not {count}"

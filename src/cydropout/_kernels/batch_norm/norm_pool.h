@@ -5,9 +5,12 @@
 #include "pool/pool.h"
 #include "simd/vectors.h"
 
-/* Of a row of windows of high x wide elements of channels each; a row of the map has `line` elements.
- * y = the largest of (x - center) * scale + shift, then of a ReLU where it is asked for, and `at` says
- * which one it was. A NaN counts as larger than all. */
+/* cyd_norm_pool: of a row of windows of high x wide elements of channels each, over rows of `line`
+ * elements, y = the largest of (x - center) * scale + shift, then of a ReLU where it is asked for, and
+ * `at` says which one it was. A NaN counts as larger than all.
+ *
+ * cyd_unpool: the gradients of `count` elements of a row of the map from one on, of which the largest of
+ * a window has that of the window; `number` is the window's first element in this row. */
 #define CYD_NORM_POOL(suffix, real, real_v, int_v, byte_v, LANES)                                  \
     static void cyd_norm_pool_##suffix(real *y, uint8_t *at, const real *x, const real *center,    \
                                        const real *scale, const real *shift, int relu,             \
@@ -59,8 +62,6 @@
             }                                                                                      \
         }                                                                                          \
     }                                                                                              \
-    /* Gradients of `count` elements of a row of the map, from that number on: of those of each window, \
-     * of which `number` is the first in this row, the largest has that of the window. */             \
     static void cyd_unpool_##suffix(real *to, const real *dy, const uint8_t *at, int number,       \
                                     uint64_t wide, uint64_t from, uint64_t count,                  \
                                     uint64_t windows, uint64_t channels) {                         \
@@ -75,10 +76,10 @@
                 real_v gradient;                                                                   \
                 CYD_LOAD(gradient, gradients + c);                                                 \
                 int_v mine = cyd_widened_##suffix(chosen + c) == own;                              \
-                gradient = (real_v)((int_v)gradient & mine);                                       \
+                gradient = (real_v)((int_v)gradient & mine) + (real_v){0}; /* no -0, as of a sum */ \
                 CYD_STORE(to + c, gradient);                                                       \
             }                                                                                      \
-            for (; c < channels; c++) to[c] = chosen[c] == own ? gradients[c] : 0;                 \
+            for (; c < channels; c++) to[c] = (chosen[c] == own ? gradients[c] : 0) + (real)0;     \
             if (++m == wide) m = 0, j++;                                                           \
         }                                                                                          \
     }
