@@ -144,8 +144,8 @@ class Optimizer(Configured):
                 rules[key] = one.rule(state.steps), one._rests
             rule, rests = rules[key]
             grad = parameter.gradient
-            if grad.submatrix is not None and rests:
-                grad = grad._replace(lazy=True)
+            if rests:
+                grad = _lazily(grad)
             if parameter.max_norm is None:
                 arrays, grads = together.setdefault(key, ([], []))
                 arrays.append((parameter.value, *state.arrays))
@@ -169,33 +169,34 @@ class Optimizer(Configured):
         self, parameters: Mapping[str, Parameter], *, num_threads: int | None = 1
     ) -> Callable[[], None]:
         """Return what takes a `step` at every call, as long as nothing changes but gradients."""
-        again: Callable[[], bool] | None = None
+        again: Callable[[], None] | None = None
 
         def step() -> None:
             nonlocal again
-            if again is None or not again():
-                self.step(parameters, num_threads=num_threads)
-                again = self._again(parameters, num_threads)
+            if again is not None:
+                again()
+                return
+            self.step(parameters, num_threads=num_threads)
+            again = self._again(parameters, num_threads)
 
         return step
 
     def _again(
         self, parameters: Mapping[str, Parameter], num_threads: int | None
-    ) -> Callable[[], bool] | None:
-        """Return what takes the last step again, or says that it is another; None if it cannot."""
+    ) -> Callable[[], None] | None:
+        """Return what takes the last step again, by other gradients; None if that is another."""
         states = self.together(parameters)
         if states is None:
             return None
         (group,), trained = self._together, [one for one in parameters.values() if one.trainable]
 
-        def again() -> bool:
+        def again() -> None:
             grads = [one.gradient for one in trained]
-            if any(grad.submatrix for grad in grads):
-                return False
+            if self._rests:
+                grads = [*map(_lazily, grads)]
             self.count(states)
             rule = self.rule(states[0].steps)
             group.step(self.kind, grads, **rule, num_threads=num_threads)
-            return True
 
         return again
 
@@ -291,3 +292,8 @@ class Optimizer(Configured):
         del config["steps"]
         groups = config.pop("groups", ())
         return config | {"groups": [[*pair] for pair in groups]} if groups else config
+
+
+def _lazily(grad: Gradient) -> Gradient:
+    """Return a gradient that leaves what is outside its submatrix as it is."""
+    return grad if grad.submatrix is None else grad._replace(lazy=True)
