@@ -139,7 +139,7 @@ def sizes(monkeypatch):
     return found
 
 
-def labelled(rows, batch=4):
+def labelled(rows):
     return np.random.default_rng(1).standard_normal((rows, 12)).astype("f4"), np.arange(rows) % 3
 
 

@@ -184,12 +184,13 @@ def normalise(
         check_flag("relu", relu), check_flag("of_batch", of_batch),
         len(x) if count is None else check_integer("count", count, f"[{len(x)}, inf)"),
     )
-    y, kind, span = np.empty_like(x), Kernel.NORMALISE, _span(x)
+    rows, kind = len(x), Kernel.NORMALISE
     if pool is not None:
-        y, kind = np.empty((_pooled(x, pool), x.shape[1]), x.dtype), Kernel.NORMALISE_POOL
-        done = done._replace(pool=pool, at=np.empty(y.shape, np.uint8))
+        rows, kind = _pooled(x, pool), Kernel.NORMALISE_POOL
+        done = done._replace(pool=pool, at=np.empty((rows, x.shape[1]), np.uint8))
+    y = np.empty((rows, x.shape[1]), x.dtype)
     _run(kind, x, num_threads, target=y, center=done.mean, scale=done.scale, shift=done.beta,
-         span=span, relu=relu, **done.windows)
+         span=_span(x), relu=relu, **done.windows)
     return y, done
 
 

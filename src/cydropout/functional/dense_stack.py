@@ -83,7 +83,7 @@ class DenseStack:
         self.fits = self.kernel.fits
         self.inputs = (rows, inputs)
         self.result: Array = described[-1][5]
-        self._dx: Array = described[0][7]
+        self.dx: Array = described[0][7]  # written by a backward pass to x alone
         self.nbytes = sum(array.nbytes for one in described for array in one[4:])
         # What stands for a mask that keeps all.
         self.keeping = [api.Plan(0, 0, 0, rows * layer.units, (2**32, 1.0), False)
@@ -145,4 +145,4 @@ class DenseStack:
         """
         self.kernel.backward(dy, dweights, dbiases, self._held[2], input_gradient,
                              check_num_threads(num_threads))
-        return self._dx if input_gradient else None
+        return self.dx if input_gradient else None

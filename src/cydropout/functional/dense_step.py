@@ -71,7 +71,7 @@ class DenseStep:
             _check_step(value, Gradient(gradient), *states)
         self._states = {len(states) for _, _, _, *states in stepped}
         self._shape, self._fits, self._all = stack.inputs, stack.fits, stack.keeping
-        self._room: Array | None = None
+        self._room = stack.dx  # nobody wants the gradient of x: batches are gathered there
         #: How many steps to take in one call: fewer of those that take longer.
         self.together = min(32, _MOST // (shape[0] * sum(w.size for w in weights)))
         self._step = api.DenseStep(
@@ -157,8 +157,6 @@ class DenseStep:
             order = _arrays.as_index_array(order, len(x), "order")
             if order.shape != (steps * rows,):
                 raise ValueError(f"order has shape {order.shape}, not {(steps * rows,)}")
-            if self._room is None:
-                self._room = np.empty(self._shape, x.dtype)
         targets = _arrays.contiguous(
             targets.reshape(len(targets), *self._target[1:]), self._dtype)
         place = api.wrong_label(targets, self._classes) if self._labels else -1
@@ -174,6 +172,4 @@ class DenseStep:
     def batch(self, x: Array, order: Array | None, step: int) -> Array:
         """Return the samples of the last of several steps, which was number ``step`` from 0."""
         rows = self._shape[0]
-        room = x[step * rows : (step + 1) * rows] if order is None else self._room
-        assert room is not None
-        return room
+        return x[step * rows : (step + 1) * rows] if order is None else self._room

@@ -215,8 +215,6 @@ def _found(kind: Any, path: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over what of a kind is a value, or inside it, each with its path."""
     if isinstance(value, kind):
         yield path, value
-    if isinstance(value, (Parameter, Owner)):
-        return
     for key, one in _items(value):
         yield from _found(kind, _joined(path, str(key)), one)
 

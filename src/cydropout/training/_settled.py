@@ -104,21 +104,7 @@ class SettledSteps:
             self._found[x.shape] = tries + 1, one
         if one is None or batch.weight is not None or not one.step.fits(x, batch.y):
             return None
-        optimizer = self._parts[2]
-        rule = optimizer.rule(one.states[0].steps + 1)
-        assert ctx.stream is not None
-        found: tuple[float, float | None, float] = ctx.stream.restoring(
-            self._run, one, x, batch.y, ctx, optimizer.kind, rule)
-        if math.isfinite(found[0]):
-            optimizer.count(one.states)
-        return found
-
-    def _run(
-        self, one: OneCall, x: Array, targets: Array, ctx: Context, kind: str,
-        rule: Mapping[str, Any],
-    ) -> tuple[float, float | None, float]:
-        return one.step(x, targets, one.draw(len(x), ctx), kind,
-                        num_threads=self._num_threads, **rule)
+        return self._steps(one, Rows(x, None, batch.y), ctx, 1)[0]
 
     def several(self, epoch: Epoch, ctx: Context, most: int) -> Taken | None:
         """Take the steps of the next batches, at most so many, in one call.
@@ -139,20 +125,28 @@ class SettledSteps:
         stream = ctx.training_stream()
         steps, drawn = len(rows.y) // data.size, sum(draws for _, draws in one.plans)
         draw = stream.next_draw
-        measured = stream.restoring(self._run_several, one, rows, ctx, steps)
-        finite = len(measured) - (not math.isfinite(measured[-1][0]))
-        self._parts[2].count(one.states, finite)
+        measured = self._steps(one, rows, ctx, steps)
         stream.give_back(draw + len(measured) * drawn, (steps - len(measured)) * drawn)
         last = len(measured) - 1
         return Taken(measured, one.step.batch(rows.x, rows.order, last), draw + last * drawn)
 
-    def _run_several(
+    def _steps(
+        self, one: OneCall, rows: Rows, ctx: Context, steps: int
+    ) -> list[tuple[float, float | None, float]]:
+        """Take and count steps until a loss is not finite; return what each measured."""
+        measured = ctx.training_stream().restoring(self._run, one, rows, ctx, steps)
+        finite = len(measured) - (not math.isfinite(measured[-1][0]))
+        self._parts[2].count(one.states, finite)
+        return measured
+
+    def _run(
         self, one: OneCall, rows: Rows, ctx: Context, steps: int
     ) -> list[tuple[float, float | None, float]]:
         optimizer, done = self._parts[2], one.states[0].steps
-        plans = one.draw(0, ctx)
-        draws = [draws for _, draws in one.plans]
-        ctx.training_stream().take((steps - 1) * sum(draws))
+        plans = one.draw(len(rows.y) // steps, ctx)
+        draws = [draws for _, draws in one.plans] or [False] * len(plans)
+        if steps > 1:
+            ctx.training_stream().take((steps - 1) * sum(draws))
         rules = [optimizer.rule(done + step) for step in range(1, steps + 1)]
         return one.step.several(*rows, plans, draws, optimizer.kind, rules,
                                 num_threads=self._num_threads)

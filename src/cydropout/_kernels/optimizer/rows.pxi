@@ -3,7 +3,6 @@
 cdef enum:
     STRETCH = 1024     # columns at once: their gradients stay in the nearest cache
     MOST_RUNS = 512    # of every other one of these
-    SIDE_BY_SIDE = 16  # columns of a run on average, from which on they are stepped as runs
     FEW = 4            # less than one column in so many: then each is picked
 
 ctypedef struct stretch_t:
@@ -30,7 +29,7 @@ cdef void go_on(stretch_t *part, const submatrix_t *r) noexcept nogil:
         part.at[part.runs], part.length[part.runs] = at - part.first, run
         part.runs += 1
         part.stop += run
-    part.apart = part.runs > 1 and part.runs * SIDE_BY_SIDE > part.stop - part.start
+    part.apart = not are_long(part.runs, part.stop - part.start)
 
 
 cdef inline uint64_t place_from(const int64_t *index, uint64_t count,

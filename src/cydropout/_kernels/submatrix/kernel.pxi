@@ -1,5 +1,8 @@
 # Some rows and columns of a matrix: picked, and put back.
 
+cdef enum:
+    SIDE_BY_SIDE = 16  # columns of a run on average, from which on they are taken as runs
+
 cdef inline uint64_t run_from(const int64_t *index, uint64_t at, uint64_t count) noexcept nogil:
     """How many numbers from place `at` on follow each other."""
     cdef uint64_t last = at + 1
@@ -14,13 +17,18 @@ cdef inline uint64_t number_at(const int64_t *index, uint64_t at) noexcept nogil
     return at if index == NULL else <uint64_t>index[at]
 
 
+cdef inline bint are_long(uint64_t runs, uint64_t count) noexcept nogil:
+    """Whether runs of so many columns in all are long enough to be taken as such."""
+    return runs * SIDE_BY_SIDE <= count or runs == 1
+
+
 cdef inline bint in_few_runs(const submatrix_t *r) noexcept nogil:
     """Whether the columns are runs long enough to be copied as such."""
     cdef uint64_t at = 0, runs = 0
-    while at < r.width and runs * 16 <= r.width:
+    while at < r.width and runs * SIDE_BY_SIDE <= r.width:
         at += run_from(r.columns, at, r.width)
         runs += 1
-    return runs * 16 <= r.width or runs == 1
+    return are_long(runs, r.width)
 
 
 cdef void gather_submatrix(const real *x, real *y, const submatrix_t *r, uint64_t begin,
