@@ -332,3 +332,20 @@ def test_totals_are_folded_chunk_by_chunk(dtype, columns):
     for place, total in enumerate(totals.sum(axis=0)):
         expected[place % columns] += total
     np.testing.assert_array_equal(api.folded(totals, columns), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [
+    lambda: SGD(0.1, momentum=0.9), lambda: SGD(0.1, momentum=0.9, nesterov=True), Adam, AdamW])
+def test_a_mean_ends_at_zero_where_gradients_are(make, dtype):
+    """Not among numbers so small that CPUs take long for them."""
+    optimizer, broken = make(), np.eye(3, 5) > 0
+    weight = Parameter(np.ones((3, 5), dtype), "w")
+    weight.grad = np.where(broken, np.nan, 1e-30)
+    optimizer.step([weight])
+    for _ in range(8000):
+        weight.zero_grad()
+        optimizer.step([weight])
+    mean = optimizer.state_dict()[f"w.{optimizer.slots[0]}"]
+    assert np.isnan(mean[broken]).all()
+    assert not mean[~broken].any()

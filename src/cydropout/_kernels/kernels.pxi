@@ -1,7 +1,8 @@
 # One build: the kernels for one instruction set, and the table that names them.
 
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport log, sqrt, sqrtf
+from libc.float cimport DBL_MIN, FLT_MIN
+from libc.math cimport fabs, fabsf, log, sqrt, sqrtf
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 

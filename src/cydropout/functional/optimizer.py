@@ -7,6 +7,10 @@ stays as it is.
 
 With ``submatrix=``, a gradient is that of some rows and columns, and elsewhere it counts as 0. With
 ``lazy`` too, parameter and state stay as they are elsewhere, but for what ``max_norm`` scales.
+
+A velocity or a mean ``m`` below the smallest normal number of its dtype becomes 0. Without
+gradients it would end among such numbers and stay there, and a CPU takes long for each product with
+one.
 """
 
 from __future__ import annotations

@@ -9,9 +9,21 @@ cdef inline real root(real x) noexcept nogil:
         return sqrt(x)
 
 
+cdef inline real normal(real x) noexcept nogil:
+    """x, or 0 for what is too small for the precision of the others.
+
+    A mean that decays without gradients ends among such numbers, and would stay: each product with
+    one takes most CPUs as long as many others.
+    """
+    if real is float:
+        return 0 if fabsf(x) < FLT_MIN else x
+    else:
+        return 0 if fabs(x) < DBL_MIN else x
+
+
 cdef void sgd(const real *g, real *w, real *velocity, const step_t *s,
               uint64_t count) noexcept nogil:
-    """g' = g + decay w; v = beta1 v + g'; w -= lr (g' + beta1 v if nesterov else v)."""
+    """g' = g + decay w; v = normal(beta1 v + g'); w -= lr (g' + beta1 v if nesterov else v)."""
     cdef real lr = <real>s.learning_rate, momentum = <real>s.beta1, decay = <real>s.decay
     cdef real gradient
     cdef uint64_t i
@@ -21,19 +33,20 @@ cdef void sgd(const real *g, real *w, real *velocity, const step_t *s,
     elif s.nesterov:
         for i in range(count):
             gradient = g[i] + decay * w[i]
-            velocity[i] = momentum * velocity[i] + gradient
+            velocity[i] = normal[real](momentum * velocity[i] + gradient)
             w[i] = w[i] - lr * (gradient + momentum * velocity[i])
     else:
         for i in range(count):
-            velocity[i] = momentum * velocity[i] + (g[i] + decay * w[i])
+            velocity[i] = normal[real](momentum * velocity[i] + (g[i] + decay * w[i]))
             w[i] = w[i] - lr * velocity[i]
 
 
 cdef void adam(const real *g, real *w, real *m, real *v, const step_t *s,
                uint64_t count) noexcept nogil:
-    """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g; w -= decay w + lr m / (sqrt(v) c + eps).
+    """m = normal(b1 m + (1 - b1) g); v = b2 v + (1 - b2) g g.
 
-    `learning_rate` holds the bias correction of m, and c = `correction` that of v.
+    Then w -= decay w + lr m / (sqrt(v) c + eps), where `learning_rate` holds the bias correction of
+    m, and c = `correction` that of v.
     """
     cdef real lr = <real>s.learning_rate, decay = <real>s.decay, epsilon = <real>s.epsilon
     cdef real b1 = <real>s.beta1, a1 = <real>(1 - s.beta1)
@@ -41,7 +54,7 @@ cdef void adam(const real *g, real *w, real *m, real *v, const step_t *s,
     cdef real mean, square
     cdef uint64_t i
     for i in range(count):
-        mean = b1 * m[i] + a1 * g[i]
+        mean = normal[real](b1 * m[i] + a1 * g[i])
         square = b2 * v[i] + a2 * (g[i] * g[i])
         m[i] = mean
         v[i] = square
