@@ -9,7 +9,6 @@ from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
 from cydropout._validate import check_number
-from cydropout.masks._sums import chunks_for
 
 
 def layer_norm(
@@ -110,7 +109,7 @@ def layer_norm_backward(
     scale = _padded(weight, "weight", array)
     threads = check_num_threads(num_threads)
     dx = np.empty_like(array)
-    totals = np.zeros((chunks_for(array.size), 2, scale.size), array.dtype)
+    totals = np.zeros((api.chunks_for(array.size), 2, scale.size), array.dtype)
     api.layer_norm_backward(gradient, array, dx, totals, rows, scale, code, threads)
     dweight, dbias = totals.sum(axis=0)[:, : array.shape[-1]]
     return dx, dweight, dbias

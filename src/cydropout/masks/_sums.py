@@ -10,18 +10,11 @@ from cydropout._kernels import api
 from cydropout._rates import size_of
 
 _TILE = api.TILE_SIZE
-_CHUNKS = 16
-
-
-def chunks_for(size: int) -> int:
-    """Return into how many chunks ``size`` elements are split."""
-    tiles = -(-size // _TILE)
-    return max(1, min(_CHUNKS, tiles // _CHUNKS))
 
 
 def totals_for(size: int, columns: int, dtype: Any) -> np.ndarray:
     """Return where a kernel adds up ``size`` elements over ``columns``: a row for each chunk."""
-    return np.zeros((chunks_for(size), columns + _TILE), dtype)
+    return np.zeros((api.chunks_for(size), columns + _TILE), dtype)
 
 
 def spread_axes(parameter: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:

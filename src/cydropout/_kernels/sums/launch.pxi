@@ -1,8 +1,17 @@
 # Sums over columns: what the kernels are told of them, and what becomes of the chunks.
 
+cdef enum:
+    CHUNKS = 16
+    LANES = 64    # of columns whose totals are added up side by side
+
 ctypedef fused total_t:
     float
     double
+
+
+cpdef uint64_t chunks_for(uint64_t size):
+    """Return into how many chunks so many elements are split: the size alone says it."""
+    return max(<uint64_t>1, min(<uint64_t>CHUNKS, tiles(size) // CHUNKS))
 
 
 cdef sums_t sums_of(cnp.ndarray totals, uint64_t size, uint64_t columns):
@@ -17,14 +26,18 @@ cdef sums_t sums_of(cnp.ndarray totals, uint64_t size, uint64_t columns):
 cdef void fold(const total_t *totals, uint64_t chunks, uint64_t stride, uint64_t columns,
                total_t *out) noexcept nogil:
     """out[j] = the sum of all totals whose place is j modulo `columns`, chunk by chunk."""
-    cdef uint64_t i, j, chunk
-    cdef total_t total
-    for i in range(stride):
-        total = totals[i]
+    cdef uint64_t at = 0, column = 0, count, chunk, j
+    cdef total_t part[LANES]
+    while at < stride:
+        count = min(<uint64_t>LANES, min(columns - column, stride - at))
+        memcpy(part, totals + at, count * sizeof(total_t))
         for chunk in range(1, chunks):
-            total += totals[chunk * stride + i]
-        j = i % columns
-        out[j] = total if i < columns else out[j] + total
+            for j in range(count):
+                part[j] += totals[chunk * stride + at + j]
+        for j in range(count):
+            out[column + j] = part[j] if at < columns else out[column + j] + part[j]
+        at += count
+        column = (column + count) % columns
 
 
 cdef void fold_sums(const sums_t *sums, bint wide, void *out) noexcept nogil:
