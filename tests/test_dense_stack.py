@@ -1,5 +1,7 @@
 """Dense layers in one call: every number of a training run is the one of a pass at a time."""
 
+import copy
+
 import numpy as np
 import pytest
 from reference import misaligned
@@ -10,6 +12,7 @@ from cydropout.functional.dense_step import DenseStep
 from cydropout.layers import (
     GELU,
     BatchNorm,
+    BatchwiseDropout,
     Context,
     Conv2D,
     Dense,
@@ -92,7 +95,8 @@ def train(model, monkeypatch, together, **options):
     monkeypatch.setattr(DenseStep, "several", steps)
     loss, y = options.pop("loss", "softmax_cross_entropy"), options.pop("y", LABELS)
     x = options.pop("x", X if isinstance(model.layers[0], (Flatten, Conv2D)) else FLAT)
-    fit = {"epochs": 2, "batch_size": 16, "progress": False, "callbacks": (), "accumulate": 1}
+    fit = {"epochs": 2, "batch_size": 16, "progress": False, "callbacks": (), "accumulate": 1,
+           "shuffle": True}
     fit |= {name: options.pop(name) for name in fit.keys() & options.keys()}
     trainer = Trainer(model, loss, options.pop("optimizer", "adam"), rng=3, **options)
     history = trainer.fit(x, y, **fit)
@@ -104,8 +108,8 @@ def train(model, monkeypatch, together, **options):
 
 
 def compare(make, monkeypatch, **options):
-    found, calls = train(make(), monkeypatch, True, **options)
-    expected, none = train(make(), monkeypatch, False, **options)
+    found, calls = train(make(), monkeypatch, True, **copy.deepcopy(options))
+    expected, none = train(make(), monkeypatch, False, **copy.deepcopy(options))
     assert not none
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -120,6 +124,75 @@ def test_training_is_the_same_to_the_bit(name, dtype, monkeypatch):
     assert len(calls) == 2 * 5 * stacks
     # All but the first, after which the arrays are known; the last of an epoch is a smaller one.
     assert calls.count("step") == (2 * 5 - 1 if name in WHOLE else 0)
+
+
+def batchwise(first=None, hidden=0.5, units=33, **options):
+    """Return a model with batchwise dropout, of the inputs too where there is a rate for them."""
+    entry = [] if first is None else [BatchwiseDropout(first, **options)]
+    return lambda **model: Sequential([
+        *entry, Dense(units), GELU(), BatchwiseDropout(hidden, **options),
+        Dense(20, activation="relu"), BatchwiseDropout(0.4, scaling="classic", **options), Dense(5),
+    ], **model)
+
+
+def frozen(model):
+    """Return a model whose first layer of weights stays as it is."""
+    model.layers[0].freeze()
+    return model
+
+
+#: By what they are: the model, how it is trained, and whether its steps are one call each.
+BATCHWISE = {
+    "scattered": (batchwise(), {}, True),
+    "scattered, lazy": (batchwise(lazy=True), {}, True),
+    "blocks": (batchwise(block=4), {}, True),
+    "slice": (batchwise(layout="slice"), {}, True),
+    "slice, lazy": (batchwise(layout="slice", lazy=True), {}, True),
+    "slice of blocks": (batchwise(layout="slice", block=3), {}, True),
+    "inputs": (batchwise(first=0.3), {}, True),
+    "slice of inputs": (batchwise(first=0.3, layout="slice", lazy=True), {}, True),
+    "all inputs": (batchwise(first=0.0), {}, True),
+    "double": (lambda: batchwise(lazy=True)(dtype="float64"), {}, True),
+    "without bias": (lambda: Sequential(
+        [Dense(33, bias=False), ReLU(), BatchwiseDropout(0.5), Dense(5, bias=False)]), {}, True),
+    "few units": (batchwise(hidden=0.9, units=6), {}, None),
+    "none": (batchwise(hidden=1.0), {}, False),
+    "one unit": (lambda: Sequential([Dense(33), BatchwiseDropout(0.5), Dense(1)]),
+                 {"loss": "mean_squared_error", "y": np.sin(LABELS)[:, None]}, True),
+    "without momentum": (batchwise(), {"optimizer": SGD(0.1)}, True),
+    "momentum": (batchwise(layout="slice"), {"optimizer": SGD(0.1, momentum=0.9)}, True),
+    "rmsprop": (batchwise(lazy=True), {"optimizer": "rmsprop"}, True),
+    "in order": (batchwise(layout="slice", lazy=True), {"shuffle": False}, True),
+    "one thread": (batchwise(), {"num_threads": 1}, True),
+    "l2": (lambda: Sequential([Dense(33, l2=0.1), BatchwiseDropout(0.5), Dense(5)]), {}, False),
+    "frozen": (lambda: frozen(batchwise()()), {}, False),
+    "clipped": (batchwise(), {"clip_norm": 0.1}, False),
+    "a rate for each": (batchwise(hidden=np.linspace(0.1, 0.9, 33)), {}, False),
+    "the last": (lambda: Sequential([Dense(33), ReLU(), BatchwiseDropout(0.5), Dense(5),
+                                     BatchwiseDropout(0.2)]), {}, False),
+    "two passes": (batchwise(), {"loss": RDropLoss()}, False),
+}
+
+
+@pytest.mark.parametrize("name", BATCHWISE)
+def test_parts_of_layers_in_one_call(name, monkeypatch):
+    make, options, whole = BATCHWISE[name]
+    models = []
+
+    def made():
+        models.append(make())
+        return models[-1]
+
+    calls = compare(made, monkeypatch, **options)
+    if whole is None:  # where too few take part a step is not one call
+        assert 0 < calls.count("step") < 9
+    else:
+        assert calls == ["step"] * (9 * whole)
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        found, expected = one.gradient, other.gradient
+        assert found.lazy == expected.lazy and repr(found.submatrix) == repr(expected.submatrix)
+        np.testing.assert_array_equal(found.array, expected.array)
+        np.testing.assert_array_equal(one.grad, other.grad)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

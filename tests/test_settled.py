@@ -9,7 +9,7 @@ import training_cases as cases
 
 from cydropout import Trainer
 from cydropout.functional.dense_step import DenseStep
-from cydropout.layers import Dense, Dropout, ReLU, Sequential
+from cydropout.layers import BatchwiseDropout, Dense, Dropout, ReLU, Sequential
 from cydropout.layers._workspace import Workspace
 from cydropout.training import NonFiniteLossError
 from cydropout.training._batches import Epoch
@@ -29,6 +29,11 @@ Y = np.arange(60) % 3
 
 def model(first=Dense):
     return Sequential([first(16), ReLU(), Dropout(0.5), Dense(8), ReLU(), Dense(3)])
+
+
+def batchwise(units=16):
+    """Return a model of whose units a part takes part in a step: of few not always in one call."""
+    return Sequential([Dense(units), ReLU(), BatchwiseDropout(0.5, lazy=True), Dense(3)])
 
 
 def run(make=model, *, callbacks=(), settled=None, monkeypatch=None, optimizer="adam", **options):
@@ -148,7 +153,7 @@ def trained(x, y, *, one_by_one, monkeypatch, make=model, loss="softmax_cross_en
     trainer = Trainer(make(), loss, "adam", rng=0)
     with monkeypatch.context() as patch:
         if one_by_one:
-            patch.setattr(Epoch, "several", lambda *args: None)
+            patch.setattr(Epoch, "plain", False)
         try:
             history = trainer.fit(x, y, **({"epochs": 2, "batch_size": 4, "progress": False} | fit))
         except NonFiniteLossError as error:
@@ -168,6 +173,8 @@ def trained(x, y, *, one_by_one, monkeypatch, make=model, loss="softmax_cross_en
     (300, {"epochs": 1}, [1, 32, 1, 32, 1, 7]),
     (42, {"loss": "mean_squared_error", "y": np.ones((42, 3))}, [1, 8, 1, 1, 9, 1]),
     (42, {"make": lambda: Sequential([Dense(3, l2=0.1)])}, [1, 8, 1, 1, 9, 1]),
+    (42, {"make": batchwise}, [1, 8, 1, 1, 9, 1]),
+    (40, {"make": lambda: batchwise(4), "epochs": 1}, [1, 1, 4]),
     (42, {"make": lambda: Sequential([Dense(8), Dropout(0.0), Dropout(0.3), Dense(3)])}, []),
 ], ids=str)
 def test_batches_that_follow_are_taken_in_one_call(
@@ -188,13 +195,14 @@ def test_batches_that_follow_are_taken_in_one_call(
     assert history == records
 
 
+@pytest.mark.parametrize("make", [model, batchwise, lambda: batchwise(4)])
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("bad", [5, 22, 37, 39])
-def test_a_loss_in_their_midst_that_is_not_finite(bad, shuffle, monkeypatch):
+def test_a_loss_in_their_midst_that_is_not_finite(bad, shuffle, make, monkeypatch):
     x, y = labelled(40)
     x[bad] = np.inf
-    found = [trained(x, y, one_by_one=one_by_one, monkeypatch=monkeypatch, shuffle=shuffle)
-             for one_by_one in (False, True)]
+    found = [trained(x, y, one_by_one=one_by_one, monkeypatch=monkeypatch, shuffle=shuffle,
+                     make=make) for one_by_one in (False, True)]
     (one, error), (other, expected) = found
     assert error == expected and isinstance(error, tuple)
     cases.assert_same_bits(one, other)

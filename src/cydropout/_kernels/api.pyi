@@ -33,7 +33,9 @@ class Table:
     def __init__(self, q: np.ndarray, scale: np.ndarray) -> None: ...
 
 class DenseStack:
-    def __init__(self, rows: int, layers: list[tuple[Any, ...]], code: int) -> None: ...
+    def __init__(
+        self, rows: int, layers: list[tuple[Any, ...]], code: int, entry: np.ndarray | None
+    ) -> None: ...
     def fits(
         self, x: object, weights: list[np.ndarray], biases: list[np.ndarray | None]
     ) -> bool: ...
@@ -55,7 +57,8 @@ class DenseStep:
     ) -> None: ...
     def run(
         self, x: np.ndarray, order: np.ndarray | None, room: np.ndarray | None,
-        targets: np.ndarray, plans: list[Plan], draws: list[bool], num_threads: int, kind: str,
+        targets: np.ndarray, plans: list[Plan], draws: list[bool],
+        parts: list[tuple[Any, ...]] | None, num_threads: int, kind: str,
         rules: list[dict[str, Any]], found: np.ndarray
     ) -> int: ...
 

@@ -35,6 +35,37 @@ class DenseLayer(NamedTuple):
     bias: bool = True
 
 
+class Part(NamedTuple):
+    """What takes part in a step of a `DenseStack`: some inputs, and some units of each layer.
+
+    ``units`` are their numbers, int64 and ascending, at least two, or None for all: of the inputs
+    and of each layer, of which the last has all. ``scales`` are what they are multiplied by.
+    ``lazy`` says whether a step leaves what belongs to the others alone: a bias, or a weight if
+    both its sides say so.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cydropout.functional.dense_stack import Part
+    >>> Part([None, np.array([0, 2]), None], [1.0, 2.0, 1.0], [True, False, True]).sizes(3, [4, 2])
+    [3, 2, 2]
+    """
+
+    units: list[Array | None]
+    scales: list[float]
+    lazy: list[bool]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there are at least two where not all take part: NumPy multiplies others apart."""
+        return all(own is None or own.size > 1 for own in self.units)
+
+    def sizes(self, inputs: int, units: Sequence[int]) -> list[int]:
+        """Return how many of the inputs, and of the units of each layer, take part."""
+        return [whole if own is None else own.size
+                for own, whole in zip(self.units, [inputs, *units], strict=True)]
+
+
 class DenseStack:
     """``h_i = mask_i(act_i(h_(i-1) W_i + b_i))`` with ``h_0 = x``, and backward, in one call each.
 
@@ -50,6 +81,8 @@ class DenseStack:
         The layers in order.
     dtype : {"float32", "float64"}
         Of all arrays.
+    parts : bool
+        Whether a `Part` of it may run, for which it needs more memory.
 
     Raises
     ------
@@ -68,7 +101,9 @@ class DenseStack:
     ...     assert (y == 13).all()
     """
 
-    def __init__(self, rows: int, inputs: int, layers: Sequence[DenseLayer], dtype: Any) -> None:
+    def __init__(
+        self, rows: int, inputs: int, layers: Sequence[DenseLayer], dtype: Any, parts: bool = False
+    ) -> None:
         if not self.available():
             raise ValueError("a DenseStack needs a NumPy that runs on OpenBLAS; use matmul")
         self.dtype = np.dtype(dtype)
@@ -77,17 +112,19 @@ class DenseStack:
         if not self.takes(rows, sizes):
             raise ValueError(f"rows must be at least 2, inputs and units at least 1, and not both "
                              f"1 in a layer, not {rows}, {sizes}")
-        described = [self._described(rows, inputs, layer)
+        described = [self._described(rows, inputs, layer, parts)
                      for inputs, layer in zip(sizes, layers, strict=False)]
-        self.kernel = api.DenseStack(rows, described, dtype_code(self.dtype))
-        self.fits = self.kernel.fits
+        entry = np.empty((rows, inputs), self.dtype) if parts else None
         self.inputs = (rows, inputs)
+        self.kernel = api.DenseStack(rows, described, dtype_code(self.dtype), entry)
+        self.fits = self.kernel.fits
         self.result: Array = described[-1][5]
         self.dx: Array = described[0][7]  # written by a backward pass to x alone
-        self.nbytes = sum(array.nbytes for one in described for array in one[4:])
+        self.nbytes = sum(array.nbytes for one in described for array in [*one[4:], entry]
+                          if array is not None)
+        self._units = [layer.units for layer in layers]
         # What stands for a mask that keeps all.
-        self.keeping = [api.Plan(0, 0, 0, rows * layer.units, (2**32, 1.0), False)
-                     for layer in layers]
+        self.keeping = [self._scaling(units, 1.0) for units in self._units]
 
     @staticmethod
     def available() -> bool:
@@ -100,7 +137,21 @@ class DenseStack:
         alone = any(a == b == 1 for a, b in pairwise(sizes))
         return rows > 1 and len(sizes) > 1 and min(sizes) > 0 and not alone
 
-    def _described(self, rows: int, inputs: int, layer: DenseLayer) -> tuple[Any, ...]:
+    def _scaling(self, units: int, scale: float) -> api.Plan:
+        """Return what multiplies so many units of all rows."""
+        return api.Plan(0, 0, 0, self.inputs[0] * units, (2**32, scale), False)
+
+    def restricted(self, part: Part) -> tuple[Any, ...]:
+        """Return what the kernels are told to have a part take part alone."""
+        sizes = part.sizes(self.inputs[1], self._units)
+        if not part.is_wide:
+            raise ValueError(f"a part has at least two inputs, and of the units, not {sizes}")
+        plans = [*map(self._scaling, sizes[1:], part.scales[1:])]
+        return part.units, part.lazy, part.scales[0], plans
+
+    def _described(
+        self, rows: int, inputs: int, layer: DenseLayer, parts: bool
+    ) -> tuple[Any, ...]:
         kind = ACTIVATIONS[check_choice("activation", layer.activation, ACTIVATIONS)]
         columns = layer.units if layer.bias else 1
         z, dz = (np.empty((rows, layer.units), self.dtype) for _ in range(2))
@@ -113,7 +164,8 @@ class DenseStack:
         elif layer.bias:
             known = np.zeros_like(shift)
         totals = totals_for(z.size, columns, self.dtype)
-        return inputs, layer.units, kind, float(layer.a), z, y, dz, dx, shift, known, totals
+        room = np.empty((inputs, layer.units), self.dtype) if parts else None
+        return inputs, layer.units, kind, float(layer.a), z, y, dz, dx, shift, known, totals, room
 
     def forward(
         self, x: Array, weights: list[Array], biases: list[Array | None],

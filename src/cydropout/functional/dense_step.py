@@ -10,13 +10,13 @@ import numpy as np
 from cydropout import _arrays
 from cydropout._kernels import api
 from cydropout._kernels.threads import check_num_threads
-from cydropout.functional.dense_stack import DenseStack
+from cydropout.functional.dense_stack import DenseStack, Part
 from cydropout.functional.optimizer import Gradient, _check_rule, _check_states, _check_step
 
 Array = np.ndarray[Any, Any]
 
 #: As many products of a row with a parameter as several steps in one call take: milliseconds.
-_MOST = 1 << 26
+_MOST = 1 << 28
 
 
 class DenseStep:
@@ -69,8 +69,10 @@ class DenseStep:
                 raise ValueError("each weight and bias needs its gradient")
         for value, gradient, _, *states in stepped:
             _check_step(value, Gradient(gradient), *states)
+        self._l2 = any(l2 for _, _, l2, *_ in stepped)
         self._states = {len(states) for _, _, _, *states in stepped}
         self._shape, self._fits, self._all = stack.inputs, stack.fits, stack.keeping
+        self._restricted = stack.restricted
         self._room = stack.dx  # nobody wants the gradient of x: batches are gathered there
         #: How many steps to take in one call: fewer of those that take longer.
         self.together = min(32, _MOST // (shape[0] * sum(w.size for w in weights)))
@@ -118,7 +120,7 @@ class DenseStep:
     def several(
         self, x: Array, order: Array | None, targets: Array, plans: Sequence[api.Plan | None],
         draws: Sequence[bool], kind: str, rules: Sequence[dict[str, Any]], *,
-        num_threads: int | None = None,
+        parts: Sequence[Part] | None = None, num_threads: int | None = None,
     ) -> list[tuple[float, float | None, float]]:
         """Take a step for each of the rules, until a loss is not finite; return what they found.
 
@@ -139,6 +141,9 @@ class DenseStep:
             Of the optimizer, as for `optimizer_step`.
         rules : sequence of dict
             The settings of each step.
+        parts : sequence of Part, optional
+            What takes part in each step, in place of the plans. The gradients of parts lie at the
+            beginnings of their arrays; L2 has none.
         num_threads : int, optional
             By default as many as the work is worth.
         """
@@ -163,8 +168,11 @@ class DenseStep:
         if place >= 0:
             raise ValueError(f"label {targets[place]} at position {place} is no class")
         used = [own or whole for own, whole in zip(plans, self._all, strict=True)]
+        if parts is not None and (len(parts) != steps or self._l2):
+            raise ValueError(f"{steps} steps need as many parts, and no L2, not {len(parts)}")
+        told = None if parts is None else [*map(self._restricted, parts)]
         found = np.empty((steps, 3))
-        done = self._step.run(x, order, self._room, targets, used, list(draws),
+        done = self._step.run(x, order, self._room, targets, used, list(draws), told,
                               check_num_threads(num_threads), kind, list(rules), found)
         return [(loss, right if self._labels else None, penalty)
                 for loss, right, penalty in found[:done].tolist()]

@@ -11,6 +11,8 @@ import numpy as np
 from cydropout import functional
 from cydropout._arrays import contiguous
 from cydropout.functional import Submatrix
+from cydropout.functional.dense_stack import Part
+from cydropout.layers._dense_stack import Block, Found, find
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -18,6 +20,7 @@ from cydropout.layers._layer import (
     Backward,
     Context,
     Layer,
+    Parameter,
     Pass,
     Shape,
     as_gradient,
@@ -44,6 +47,11 @@ class Units(NamedTuple):
     def drawn(cls, noise: BatchwiseDropout, shape: Shape, ctx: Context) -> Units:
         """Return what a dropout over (batch, units) keeps in all samples of a pass."""
         lazy = noise.lazy
+        if ctx.masks is None and noise.layout == "slice":
+            begin, end, scale = noise.run(shape, ctx)
+            whole = end - begin == shape[1]
+            units = None if whole else np.arange(begin, end, dtype=np.int64)
+            return cls(units, slice(begin, end), scale, lazy)
         if ctx.masks is None and isinstance(noise.rate, float):
             keep, scale = noise.decisions(shape, ctx)
             keep = keep[0]
@@ -82,11 +90,8 @@ class Link(NamedTuple):
         shape, out = (len(h), self.dense.units), Units()
         if self.noise is not None:
             out = Units.drawn(self.noise, shape, ctx)
-        submatrix, ends, lazy = None, None, kept.lazy and out.lazy
-        if kept.units is not None or out.units is not None:
-            submatrix = Submatrix.from_sorted(weight.value.shape, kept.units, out.units)
-        if bias is not None and out.units is not None:
-            ends = Submatrix.from_sorted(bias.value.shape, columns=out.units)
+        submatrix, lazy = _submatrix(weight, kept.units, out.units), kept.lazy and out.lazy
+        ends = None if bias is None else _submatrix(bias, None, out.units)
         w = _block(weight.value, kept, out, submatrix, ctx)
         shift = None if bias is None else bias.value
         if shift is not None and ends is not None:
@@ -165,6 +170,31 @@ class Chain:
 
         return y, backward
 
+    def find(self, x: Array, ctx: Context) -> Found | None:
+        """Return what a step in one call runs on, or None where there is no such step."""
+        if self.links[-1].noise is not None or not self._is_compact(x, ctx):
+            return None
+        return find(self, [Block(link.dense, link.unit) for link in self.links], x, parts=True)
+
+    def part(self, shape: Shape, ctx: Context) -> Part:
+        """Draw what takes part in a step over samples of (batch, units)."""
+        rows, width = shape
+        noises = [(self.entry, width), *((link.noise, link.dense.units) for link in self.links)]
+        units = [Units() if noise is None else Units.drawn(noise, (rows, size), ctx)
+                 for noise, size in noises]
+        return Part(
+            [one.units for one in units], [one.scale for one in units], [one.lazy for one in units])
+
+    def wrote(self, part: Part) -> None:
+        """Say which gradients a step in one call has written."""
+        units, lazy = part.units, part.lazy
+        for i, link in enumerate(self.links):
+            weight, bias = (link.dense.parameter(name) for name in ("weight", "bias"))
+            assert weight is not None
+            weight.wrote(_submatrix(weight, units[i], units[i + 1]), lazy=lazy[i] and lazy[i + 1])
+            if bias is not None:
+                bias.wrote(_submatrix(bias, None, units[i + 1]), lazy=lazy[i + 1])
+
     def _is_compact(self, x: Array, ctx: Context) -> bool:
         """Whether every mask is to be the same for all samples, with one scale for all units."""
         if not ctx.training or not isinstance(x, np.ndarray):
@@ -195,6 +225,15 @@ class Chain:
         """Whether enough is dropped, or a lazy step depends on it."""
         noises = filter(None, [self.entry, *(link.noise for link in self.links)])
         return any(n.lazy or np.max(n.rate, initial=0) >= PAYS_FROM for n in noises)
+
+
+def _submatrix(
+    parameter: Parameter, rows: Array | None, columns: Array | None
+) -> Submatrix | None:
+    """Return where such rows and columns lie in a parameter, or None where they are all."""
+    if rows is None and columns is None:
+        return None
+    return Submatrix.from_sorted(parameter.value.shape, rows, columns)
 
 
 def _shares(noise: BatchwiseDropout | None, shape: Shape, ctx: Context) -> bool:

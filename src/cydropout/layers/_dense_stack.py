@@ -49,7 +49,7 @@ class Found(NamedTuple):
     parameters, and the values of these.
     """
 
-    owner: Stack
+    owner: Any
     described: tuple[Any, ...]
     make: Callable[[], DenseStack]
     weights: list[Any]
@@ -83,7 +83,7 @@ class Stack:
         workspace: Any = ctx.workspace
         if not ctx.training or workspace is None or ctx.masks is not None:
             return in_order(self.passes, x, ctx)
-        found = workspace.decided((self, rows.shape, rows.dtype), lambda: self.find(rows))
+        found = workspace.decided((self, rows.shape, rows.dtype), lambda: self.find(rows, ctx))
         stack = found and workspace.take(found.key, found.make)
         if stack is None or not stack.fits(rows, found.w, found.b):
             return in_order(self.passes, x, ctx)
@@ -104,28 +104,28 @@ class Stack:
 
         return y, backward
 
-    def find(self, rows: Array) -> Found | None:
+    def find(self, rows: Array, ctx: Context) -> Found | None:
         """Return what a pass over rows runs on, or None where one pass after the other runs."""
-        blocks = self.blocks
-        layers = [layer for block in blocks if (layer := block.describe())]
-        if len(layers) < len(blocks) or rows.ndim != 2 or not DenseStack.available():
-            return None
-        count, inputs = rows.shape
-        if not DenseStack.takes(count, [inputs, *(layer.units for layer in layers)]):
-            return None
-        weights: list[Any] = [block.dense.parameter("weight") for block in blocks]
-        biases: list[Any] = [block.dense.parameter("bias") for block in blocks]
-        w, b = ([one and one.value for one in own] for own in (weights, biases))
-        return Found(
-            self, (count, inputs, rows.dtype, *layers),
-            partial(DenseStack, count, inputs, layers, rows.dtype), weights, biases, w, b)
+        return find(self, self.blocks, rows)
 
 
-def whole_stack(model: Any) -> Stack | None:
-    """Return what runs all of a `Sequential` in a training step, where it is one stack."""
-    steps = model._stacked
-    stack = getattr(steps[0].forward, "__self__", None) if len(steps) == 1 else None
-    return stack if isinstance(stack, Stack) else None
+def find(owner: Any, blocks: Sequence[Block], rows: Array, parts: bool = False) -> Found | None:
+    """Return what a pass of dense layers over rows runs on, or None where the kernels do not fit.
+
+    ``parts`` says whether some of the units alone may take part in a step.
+    """
+    layers = [layer for block in blocks if (layer := block.describe())]
+    if len(layers) < len(blocks) or rows.ndim != 2 or not DenseStack.available():
+        return None
+    count, inputs = rows.shape
+    if not DenseStack.takes(count, [inputs, *(layer.units for layer in layers)]):
+        return None
+    weights: list[Any] = [block.dense.parameter("weight") for block in blocks]
+    biases: list[Any] = [block.dense.parameter("bias") for block in blocks]
+    w, b = ([one and one.value for one in own] for own in (weights, biases))
+    return Found(
+        owner, (count, inputs, rows.dtype, parts, *layers),
+        partial(DenseStack, count, inputs, layers, rows.dtype, parts), weights, biases, w, b)
 
 
 def _rest(parameters: list[Any], places: list[Any]) -> list[tuple[Parameter, Array]]:

@@ -138,6 +138,11 @@ class Parameter:
         """Return where all of the first gradient is to be written, or None if there is one."""
         return self._first(None, False) if self._stale else None
 
+    def wrote(self, submatrix: Submatrix | None, *, lazy: bool) -> None:
+        """Say that the place of `unwritten` has another gradient: all of it, or a submatrix's."""
+        self.zero_grad()
+        self._first(submatrix, lazy)
+
     def accumulate(
         self, array: Array, submatrix: Submatrix | None = None, *, lazy: bool = False
     ) -> None:

@@ -162,14 +162,15 @@ class Epoch(Iterator[Batch]):
     def __init__(self, data: ArrayBatches, order: Array | None, skip: int) -> None:
         self.data, self._order = data, order
         self._places = data.places(skip)
-        self._whole = (data.samples or 0) // data.size - skip  # batches that are left
+        #: Whole batches that are left.
+        self.whole = max((data.samples or 0) // data.size - skip, 0)
         if order is not None:
             x = data.x
             self._room = np.empty((min(data.size, len(x)), *x.shape[1:]), x.dtype)
 
     def __next__(self) -> Batch:
         place, cut = next(self._places)
-        self._whole -= 1
+        self.whole -= self.whole > 0
         if self._order is None:
             rows: Any = self.data.rows(place)
             x = self.data.x[rows]
@@ -185,12 +186,10 @@ class Epoch(Iterator[Batch]):
         """Whether whole batches are rows of samples and targets, and nothing else."""
         return self.data.own[1:] == (None, None) and self.data.shares is None
 
-    def several(self, most: int) -> Rows | None:
-        """Take the next whole batches, at most so many, if there are any."""
-        places = [place for place, _ in islice(self._places, min(most, max(self._whole, 0)))]
-        if not places:
-            return None
-        self._whole -= len(places)
+    def several(self, count: int) -> Rows:
+        """Take the next batches, so many, which are `whole`."""
+        places = [place for place, _ in islice(self._places, count)]
+        self.whole -= count
         place, (x, y) = slice(places[0].start, places[-1].stop), (self.data.x, self.data.own[0])
         if self._order is not None:
             order = self._order[place]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from cydropout.functional.dense_stack import Part
 from cydropout.functional.dense_step import DenseStep
 from cydropout.layers import Dense, Sequential
-from cydropout.layers._dense_stack import Block, masks_of, plans_of, whole_stack
+from cydropout.layers._batchwise import Chain
+from cydropout.layers._dense_stack import Stack, masks_of, plans_of
 from cydropout.layers._layer import Context, Layer, Parameter
 from cydropout.masks import Mask
 from cydropout.training._batch import Batch
@@ -22,32 +24,67 @@ from cydropout.training.optimizers import Optimizer
 Array = np.ndarray[Any, Any]
 
 
+class Drawn(NamedTuple):
+    """The masks of steps that follow each other.
+
+    ``plans`` draw and apply those of the first step, None where all is kept; ``draws`` says which
+    of them draw anew in each step. ``parts`` are what takes part in each, where that is the same
+    for all samples. ``marks`` are the numbers of the first draw of each step, and of the next.
+    """
+
+    plans: list[Any]
+    draws: list[bool]
+    parts: list[Part] | None
+    marks: list[int]
+
+
 class OneCall(NamedTuple):
-    """A step of samples of one shape, what draws its masks, and the states that it steps.
+    """A step of samples of one shape, of what, and the states that it steps.
 
     ``plans`` are those of the masks of its first step, each with whether it takes a draw: in those
     that follow they draw anew, and no mask is made.
     """
 
     step: DenseStep
-    blocks: Sequence[Block]
+    source: Stack | Chain
     states: Sequence[State]
     plans: list[tuple[Any, bool]]
 
-    def draw(self, rows: int, ctx: Context) -> list[Any]:
-        """Return what draws and applies the masks of a step, None where all is kept."""
-        if self.plans:
-            for plan, draws in self.plans:
-                if draws:
-                    plan.redraw(ctx.training_stream().take())
-            return [plan for plan, _ in self.plans]
-        masks = masks_of(self.blocks, (rows,), ctx)
-        plans = plans_of(masks)
-        if all(mask is None or type(mask) is Mask for mask in masks):
-            self.plans.extend(
-                (plan, mask is not None and mask.draw is not None)
-                for plan, mask in zip(plans, masks, strict=True))
-        return plans
+    @property
+    def repeats(self) -> bool:
+        """Whether several steps may be taken together."""
+        return bool(self.plans) or isinstance(self.source, Chain)
+
+    def draw(self, shape: tuple[int, ...], ctx: Context, steps: int) -> Drawn:
+        """Draw the masks of as many steps, or as many as can be taken in one call."""
+        stream = ctx.training_stream()
+        first = stream.next_draw
+        if isinstance(self.source, Chain):
+            parts: list[Part] = []
+            marks = [first]
+            while len(parts) < steps:
+                part = self.source.part(shape, ctx)
+                if not part.is_wide:
+                    stream.give_back(marks[-1], stream.next_draw - marks[-1])
+                    break
+                parts.append(part)
+                marks.append(stream.next_draw)
+            idle = [None] * len(self.source.links)
+            return Drawn(idle, [False] * len(idle), parts, marks)
+        if not self.plans:
+            masks = masks_of(self.source.blocks, shape[:1], ctx)
+            plans = plans_of(masks)
+            if all(mask is None or type(mask) is Mask for mask in masks):
+                self.plans.extend(
+                    (plan, mask is not None and mask.draw is not None)
+                    for plan, mask in zip(plans, masks, strict=True))
+            return Drawn(plans, [False] * len(plans), None, [first, stream.next_draw])
+        plans, draws = map(list, zip(*self.plans, strict=True))
+        count = sum(draws)
+        first = stream.take(steps * count)
+        for place, plan in enumerate(plan for plan, own in self.plans if own):
+            plan.redraw(first + place)
+        return Drawn(plans, draws, None, [first + step * count for step in range(steps + 1)])
 
 
 class Taken(NamedTuple):
@@ -90,6 +127,13 @@ class SettledSteps:
         # Nothing is known of the optimizer's arrays before its first step: then there is a second.
         self._tries = 2 if alone and loss.kernel and type(model) is Sequential else 0
         self._found: dict[Any, tuple[int, OneCall | None]] = {}
+        self._written: tuple[Chain, Part] | None = None
+
+    def finish(self) -> None:
+        """Let parameters know of which of their parts the last step has left the gradients."""
+        if self._written is not None:
+            source, part = self._written
+            source.wrote(part)
 
     def take(
         self, x: Array, batch: Batch, ctx: Context
@@ -100,11 +144,13 @@ class SettledSteps:
         """
         tries, one = self._found.get(x.shape, (0, None))
         if one is None and tries < self._tries:
-            one = self._find(x)
+            one = self._find(x, ctx)
             self._found[x.shape] = tries + 1, one
         if one is None or batch.weight is not None or not one.step.fits(x, batch.y):
+            self._written = None
             return None
-        return self._steps(one, Rows(x, None, batch.y), ctx, 1)[0]
+        taken = self._steps(one, x.shape, ctx, 1, lambda _: Rows(x, None, batch.y))
+        return None if taken is None else taken.measured[0]
 
     def several(self, epoch: Epoch, ctx: Context, most: int) -> Taken | None:
         """Take the steps of the next batches, at most so many, in one call.
@@ -113,54 +159,61 @@ class SettledSteps:
         may not be finite.
         """
         data = epoch.data
-        _, one = self._found.get((data.size, *data.x.shape[1:]), (0, None))
-        if one is None or not one.plans or not epoch.plain:
+        shape = data.size, *data.x.shape[1:]
+        _, one = self._found.get(shape, (0, None))
+        if one is None or not one.repeats or not epoch.plain:
             return None
-        most = min(most, one.step.together)
+        most = min(most, one.step.together, epoch.whole)
         if most < 2 or not one.step.reads(data.x, data.own[0]):
             return None
-        rows = epoch.several(most)
-        if rows is None:
-            return None
-        stream = ctx.training_stream()
-        steps, drawn = len(rows.y) // data.size, sum(draws for _, draws in one.plans)
-        draw = stream.next_draw
-        measured = self._steps(one, rows, ctx, steps)
-        stream.give_back(draw + len(measured) * drawn, (steps - len(measured)) * drawn)
-        last = len(measured) - 1
-        return Taken(measured, one.step.batch(rows.x, rows.order, last), draw + last * drawn)
+        return self._steps(one, shape, ctx, most, epoch.several)
 
     def _steps(
-        self, one: OneCall, rows: Rows, ctx: Context, steps: int
-    ) -> list[tuple[float, float | None, float]]:
-        """Take and count steps until a loss is not finite; return what each measured."""
-        measured = ctx.training_stream().restoring(self._run, one, rows, ctx, steps)
-        finite = len(measured) - (not math.isfinite(measured[-1][0]))
-        self._parts[2].count(one.states, finite)
-        return measured
+        self, one: OneCall, shape: tuple[int, ...], ctx: Context, most: int,
+        rows_of: Callable[[int], Rows],
+    ) -> Taken | None:
+        """Take and count steps until a loss is not finite, at most so many, of their rows."""
+        taken = ctx.training_stream().restoring(self._run, one, shape, ctx, most, rows_of)
+        if taken is not None:
+            finite = math.isfinite(taken.measured[-1][0])
+            self._parts[2].count(one.states, len(taken.measured) - (not finite))
+        return taken
 
     def _run(
-        self, one: OneCall, rows: Rows, ctx: Context, steps: int
-    ) -> list[tuple[float, float | None, float]]:
-        optimizer, done = self._parts[2], one.states[0].steps
-        plans = one.draw(len(rows.y) // steps, ctx)
-        draws = [draws for _, draws in one.plans] or [False] * len(plans)
-        if steps > 1:
-            ctx.training_stream().take((steps - 1) * sum(draws))
-        rules = [optimizer.rule(done + step) for step in range(1, steps + 1)]
-        return one.step.several(*rows, plans, draws, optimizer.kind, rules,
-                                num_threads=self._num_threads)
+        self, one: OneCall, shape: tuple[int, ...], ctx: Context, most: int,
+        rows_of: Callable[[int], Rows],
+    ) -> Taken | None:
+        optimizer, stream, before = self._parts[2], ctx.training_stream(), one.states[0].steps
+        drawn = one.draw(shape, ctx, most)
+        steps, parts = len(drawn.marks) - 1, drawn.parts
+        if not steps:
+            self._written = None
+            return None
+        rows = rows_of(steps)
+        if parts is not None and optimizer.rests:
+            parts = [part._replace(lazy=[True] * len(part.lazy)) for part in parts]
+        rules = [optimizer.rule(before + step) for step in range(1, steps + 1)]
+        measured = one.step.several(*rows, drawn.plans, drawn.draws, optimizer.kind, rules,
+                                    parts=parts, num_threads=self._num_threads)
+        last = len(measured) - 1
+        stream.give_back(drawn.marks[last + 1], drawn.marks[-1] - drawn.marks[last + 1])
+        stepped = last if math.isfinite(measured[last][0]) else last - 1
+        if isinstance(one.source, Chain) and drawn.parts and stepped >= 0:
+            self._written = one.source, drawn.parts[stepped]
+        return Taken(measured, one.step.batch(rows.x, rows.order, last), drawn.marks[last])
 
-    def _find(self, x: Array) -> OneCall | None:
+    def _find(self, x: Array, ctx: Context) -> OneCall | None:
         """Return the one call, if there is one for such a model and optimizer."""
         model, loss, optimizer, layers, parameters = self._parts
-        stack, states = whole_stack(model), optimizer.together(parameters)
-        found = None if stack is None else stack.find(x)
-        if stack is None or found is None or states is None or loss.kernel is None:
+        source, states = whole(model), optimizer.together(parameters)
+        found = None if source is None else source.find(x, ctx)
+        if source is None or found is None or states is None or loss.kernel is None:
             return None
         if len({*map(id, found.parameters)}) < len(found.parameters):  # one has two places
             return None
         if any(type(one) is not Dense or one.l1 or type(one.l2) is not float for one in layers):
+            return None
+        if isinstance(source, Chain) and any(one.l2 for one in layers):  # it is one of all weights
             return None
         l2 = {id(one.parameter("weight")): one.l2 for one in layers if isinstance(one, Dense)}
         gradients = {}
@@ -180,4 +233,11 @@ class SettledSteps:
         step = self._before.get(key) or DenseStep(
             found.make(), loss.kernel, found.w, found.b, dw, db, stepped)
         self.made[key] = step
-        return OneCall(step, stack.blocks, states, [])
+        return OneCall(step, source, states, [])
+
+
+def whole(model: Any) -> Stack | Chain | None:
+    """Return what runs all of a `Sequential` in a training step, where it is one pass of these."""
+    steps = model._stacked
+    source = getattr(steps[0].forward, "__self__", None) if len(steps) == 1 else None
+    return source if isinstance(source, (Stack, Chain)) else None

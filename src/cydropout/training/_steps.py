@@ -60,6 +60,12 @@ class Steps(Evaluation):
         accuracy = {} if found.accuracy is None else {"accuracy": found.accuracy}
         return {"loss": value} | accuracy, found.weight
 
+    def _unsettle(self) -> None:
+        """End the steps that have something in common."""
+        if self._settled is not None:
+            self._settled.finish()
+            self._settled = None
+
     def _several(
         self, run: Run, batches: Iterator[Batch], ctx: Context, most: int
     ) -> tuple[int, Last | None]:

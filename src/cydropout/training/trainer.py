@@ -320,10 +320,11 @@ class Trainer(Steps):
                 while self._goes_on(run, last):
                     self._epoch(run, train, held, bar, target, checkpoint_every)
         except BaseException as error:
+            self._unsettle()
             run.tell("on_error", self, error)
             raise
         finally:
-            self.epoch, self._settled = run.epoch, None
+            self.epoch = run.epoch
             run.end()
         run.tell("on_train_end", self)
         return run.history
@@ -369,7 +370,7 @@ class Trainer(Steps):
             if target and checkpoint_every and run.steps % checkpoint_every == 0:
                 check_parameters(self, parameters, epoch, run.step, last)
                 self._save(run, target)
-        self._settled = None
+        self._unsettle()
         if not run.mean.count:
             raise ValueError(f"epoch {epoch} got no batch: the iterable is at its end")
         run.update.finish(layers, parameters)

@@ -18,8 +18,8 @@ enum { ROW_MAJOR = 101, COLUMN_MAJOR = 102, AS_IT_LIES = 111, TRANSPOSED = 112 }
                const real *, integer, real, real *, integer))blas->matrices[is_wide])(           \
         ROW_MAJOR, a_turned ? TRANSPOSED : AS_IT_LIES, b_turned ? TRANSPOSED : AS_IT_LIES,       \
         (integer)m, (integer)n, (integer)k, (real)1, (const real *)a,                            \
-        (integer)(a_turned ? m : k), (const real *)b, (integer)(b_turned ? k : n), (real)0,      \
-        (real *)c, (integer)n)
+        (integer)(a_turned ? m : k), (const real *)b, (integer)stride, (real)0, (real *)c,       \
+        (integer)n)
 
 /* y = w' x: w lies as (k, n), or by columns as (n, k). */
 #define CYD_GEMV(integer, real)                                                                  \
@@ -50,9 +50,10 @@ static void cyd_vector_product(const cyd_blas_t *blas, int is_wide, int by_colum
 
 /* c = a b, (m, k) by (k, n) in C order, of doubles or floats; a turned matrix lies transposed.
  *
- * With the calls that `numpy.matmul` makes, so that all bits are the same. */
+ * From a row of b, as it lies, to the next are `stride` numbers: of more rows and columns than one
+ * they may be part of longer ones. With the calls that `numpy.matmul` makes, so that all bits are the same. */
 static void cyd_product(const cyd_blas_t *blas, int is_wide, int a_turned, int b_turned, int64_t m,
-                        int64_t n, int64_t k, const void *a, const void *b, void *c) {
+                        int64_t n, int64_t k, const void *a, const void *b, int64_t stride, void *c) {
     if (k == 1) {
         if (is_wide) {
             CYD_OUTER(double)

@@ -7,6 +7,8 @@ ctypedef struct stepped_t:
     void *second
     uint64_t size
     double l2
+    const dense_t *layer      # whose weight or bias it is
+    bint is_bias
 
 
 cdef class DenseStep:
@@ -37,18 +39,24 @@ cdef class DenseStep:
             w, g, first, second, one.l2 = stepped[i]
             one.w, one.g, one.size = address(w), address(g), w.size
             one.first, one.second = address_or_null(first), address_or_null(second)
+            for j in range(stack.count):
+                if w is weights[j] or w is biases[j]:
+                    one.layer, one.is_bias = &stack.layers[j], w is not weights[j]
         self.loss = loss_of(number_of(loss, LOSSES), stack.rows, gradient, found)
 
     def __dealloc__(self):
         free(self.stepped)
 
     def run(self, cnp.ndarray x, cnp.ndarray order, cnp.ndarray room, cnp.ndarray targets,
-            list plans, list draws, int num_threads, str kind, list rules, cnp.ndarray found):
+            list plans, list draws, list parts, int num_threads, str kind, list rules,
+            cnp.ndarray found):
         """Take a step for each rule; return how many there were, the last of which may have failed.
 
         Step n is of batch n of x, as it lies or in an order that `room` is filled by, one batch at
-        a time. A plan that draws is at its draw of the first step. A row of `found` is loss, share
-        of hits and penalty of a step, and none is stepped by a loss that is not finite.
+        a time. A plan that draws is at its draw of the first step. Of parts each step has one,
+        (index, lazy, scale, plans), to which the stack is restricted; of None it is whole. A row
+        of `found` is loss, share of hits and penalty of a step, and none is stepped by a loss that
+        is not finite.
         """
         cdef DenseStack stack = self.stack
         cdef uint64_t steps = len(rules), drawn = sum(draws), n, row, done = 0
@@ -60,6 +68,7 @@ cdef class DenseStep:
         cdef char *gathered = <char*>address_or_null(room)
         cdef double *measured = <double*>address(found)
         cdef step_t *each = <step_t*>calloc(max(steps, 1), sizeof(step_t))
+        cdef bint restricted = parts is not None
         cdef dense_t *layer
         cdef int i
         if each == NULL:
@@ -78,6 +87,11 @@ cdef class DenseStep:
                             memcpy(gathered + row * width, source + index[row] * width, width)
                         index += stack.rows
                     self.loss.targets = target + n * own
+                    if restricted:
+                        with gil:
+                            index_of, lazy, scale, plans = parts[n]
+                            stack.restrict(index_of, lazy, scale)
+                            stack.take_masks(plans)
                     self.step(gathered if index != NULL else source + n * batch, &each[n],
                               num_threads, measured + 3 * n)
                     done = n + 1
@@ -112,6 +126,8 @@ cdef class DenseStep:
     cdef double run_steps(self, const step_t *rule, int num_threads) except? -1 nogil:
         cdef double penalty = 0
         cdef stepped_t *one
+        cdef submatrix_t part
+        cdef bint whole
         cdef step_t step
         for i in range(self.count):
             one = &self.stepped[i]
@@ -119,8 +135,10 @@ cdef class DenseStep:
                 penalty += add_l2(one.w, one.g, one.l2, one.size, self.stack.code == FLOAT64)
         for i in range(self.count):
             one = &self.stepped[i]
+            part = bias_part(one.layer) if one.is_bias else one.layer.part
+            whole = part.rows == NULL and part.columns == NULL
             step = rule[0]
             step.first, step.second, step.size = one.first, one.second, one.size
-            launch(OPTIMIZER_STEP, self.stack.code, one.g, one.w, &step, step.size,
-                   tiles(step.size), num_threads)
+            step.lazy = one.layer.lazy_bias if one.is_bias else one.layer.lazy
+            one_step(&step, NULL if whole else &part, one.g, one.w, self.stack.code, num_threads)
         return penalty

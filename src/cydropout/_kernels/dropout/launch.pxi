@@ -84,9 +84,10 @@ def dropout(uint64_t key, uint64_t draw, double rate, cnp.ndarray x, cnp.ndarray
 
 
 cdef void repeat(char *to, const void *values, uint64_t size, uint64_t whole) noexcept nogil:
-    """Write `whole` bytes: those of the values, of `size`, over and over."""
+    """Write `whole` bytes: those of the values, of `size`, over and over; they may be there."""
     cdef uint64_t done = min(size, whole)
-    memcpy(to, values, done)
+    if to != values:
+        memcpy(to, values, done)
     while 0 < done < whole:
         memcpy(to + done, to, min(done, whole - done))
         done += min(done, whole - done)

@@ -32,19 +32,15 @@ cdef step_t rule_from(str kind, dict rule) except *:
         rule.get("nesterov", False))
 
 
-cdef int one_step(step_t *settings, const submatrix_t *r, cnp.ndarray g, cnp.ndarray w, int code,
-                  int num_threads) except -1:
-    cdef const void *gradient = address(g)
-    cdef void *target = address(w)
+cdef int one_step(step_t *settings, const submatrix_t *r, const void *g, void *w, int code,
+                  int num_threads) except -1 nogil:
     cdef uint64_t size = settings.size, work, units
     settings.submatrix = r
-    with nogil:
-        if r == NULL:
-            launch(OPTIMIZER_STEP, code, gradient, target, settings, size, tiles(size), num_threads)
-        else:
-            work = r.height * r.width if settings.lazy else size
-            units = r.height if settings.lazy else size // max(r.stride, <uint64_t>1)
-            launch(OPTIMIZER_STEP_ROWS, code, gradient, target, settings, work, units, num_threads)
+    if r == NULL:
+        return launch(OPTIMIZER_STEP, code, g, w, settings, size, tiles(size), num_threads)
+    work = r.height * r.width if settings.lazy else size
+    units = r.height if settings.lazy else size // max(r.stride, <uint64_t>1)
+    return launch(OPTIMIZER_STEP_ROWS, code, g, w, settings, work, units, num_threads)
 
 
 def steps(str kind, list group, list grads, *, double learning_rate, double beta1=0.0,
@@ -57,18 +53,24 @@ def steps(str kind, list group, list grads, *, double learning_rate, double beta
     cdef step_t settings = rule_of(
         kind, learning_rate, beta1, beta2, epsilon, decay, correction, nesterov)
     cdef cnp.ndarray w, g
+    cdef const void *gradient
+    cdef void *target
     cdef submatrix_t r
+    cdef const submatrix_t *part
     cdef int code
     for (w, first, second), (g, lazy, submatrix) in zip(group, grads):
-        settings.lazy = lazy
+        settings.lazy, part = lazy, NULL
         if submatrix is not None:
             where, across, height, width, stride = submatrix
             r = submatrix_of(where, across, height, width, stride)
+            part = &r
         code = _code_if_ready(w)
         settings.size = <uint64_t>cnp.PyArray_SIZE(w)
         settings.first = address_or_null(first)
         settings.second = address_or_null(second)
-        one_step(&settings, NULL if submatrix is None else &r, g, w, code, num_threads)
+        gradient, target = address(g), address(w)
+        with nogil:
+            one_step(&settings, part, gradient, target, code, num_threads)
 
 
 def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray second,
@@ -98,9 +100,11 @@ def step(str kind, cnp.ndarray w, cnp.ndarray g, cnp.ndarray first, cnp.ndarray 
     if submatrix is not None:
         where, across, height, width, stride = submatrix
         r = submatrix_of(where, across, height, width, stride)
-        one_step(&settings, &r, g, w, code, num_threads)
+        with nogil:
+            one_step(&settings, &r, gradient, target, code, num_threads)
     elif totals is None:
-        one_step(&settings, NULL, g, w, code, num_threads)
+        with nogil:
+            one_step(&settings, NULL, gradient, target, code, num_threads)
     if totals is not None:
         with nogil:
             launch(MAX_NORM_STEP, code, gradient, target, &settings, size, settings.sums.chunks,

@@ -10,6 +10,16 @@ cdef submatrix_t submatrix_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t he
     return r
 
 
+cdef inline bint is_run(const int64_t *index, uint64_t count) noexcept nogil:
+    """Whether numbers that ascend follow each other."""
+    return index == NULL or <uint64_t>(index[count - 1] - index[0]) == count - 1
+
+
+cdef inline uint64_t row_units(const submatrix_t *r) noexcept nogil:
+    """Units of work in the rows."""
+    return (r.height + r.span - 1) // r.span
+
+
 def gather_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
                      uint64_t height, uint64_t width, uint64_t stride, double scale, int code,
                      int num_threads=0):
@@ -22,8 +32,8 @@ def gather_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray
     cdef void *target = address(y)
     if height * width:
         with nogil:
-            launch(GATHER_SUBMATRIX, code, source, target, &r, height * width, (height + r.span - 1)
-                   // r.span, num_threads)
+            launch(GATHER_SUBMATRIX, code, source, target, &r, height * width, row_units(&r),
+                   num_threads)
 
 
 def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarray columns,
@@ -35,5 +45,5 @@ def scatter_submatrix(cnp.ndarray x, cnp.ndarray y, cnp.ndarray rows, cnp.ndarra
     cdef void *target = address(y)
     if height * width:
         with nogil:
-            launch(SCATTER_SUBMATRIX, code, source, target, &r, height * width, (height + r.span -
-                   1) // r.span, num_threads)
+            launch(SCATTER_SUBMATRIX, code, source, target, &r, height * width, row_units(&r),
+                   num_threads)

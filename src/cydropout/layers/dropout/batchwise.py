@@ -10,7 +10,8 @@ from cydropout._rates import kept_count, share_scale
 from cydropout.layers._layer import Array, Context, Shape, restoring_draws
 from cydropout.layers._settings import Count, Flag, OneOf
 from cydropout.layers.dropout._shared import SharedDropout
-from cydropout.masks import ColumnMask, InferenceMask, KeepMask, Mask
+from cydropout.masks import InferenceMask, KeepMask, Mask
+from cydropout.masks.subset import subset
 
 LAYOUTS = ("scattered", "slice")
 
@@ -108,18 +109,28 @@ class BatchwiseDropout(SharedDropout):
 
         The mask of the pass is made of these; the draw is the same.
         """
-        blocks, ctx = self._blocks(shape), ctx.whole
+        width = shape[-1] if shape[1:] else 1
         if self.layout == "slice":
-            kept = min(kept_count(self.rate, blocks), blocks)
-            keep = _slice_of(ctx, blocks, kept)
-            scale = share_scale(kept, blocks, self.scaling)
-        else:
-            drawn = ctx.draw((1, *shape[1:-1], blocks), self.rate, scaling=self.scaling)
-            keep, scale = drawn.keep, float(drawn.scale)
+            first, last, scale = self.run(shape, ctx)
+            keep = np.zeros((1, width), np.bool_)
+            keep[:, first:last] = True
+            return keep, scale
+        drawn = ctx.whole.draw(
+            (1, *shape[1:-1], self._blocks(shape)), self.rate, scaling=self.scaling)
+        keep, scale = drawn.keep, float(drawn.scale)
         if self.block > 1:
-            width = shape[-1] if shape[1:] else 1
             keep = np.repeat(keep, min(self.block, width), axis=-1)[..., :width]
         return keep, scale
+
+    def run(self, shape: Shape, ctx: Context) -> tuple[int, int, float]:
+        """Draw which run of the units a slice keeps: from which to which, and their scale."""
+        blocks, width = self._blocks(shape), shape[-1] if shape[1:] else 1
+        kept = min(kept_count(self.rate, blocks), blocks)
+        places, stream, first = blocks - kept + 1, ctx.training_stream(), 0
+        if kept and places > 1:
+            first = int(subset(stream.key, stream.take(), 1, places, 1)[0, 0])
+        last = min((first + kept) * self.block, width)
+        return first * self.block, last, share_scale(kept, blocks, self.scaling)
 
     def _blocks(self, shape: Shape) -> int:
         return -(-(shape[-1] if len(shape) > 1 else 1) // int(self.block))
@@ -130,11 +141,3 @@ class BatchwiseDropout(SharedDropout):
             mask: Mask = super().given(array, shape)
             return mask
         return KeepMask(shape, array, self.like(shape).scale)
-
-def _slice_of(ctx: Context, size: int, count: int) -> np.ndarray[Any, Any]:
-    """Return the keep-bits, (1, size), of a run of ``count``, all starts being equally likely."""
-    keep = np.zeros((1, size), np.bool_)
-    if count:
-        start = int(ctx.draw_as(ColumnMask, (1, size - count + 1), 1).keep.argmax())
-        keep[:, start : start + count] = True
-    return keep

@@ -141,7 +141,7 @@ class Optimizer(Configured):
             key = state.steps, place
             if key not in rules:
                 one = self if place < 0 else with_group(self, self.groups[place][1], self._initial)
-                rules[key] = one.rule(state.steps), one._rests
+                rules[key] = one.rule(state.steps), one.rests
             rule, rests = rules[key]
             grad = parameter.gradient
             if rests:
@@ -192,7 +192,7 @@ class Optimizer(Configured):
 
         def again() -> None:
             grads = [one.gradient for one in trained]
-            if self._rests:
+            if self.rests:
                 grads = [*map(_lazily, grads)]
             self.count(states)
             rule = self.rule(states[0].steps)
@@ -224,7 +224,7 @@ class Optimizer(Configured):
                 if one.trainable]
 
     @property
-    def _rests(self) -> bool:
+    def rests(self) -> bool:
         """Whether a gradient of 0 changes nothing at all."""
         return False
 

@@ -58,7 +58,8 @@ class SGD(Optimizer):
         return ("velocity",) if self.momentum else ()
 
     @property
-    def _rests(self) -> bool:
+    def rests(self) -> bool:
+        """Whether nothing moves without a gradient."""
         return not self.slots and self.weight_decay == 0
 
     def rule(self, step: int) -> dict[str, Any]:
