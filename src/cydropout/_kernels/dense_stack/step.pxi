@@ -59,13 +59,14 @@ cdef class DenseStep:
         is not finite.
         """
         cdef DenseStack stack = self.stack
-        cdef uint64_t steps = len(rules), drawn = sum(draws), n, row, done = 0
-        cdef uint64_t width = stack.layers.inputs * item_size(stack.code)
-        cdef uint64_t batch = stack.rows * width, own = targets.nbytes // max(steps, 1)
+        cdef uint64_t steps = len(rules), drawn = sum(draws), n, done = 0
+        cdef uint64_t batch = stack.rows * stack.layers.inputs * item_size(stack.code)
+        cdef uint64_t own = targets.nbytes // max(steps, 1)
         cdef const char *source = <const char*>address(x)
         cdef const char *target = <const char*>address(targets)
-        cdef const int64_t *index = <const int64_t*>address_or_null(order)
-        cdef char *gathered = <char*>address_or_null(room)
+        cdef gather_t rows = rows_of(
+            <const int64_t*>address_or_null(order), stack.rows, stack.layers.inputs)
+        cdef void *gathered = address_or_null(room)
         cdef double *measured = <double*>address(found)
         cdef step_t *each = <step_t*>calloc(max(steps, 1), sizeof(step_t))
         cdef bint restricted = parts is not None
@@ -82,17 +83,16 @@ cdef class DenseStep:
                 layer.draws, layer.source = draws[i], layer.mask.source
             with nogil:
                 for n in range(steps):
-                    if index != NULL:
-                        for row in range(<uint64_t>stack.rows):
-                            memcpy(gathered + row * width, source + index[row] * width, width)
-                        index += stack.rows
+                    if rows.index != NULL:
+                        run_gather(&rows, stack.code, source, gathered, num_threads)
+                        rows.index += stack.rows
                     self.loss.targets = target + n * own
                     if restricted:
                         with gil:
                             index_of, lazy, scale, plans = parts[n]
                             stack.restrict(index_of, lazy, scale)
                             stack.take_masks(plans)
-                    self.step(gathered if index != NULL else source + n * batch, &each[n],
+                    self.step(gathered if order is not None else source + n * batch, &each[n],
                               num_threads, measured + 3 * n)
                     done = n + 1
                     if measured[3 * n] - measured[3 * n] != 0:

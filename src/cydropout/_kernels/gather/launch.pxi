@@ -6,13 +6,25 @@ cdef enum:
     STRIP = 16         # columns
 
 
+cdef gather_t rows_of(const int64_t *index, uint64_t rows, uint64_t columns) noexcept:
+    """Some rows of a table, all as they are."""
+    cdef gather_t g
+    g.index, g.rows, g.columns, g.mask = index, rows, columns, NULL
+    g.span = max(<uint64_t>1, 4 * TILE // max(columns, <uint64_t>1))
+    return g
+
+
+cdef int run_gather(const gather_t *g, int code, const void *x, void *y,
+                    int num_threads) except -1 nogil:
+    return launch(GATHER, code, x, y, g, g.rows * g.columns, (g.rows + g.span - 1) // g.span,
+                  num_threads)
+
+
 cdef gather_t picked(cnp.ndarray index, uint64_t columns, mask_t *mask, Plan plan, words):
     """The rows that `index`, int64, picks; `plan` has a bit for each row of the table, in `words`.
     """
-    cdef gather_t g
-    g.index = <const int64_t*>address(index)
-    g.rows, g.columns, g.mask = <uint64_t>cnp.PyArray_SIZE(index), columns, NULL
-    g.span = 1
+    cdef gather_t g = rows_of(
+        <const int64_t*>address(index), <uint64_t>cnp.PyArray_SIZE(index), columns)
     if plan is not None:
         mask[0] = plan.mask
         mask.bits = <uint32_t*>address(words)
@@ -32,12 +44,8 @@ def gather(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t columns, in
     cdef gather_t g = picked(index, columns, &mask, plan, words)
     cdef const void *source = address(x)
     cdef void *target = address(y)
-    if g.rows * columns == 0:
-        return
-    g.span = max(<uint64_t>1, 4 * TILE // columns)
     with nogil:
-        launch(GATHER, code, source, target, &g, g.rows * columns, (g.rows + g.span - 1) // g.span,
-               num_threads)
+        run_gather(&g, code, source, target, num_threads)
 
 
 def scatter_add(cnp.ndarray x, cnp.ndarray index, cnp.ndarray y, uint64_t columns, int code,
