@@ -9,13 +9,15 @@ from cydropout.functional import Submatrix, adam_step, gather_submatrix, scatter
 from cydropout.layers import Parameter
 
 SHAPES = [(1, 1), (3, 40), (7, 2500), (130, 33), (5, 0), (0, 4), (2100,), (17,)]
-KEEPS = ["all", "some", "few", "run", "none", "rows", "columns"]
+KEEPS = ["all", "some", "few", "run", "runs", "none", "rows", "columns"]
 
 
 def numbers(size, keep, rng):
     """Return rising numbers below ``size``."""
     if keep == "run":
         return np.arange(size // 4, size - size // 4)
+    if keep == "runs":
+        return np.flatnonzero(np.arange(size) % 100 < 60)
     share = {"all": 1.0, "none": 0.0, "few": 0.1}.get(keep, 0.5)
     return np.flatnonzero(rng.random(size) < share)
 

@@ -13,6 +13,7 @@
 #include "recurrent_dropout/recurrent_dropout.h"
 #include "zoneout/zoneout.h"
 #include "recurrence/row.h"
+#include "submatrix/columns.h"
 #include "simd/vectors.h"
 
 /* y = scale * x where kept, else 0, for the 32 elements of one word. */
