@@ -7,6 +7,7 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,10 @@ class Run:
     seconds: float = 0.0  # spent on it
     input_shape: tuple[int, ...] = ()  # of a sample
     made: dict[Any, Any] = field(default_factory=dict)  # the steps in one call, of the last epoch
-    no_config: str = ""  # why the model could not be made again from its config
 
     def __post_init__(self) -> None:
         self.settings = self._now()
-        self._left: Settings = {}
+        self._left: Settings | None = None
 
     def _now(self) -> Settings:
         own = {f"{place} {type(layer).__name__} {name}": getattr(layer, name, None)
@@ -89,19 +89,23 @@ class Run:
     def built(self, x: Array, saved: SavedRun | None, override: Iterable[str]) -> set[str]:
         """Take in what is known once the model is built, and return which settings differ."""
         self.input_shape = x.shape[1:]
-        model = self.parts["model"]
-        self.settings["parameters"] = parameter_settings(model)
-        try:
-            check_config(model)
-        except (TypeError, ValueError) as error:
-            self.no_config = str(error)
+        self.settings["parameters"] = parameter_settings(self.parts["model"])
         if saved is None and not override:
             return set()
         return compare(saved.settings if saved else self.settings, self.settings, override)
 
+    @cached_property
+    def no_config(self) -> str:
+        """Why the model could not be made again from its config, or nothing."""
+        try:
+            check_config(self.parts["model"])
+        except (TypeError, ValueError) as error:
+            return str(error)
+        return ""
+
     def end(self) -> None:
-        """Note the settings as the run leaves them."""
-        self._left = self._now()
+        """Note the settings as the run leaves them, if callbacks may have moved some."""
+        self._left = self._now() if self.callbacks else None
 
     def tell(self, event: str, *args: Any) -> None:
         """Call the method of that name of every callback, in their order."""
