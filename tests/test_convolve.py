@@ -123,8 +123,11 @@ def test_which_sizes_it_is_for():
     assert not convolve.suits_weight(8, large, 114, 32, single)
     assert convolve.suits(8, windows, 32, 32, single)
     assert convolve.suits(8, windows, 32, 16, np.dtype("f8"))
-    for samples, channels, filters in ((7, 32, 32), (8, 32, 31), (8, 1, 32), (8, 114, 32)):
+    assert convolve.suits(8, windows, 1, 32, single)
+    assert convolve.suits(8, windows, 2, 64, single)
+    for samples, channels, filters in ((7, 32, 32), (8, 32, 31), (8, 1, 64), (8, 114, 32)):
         assert not convolve.suits(samples, windows, channels, filters, single)
+    assert not convolve.suits(8, windows._replace(size=(2, 2)), 2, 32, single)
     assert not convolve.suits_input(8, windows._replace(strides=(2, 2)), 32, 32, single)
     assert not convolve.suits_input(8, windows._replace(before=(3, 3)), 32, 32, single)
 

@@ -12,8 +12,9 @@ from cydropout.functional.conv import Windows, check_maps, check_run, check_shap
 
 #: Samples from which on it is faster than a product by BLAS: so many meet a filter together.
 FEWEST = 8
-#: Terms of a sum, and bytes of a panel: with fewer, or with more, BLAS is as fast.
-SHORTEST, LARGEST = 16, 1 << 17
+#: Terms of a sum, and bytes of a panel: with fewer, or with more, BLAS is as fast. Where one panel
+#: has all filters, a window of 3 x 3 over one channel is enough.
+SHORTEST, SHORTEST_ALONE, LARGEST = 16, 9, 1 << 17
 #: Windows of a map: with fewer BLAS is as fast at the gradient of the weight.
 SMALLEST = 64
 #: Into so many the samples are split for the gradient of the weight, whatever the threads are.
@@ -40,7 +41,8 @@ def suits(samples: int, windows: Windows, channels: int, filters: int, dtype: np
     dtype : numpy.dtype
         Of maps and filters.
     """
-    return _fit(samples, windows, channels, filters, dtype, SHORTEST)
+    alone = filters == columns_of(dtype)
+    return _fit(samples, windows, channels, filters, dtype, SHORTEST_ALONE if alone else SHORTEST)
 
 
 def suits_input(
