@@ -7,7 +7,7 @@ import pytest
 from reference import misaligned
 
 from cydropout import MaskStream, Trainer
-from cydropout.functional.dense_stack import DenseLayer, DenseStack
+from cydropout.functional.dense_stack import DenseLayer, DenseStack, Part
 from cydropout.functional.dense_step import DenseStep
 from cydropout.layers import (
     GELU,
@@ -340,11 +340,11 @@ def test_no_features_are_as_without_a_workspace():
         assert y.shape == (6, 4) and backward(y).shape == (6, 0)
 
 
-def step_of(loss="softmax_cross_entropy", **changed):
+def step_of(loss="softmax_cross_entropy", parts=False, l2=0.0, **changed):
     w, b, dw, db = np.ones((3, 2)), np.zeros(2), np.ones((3, 2)), np.zeros(2)
     given = {"weights": [w], "biases": [b], "dweights": [dw], "dbiases": [db],
-             "stepped": [(w, dw, 0.0), (b, db, 0.0)]} | changed
-    return DenseStep(DenseStack(4, 3, [DenseLayer(2)], "float64"), loss, **given), w
+             "stepped": [(w, dw, l2), (b, db, 0.0)]} | changed
+    return DenseStep(DenseStack(4, 3, [DenseLayer(2)], "float64", parts), loss, **given), w
 
 
 @pytest.mark.parametrize(("changed", "words"), [
@@ -409,6 +409,29 @@ def test_several_wrong_steps_change_nothing(changed, words):
              "draws": [False], "kind": "sgd", "rules": [{"learning_rate": 0.5}] * 2} | changed
     with pytest.raises(ValueError, match=words):
         step.several(**given)
+    assert (w == 1).all()
+
+
+def part(*units, count=2):
+    return [Part([*units], [1.0] * len(units), [True] * len(units))] * count
+
+
+@pytest.mark.parametrize(("parts", "made", "words"), [
+    (part(None, None), {}, "needs a DenseStack with parts=True"),
+    (part(None, None), {"parts": True, "l2": 0.1}, "need as many parts, and no L2"),
+    (part(None, None, count=1), {"parts": True}, "2 steps need as many parts, and no L2, not 1"),
+    (part(np.array([1]), None), {"parts": True}, "two or more of inputs"),
+    (part(np.array([1, 3]), None), {"parts": True}, r"a part of \[3, 2\]"),
+    (part(np.array([-1, 1]), None), {"parts": True}, r"not \[array\(\[-1,  1\]\), None\]"),
+    (part(np.array([0, 1], "i4"), None), {"parts": True}, "int64"),
+    (part(None, np.array([0, 1])), {"parts": True}, "of the last all"),
+    (part(None), {"parts": True}, "two or more of inputs"),
+])
+def test_wrong_parts_change_nothing(parts, made, words):
+    step, w = step_of(**made)
+    with pytest.raises(ValueError, match=words):
+        step.several(np.ones((8, 3)), None, np.zeros(8, "i8"), [None], [False], "sgd",
+                     [{"learning_rate": 0.5}] * 2, parts=parts)
     assert (w == 1).all()
 
 

@@ -47,7 +47,7 @@ class Part(NamedTuple):
     --------
     >>> import numpy as np
     >>> from cydropout.functional.dense_stack import Part
-    >>> Part([None, np.array([0, 2]), None], [1.0, 2.0, 1.0], [True, False, True]).sizes(3, [4, 2])
+    >>> Part([None, np.array([0, 2]), None], [1.0, 2.0, 1.0], [True, False, True]).sizes([3, 4, 2])
     [3, 2, 2]
     """
 
@@ -60,10 +60,16 @@ class Part(NamedTuple):
         """Whether there are at least two where not all take part: NumPy multiplies others apart."""
         return all(own is None or own.size > 1 for own in self.units)
 
-    def sizes(self, inputs: int, units: Sequence[int]) -> list[int]:
+    def fits(self, whole: Sequence[int]) -> bool:
+        """Whether it may be one of so many inputs, and units of each layer."""
+        return len(self.units) == len(whole) and self.units[-1] is None and self.is_wide and all(
+            own is None or (own.dtype == np.int64 and own[0] >= 0 and own[-1] < count)
+            for own, count in zip(self.units, whole, strict=True))
+
+    def sizes(self, whole: Sequence[int]) -> list[int]:
         """Return how many of the inputs, and of the units of each layer, take part."""
-        return [whole if own is None else own.size
-                for own, whole in zip(self.units, [inputs, *units], strict=True)]
+        return [count if own is None else own.size
+                for own, count in zip(self.units, whole, strict=True)]
 
 
 class DenseStack:
@@ -122,7 +128,7 @@ class DenseStack:
         self.dx: Array = described[0][7]  # written by a backward pass to x alone
         self.nbytes = sum(array.nbytes for one in described for array in [*one[4:], entry]
                           if array is not None)
-        self._units = [layer.units for layer in layers]
+        self._units, self._parts = [layer.units for layer in layers], parts
         # What stands for a mask that keeps all.
         self.keeping = [self._scaling(units, 1.0) for units in self._units]
 
@@ -143,10 +149,13 @@ class DenseStack:
 
     def restricted(self, part: Part) -> tuple[Any, ...]:
         """Return what the kernels are told to have a part take part alone."""
-        sizes = part.sizes(self.inputs[1], self._units)
-        if not part.is_wide:
-            raise ValueError(f"a part has at least two inputs, and of the units, not {sizes}")
-        plans = [*map(self._scaling, sizes[1:], part.scales[1:])]
+        whole = [self.inputs[1], *self._units]
+        if not (self._parts and part.fits(whole)):
+            raise ValueError(
+                f"a part of {whole} needs a DenseStack with parts=True, and two or more of inputs "
+                f"and units by their int64 numbers, of the last all, not {part.units}"
+            )
+        plans = [*map(self._scaling, part.sizes(whole)[1:], part.scales[1:])]
         return part.units, part.lazy, part.scales[0], plans
 
     def _described(
