@@ -185,8 +185,9 @@ class Chain:
         return Part(
             [one.units for one in units], [one.scale for one in units], [one.lazy for one in units])
 
-    def wrote(self, part: Part) -> None:
-        """Say which gradients a step in one call has written."""
+    def wrote(self, part: Part | None) -> None:
+        """Say that a step in one call has written the gradients of a part."""
+        assert part is not None
         units, lazy = part.units, part.lazy
         for i, link in enumerate(self.links):
             weight, bias = (link.dense.parameter(name) for name in ("weight", "bias"))

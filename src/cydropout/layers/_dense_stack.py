@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cydropout._arrays import rows_of
-from cydropout.functional.dense_stack import DenseLayer, DenseStack
+from cydropout.functional.dense_stack import DenseLayer, DenseStack, Part
 from cydropout.layers._layer import (
     NO_GRADIENT,
     Array,
@@ -103,6 +103,12 @@ class Stack:
             return NO_GRADIENT if dx is None else dx.reshape(x.shape)
 
         return y, backward
+
+    def wrote(self, part: Part | None) -> None:
+        """Say that a step in one call has written the gradients, which are whole."""
+        for block in self.blocks:
+            for parameter in block.dense.parameters():
+                parameter.wrote()
 
     def find(self, rows: Array, ctx: Context) -> Found | None:
         """Return what a pass over rows runs on, or None where one pass after the other runs."""

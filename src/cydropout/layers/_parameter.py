@@ -138,8 +138,13 @@ class Parameter:
         """Return where all of the first gradient is to be written, or None if there is one."""
         return self._first(None, False) if self._stale else None
 
-    def wrote(self, submatrix: Submatrix | None, *, lazy: bool) -> None:
-        """Say that the place of `unwritten` has another gradient: all of it, or a submatrix's."""
+    @property
+    def place(self) -> Array:
+        """Where the gradient lies; `wrote` says that another was written there."""
+        return self._buffer()
+
+    def wrote(self, submatrix: Submatrix | None = None, *, lazy: bool = False) -> None:
+        """Say that the gradient is what was written to its place, all of it or a submatrix's."""
         self.zero_grad()
         self._first(submatrix, lazy)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,13 +128,14 @@ class SettledSteps:
         # Nothing is known of the optimizer's arrays before its first step: then there is a second.
         self._tries = 2 if alone and loss.kernel and type(model) is Sequential else 0
         self._found: dict[Any, tuple[int, OneCall | None]] = {}
-        self._written: tuple[Chain, Part] | None = None
+        # Lets the parameters know what the last step in one call has left as their gradients.
+        self._written: Callable[[], None] | None = None
 
     def finish(self) -> None:
-        """Let parameters know of which of their parts the last step has left the gradients."""
+        """Have all be as a step layer by layer leaves it."""
         if self._written is not None:
-            source, part = self._written
-            source.wrote(part)
+            self._written()
+            self._written = None
 
     def take(
         self, x: Array, batch: Batch, ctx: Context
@@ -147,7 +149,7 @@ class SettledSteps:
             one = self._find(x, ctx)
             self._found[x.shape] = tries + 1, one
         if one is None or batch.weight is not None or not one.step.fits(x, batch.y):
-            self._written = None
+            self.finish()
             return None
         taken = self._steps(one, x.shape, ctx, 1, lambda _: Rows(x, None, batch.y))
         return None if taken is None else taken.measured[0]
@@ -187,7 +189,7 @@ class SettledSteps:
         drawn = one.draw(shape, ctx, most)
         steps, parts = len(drawn.marks) - 1, drawn.parts
         if not steps:
-            self._written = None
+            self.finish()
             return None
         rows = rows_of(steps)
         if parts is not None and optimizer.rests:
@@ -198,8 +200,9 @@ class SettledSteps:
         last = len(measured) - 1
         stream.give_back(drawn.marks[last + 1], drawn.marks[-1] - drawn.marks[last + 1])
         stepped = last if math.isfinite(measured[last][0]) else last - 1
-        if isinstance(one.source, Chain) and drawn.parts and stepped >= 0:
-            self._written = one.source, drawn.parts[stepped]
+        if stepped >= 0:
+            part = None if drawn.parts is None else drawn.parts[stepped]
+            self._written = partial(one.source.wrote, part)
         return Taken(measured, one.step.batch(rows.x, rows.order, last), drawn.marks[last])
 
     def _find(self, x: Array, ctx: Context) -> OneCall | None:
@@ -216,10 +219,7 @@ class SettledSteps:
         if isinstance(source, Chain) and any(one.l2 for one in layers):  # it is one of all weights
             return None
         l2 = {id(one.parameter("weight")): one.l2 for one in layers if isinstance(one, Dense)}
-        gradients = {}
-        for parameter in parameters.values():
-            parameter.zero_grad()
-            gradients[id(parameter)] = parameter.unwritten()
+        gradients = {id(one): one.place for one in parameters.values()}
         stepped = [
             (one.value, gradients[id(one)], l2.get(id(one), 0.0), *state.arrays)
             for one, state in zip(parameters.values(), states, strict=True)

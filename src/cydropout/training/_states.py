@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -63,6 +63,12 @@ class States:
         """Iterate over one state for each name: of several the one that was stepped last."""
         known = sorted(self._known.values(), key=attrgetter("last"))
         return iter((self._loaded | {state.name: state for state in known}).values())
+
+    def known(self, parameters: Iterable[Parameter], slots: int) -> list[State] | None:
+        """Return the states of parameters that have been stepped, with so many arrays."""
+        states = [self._known.get(parameter) for parameter in parameters]
+        known = [state for state in states if state and len(state.arrays) == slots]
+        return known if len(known) == len(states) else None
 
     def of(self, named: Sequence[tuple[str, Parameter]], slots: int) -> list[State]:
         """Return the states of parameters, with new ones of zeros where there are none.

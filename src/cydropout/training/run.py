@@ -69,6 +69,9 @@ class Run:
         self.settings = self._now()
         self._left: Settings | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "made": {}}  # of the very arrays of this trainer
+
     def _now(self) -> Settings:
         own = {f"{place} {type(layer).__name__} {name}": getattr(layer, name, None)
                for place, layer in enumerate(self.parts["model"].walk())

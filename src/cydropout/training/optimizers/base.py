@@ -206,9 +206,10 @@ class Optimizer(Configured):
         apart = self.groups or any(one.max_norm is not None for _, one in stepped)
         if apart or len(self._together) != 1 or not is_method(self.step, Optimizer):
             return None
-        states = self._states.of(stepped, len(self.slots))
-        known = all(one.name == name for one, (name, _) in zip(states, stepped, strict=True))
-        return states if known and len({state.steps for state in states}) == 1 else None
+        states = self._states.known([one for _, one in stepped], len(self.slots))
+        if states is None or [one.name for one in states] != [name for name, _ in stepped]:
+            return None
+        return states if len({state.steps for state in states}) == 1 else None
 
     def count(self, states: Sequence[State], steps: int = 1) -> None:
         """Count steps of these."""
