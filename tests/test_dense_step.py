@@ -110,27 +110,63 @@ def test_several_wrong_steps_change_nothing(changed, words):
     assert (w == 1).all()
 
 
-def part(*units, count=2):
-    return [Part([*units], [1.0] * len(units), [True] * len(units))] * count
+def part(*units, count=2, scales=None, lazy=None):
+    scales, lazy = scales or [1.0] * len(units), lazy or [True] * len(units)
+    return [Part([None, None], [1.0] * 2, [True] * 2)] * (count - 1) + [
+        Part([*units], scales, lazy)]
 
 
 @pytest.mark.parametrize(("parts", "made", "words"), [
     (part(None, None), {}, "needs a DenseStack with parts=True"),
     (part(None, None), {"parts": True, "l2": 0.1}, "need as many parts, and no L2"),
-    (part(None, None, count=1), {"parts": True}, "2 steps need as many parts, and no L2, not 1"),
+    (part(None, None, count=1), {"parts": True}, "2 steps need as many parts, and no L2, .* not 1"),
     (part(np.array([1]), None), {"parts": True}, "two or more of inputs"),
     (part(np.array([1, 3]), None), {"parts": True}, r"a part of \[3, 2\]"),
-    (part(np.array([-1, 1]), None), {"parts": True}, r"not \[array\(\[-1,  1\]\), None\]"),
+    (part(np.array([-1, 1]), None), {"parts": True}, r"not Part\(units=\[array\(\[-1,  1\]\)"),
     (part(np.array([0, 1], "i4"), None), {"parts": True}, "int64"),
     (part(None, np.array([0, 1])), {"parts": True}, "of the last all"),
     (part(None), {"parts": True}, "two or more of inputs"),
+    (part(np.array([2, 0]), None), {"parts": True}, "rising"),
+    (part(np.array([0, 2, 1]), None), {"parts": True}, "rising"),
+    (part(np.array([1, 1]), None), {"parts": True}, "rising"),
+    (part(np.array([[0, 1], [1, 2]]), None), {"parts": True}, "rising"),
+    (part(np.arange(4)[::2], None), {"parts": True}, "rising"),
+    (part([0, 1], None), {"parts": True}, "rising"),
+    (part(None, None, scales=[1.0]), {"parts": True}, "with a scale and lazy for each"),
+    (part(None, None, lazy=[True]), {"parts": True}, "with a scale and lazy for each"),
 ])
 def test_wrong_parts_change_nothing(parts, made, words):
     step, w = step_of(**made)
     with pytest.raises(ValueError, match=words):
-        step.several(np.ones((8, 3)), None, np.zeros(8, "i8"), [None], [False], "sgd",
+        step.several(np.ones((8, 3)), None, np.zeros(8, "i8"), [], [], "sgd",
                      [{"learning_rate": 0.5}] * 2, parts=parts)
     assert (w == 1).all()
+
+
+def test_a_step_of_a_part_leaves_those_after_it_whole():
+    (step, w), (single, v) = step_of(parts=True), step_of()
+    x, y, rule = np.arange(12.0).reshape(4, 3), np.array([0, 0, 1, 1]), {"learning_rate": 0.5}
+    own = part(np.array([0, 2]), None, scales=[2.0, 1.0], lazy=[True, True], count=1)
+    step.several(x, None, y, [], [], "sgd", [rule], parts=own)
+    assert (w[1] == 1).all() and not (w == 1).all()
+    np.testing.assert_allclose(w[0], 1 - 0.5 * 2 * x[:, 0] @ (0.5 - np.eye(2)[y]) / 4)
+    v[...] = w
+    assert step(x, y, [None], "sgd", **rule)[0] == single(x, y, [None], "sgd", **rule)[0]
+    with pytest.raises(ValueError, match="no L2, plans and draws"):
+        step.several(x, None, y, [None], [False], "sgd", [rule], parts=own)
+
+
+def test_what_is_stepped_need_not_be_of_the_layers():
+    w, b, dw, db = np.ones((3, 2)), np.zeros(2), np.ones((3, 2)), np.zeros(2)
+    more, gradient = np.ones(5), np.ones(5)
+    step, _ = step_of(weights=[w], biases=[b], dweights=[dw], dbiases=[db], stepped=[
+        (w[:], dw, 0.0), (b[:], db, 0.0), (more, gradient, 0.0)])
+    single, v = step_of()
+    x, y = np.arange(12.0).reshape(4, 3), np.array([0, 1, 1, 0])
+    for one in (step, single):
+        one(x, y, [None], "sgd", learning_rate=0.5)
+    np.testing.assert_array_equal(w, v)
+    assert (more == 0.5).all()
 
 
 def test_a_loss_that_is_not_finite_steps_nothing():

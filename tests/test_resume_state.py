@@ -8,7 +8,7 @@ from test_resume import fit, two
 from training_cases import assert_same_bits, network, state, trainer
 
 from cydropout import Trainer
-from cydropout.layers import Dense, Sequential
+from cydropout.layers import Dense, Dropout, Sequential
 from cydropout.training import schedules
 from cydropout.training.callbacks import (
     Callback,
@@ -75,6 +75,33 @@ def test_callbacks_may_come_and_go_and_those_that_stay_keep_their_state(data, tm
     fit(data, tmp_path / "run", epochs=2, resume=True, override="callbacks",
         callbacks=[LearningRateSchedule(two), stop])
     assert stop.best_epoch == 2
+
+
+class Waning(Dropout):
+    """Halves its rate in each pass of training."""
+
+    def forward(self, x, ctx):
+        self.rate = self.rate / 2 if ctx.training else self.rate
+        return super().forward(x, ctx)
+
+
+class Slowing(SGD):
+    """Halves its learning rate in each step."""
+
+    def step(self, parameters, **options):
+        super().step(parameters, **options)
+        self.learning_rate /= 2
+
+
+@pytest.mark.parametrize(("noise", "optimizer"), [(Waning, SGD), (Dropout, Slowing)])
+def test_what_code_of_others_has_moved_is_no_change(noise, optimizer, data, tmp_path):
+    own = Trainer(Sequential([Dense(8), noise(0.5), Dense(3)]), "softmax_cross_entropy",
+                  optimizer(0.1), rng=0)
+    x, y = np.ones((8, 4)), np.arange(8) % 3
+    options = {"batch_size": 4, "progress": False, "checkpoint": tmp_path / "run"}
+    own.fit(x, y, epochs=1, **options)
+    own.fit(x, y, epochs=2, resume=True, **options)
+    assert own.epoch == 2
 
 
 def test_an_epoch_of_other_batches_begins_anew(data, tmp_path):

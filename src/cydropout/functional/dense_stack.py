@@ -58,17 +58,18 @@ class Part(NamedTuple):
     @property
     def is_wide(self) -> bool:
         """Whether there are at least two where not all take part: NumPy multiplies others apart."""
-        return all(own is None or own.size > 1 for own in self.units)
+        return all(own is None or len(own) > 1 for own in self.units)
 
     def fits(self, whole: Sequence[int]) -> bool:
         """Whether it may be one of so many inputs, and units of each layer."""
-        return len(self.units) == len(whole) and self.units[-1] is None and self.is_wide and all(
-            own is None or (own.dtype == np.int64 and own[0] >= 0 and own[-1] < count)
+        counts = {len(own) for own in (whole, *self)}
+        return len(counts) == 1 and self.units[-1] is None and self.is_wide and all(
+            own is None or api.rises(own, count)
             for own, count in zip(self.units, whole, strict=True))
 
     def sizes(self, whole: Sequence[int]) -> list[int]:
         """Return how many of the inputs, and of the units of each layer, take part."""
-        return [count if own is None else own.size
+        return [count if own is None else len(own)
                 for own, count in zip(self.units, whole, strict=True)]
 
 
@@ -153,10 +154,11 @@ class DenseStack:
         if not (self._parts and part.fits(whole)):
             raise ValueError(
                 f"a part of {whole} needs a DenseStack with parts=True, and two or more of inputs "
-                f"and units by their int64 numbers, of the last all, not {part.units}"
+                f"and units by their rising int64 numbers, of the last all, with a scale and lazy "
+                f"for each, not {part}"
             )
         plans = [*map(self._scaling, part.sizes(whole)[1:], part.scales[1:])]
-        return part.units, part.lazy, part.scales[0], plans
+        return part.units, [*map(bool, part.lazy)], float(part.scales[0]), plans
 
     def _described(
         self, rows: int, inputs: int, layer: DenseLayer, parts: bool

@@ -15,7 +15,8 @@ from cydropout.functional.optimizer import Gradient, _check_rule, _check_states,
 
 Array = np.ndarray[Any, Any]
 
-#: As many products of a row with a parameter as several steps in one call take: milliseconds.
+#: As many products of a row with a parameter as several steps in one call take: tens of
+#: milliseconds at most.
 _MOST = 1 << 28
 
 
@@ -142,8 +143,8 @@ class DenseStep:
         rules : sequence of dict
             The settings of each step.
         parts : sequence of Part, optional
-            What takes part in each step, in place of the plans. The gradients of parts lie at the
-            beginnings of their arrays; L2 has none.
+            What takes part in each step, in place of plans and draws, of which there are none.
+            The gradients of parts lie at the beginnings of their arrays; L2 has none.
         num_threads : int, optional
             By default as many as the work is worth.
         """
@@ -167,9 +168,12 @@ class DenseStep:
         place = api.wrong_label(targets, self._classes) if self._labels else -1
         if place >= 0:
             raise ValueError(f"label {targets[place]} at position {place} is no class")
+        if parts is not None:
+            if len(parts) != steps or self._l2 or plans or draws:
+                raise ValueError(f"{steps} steps need as many parts, and no L2, plans and draws, "
+                                 f"not {len(parts)}")
+            plans, draws = self._all, [False] * len(self._all)
         used = [own or whole for own, whole in zip(plans, self._all, strict=True)]
-        if parts is not None and (len(parts) != steps or self._l2):
-            raise ValueError(f"{steps} steps need as many parts, and no L2, not {len(parts)}")
         told = None if parts is None else [*map(self._restricted, parts)]
         found = np.empty((steps, 3))
         done = self._step.run(x, order, self._room, targets, used, list(draws), told,

@@ -12,7 +12,7 @@ from cydropout import functional
 from cydropout._arrays import contiguous
 from cydropout.functional import Submatrix
 from cydropout.functional.dense_stack import Part
-from cydropout.layers._dense_stack import Block, Found, find
+from cydropout.layers._dense_stack import Block, Found, found_of
 from cydropout.layers._fused import bias_activation_dropout
 from cydropout.layers._layer import (
     NO_GRADIENT,
@@ -174,7 +174,7 @@ class Chain:
         """Return what a step in one call runs on, or None where there is no such step."""
         if self.links[-1].noise is not None or not self._is_compact(x, ctx):
             return None
-        return find(self, [Block(link.dense, link.unit) for link in self.links], x, parts=True)
+        return found_of(self, [Block(link.dense, link.unit) for link in self.links], x, parts=True)
 
     def part(self, shape: Shape, ctx: Context) -> Part:
         """Draw what takes part in a step over samples of (batch, units)."""

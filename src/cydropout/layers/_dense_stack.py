@@ -111,11 +111,14 @@ class Stack:
                 parameter.wrote()
 
     def find(self, rows: Array, ctx: Context) -> Found | None:
-        """Return what a pass over rows runs on, or None where one pass after the other runs."""
-        return find(self, self.blocks, rows)
+        """Return what a pass over rows runs on, or None where one pass after the other runs.
+
+        It is the same in every context that `forward` allows.
+        """
+        return found_of(self, self.blocks, rows)
 
 
-def find(owner: Any, blocks: Sequence[Block], rows: Array, parts: bool = False) -> Found | None:
+def found_of(owner: Any, blocks: Sequence[Block], rows: Array, parts: bool = False) -> Found | None:
     """Return what a pass of dense layers over rows runs on, or None where the kernels do not fit.
 
     ``parts`` says whether some of the units alone may take part in a step.

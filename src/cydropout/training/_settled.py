@@ -29,8 +29,9 @@ class Drawn(NamedTuple):
     """The masks of steps that follow each other.
 
     ``plans`` draw and apply those of the first step, None where all is kept; ``draws`` says which
-    of them draw anew in each step. ``parts`` are what takes part in each, where that is the same
-    for all samples. ``marks`` are the numbers of the first draw of each step, and of the next.
+    of them draw anew in each step. ``parts`` are what takes part in each, in place of both, where
+    that is the same for all samples. ``marks`` are the numbers of the first draw of each step, and
+    of the next.
     """
 
     plans: list[Any]
@@ -70,8 +71,7 @@ class OneCall(NamedTuple):
                     break
                 parts.append(part)
                 marks.append(stream.next_draw)
-            idle = [None] * len(self.source.links)
-            return Drawn(idle, [False] * len(idle), parts, marks)
+            return Drawn([], [], parts, marks)
         if not self.plans:
             masks = masks_of(self.source.blocks, shape[:1], ctx)
             plans = plans_of(masks)

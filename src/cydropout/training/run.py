@@ -82,7 +82,7 @@ class Run:
     def compare(self, saved: SavedRun, override: Iterable[str], last: Run | None) -> None:
         """Raise if a checkpoint is of another run, as far as can be seen before it is built.
 
-        What only the callbacks of the ``last`` run moved counts as it was when that began.
+        What only the ``last`` run moved, as callbacks do, counts as it was when that began.
         """
         if last is not None:
             self.settings = as_begun(self.settings, last._left, last.settings)
@@ -107,8 +107,10 @@ class Run:
         return ""
 
     def end(self) -> None:
-        """Note the settings as the run leaves them, if callbacks may have moved some."""
-        self._left = self._now() if self.callbacks else None
+        """Note the settings as the run leaves them, if code of others may have moved some."""
+        own = [one for one in self.parts.values() if hasattr(one, "get_config")]
+        ours = all(is_ours(type(one)) for one in (*own, *self.parts["model"].walk()))
+        self._left = None if ours and not self.callbacks else self._now()
 
     def tell(self, event: str, *args: Any) -> None:
         """Call the method of that name of every callback, in their order."""

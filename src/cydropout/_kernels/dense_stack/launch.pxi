@@ -30,8 +30,8 @@ ctypedef struct dense_t:
     bint lazy
     bint lazy_bias
     # Of one pass.
-    const void *block         # the weight's part, and from a row of it to the next
-    int64_t stride
+    const void *block         # the weight's part
+    int64_t stride            # from a row of it to the next
     const void *weight
     const void *bias
     void *dweight
@@ -72,14 +72,14 @@ cdef class DenseStack:
     cdef int count, code
     cdef int64_t rows
     cdef const void *x
-    cdef void *entry
-    cdef bint enters          # whether x is not used as it lies
-    cdef submatrix_t entering
+    cdef void *input_room
+    cdef bint gathers_input   # x is not used as it lies
+    cdef submatrix_t input_part
 
     def __cinit__(self, int64_t rows, list layers, int code, cnp.ndarray entry):
         cdef dense_t *layer
         self.keep, self.count, self.code, self.rows = [layers, entry], len(layers), code, rows
-        self.entry = address_or_null(entry)
+        self.input_room = address_or_null(entry)
         self.layers = <dense_t*>calloc(max(self.count, 1), sizeof(dense_t))
         if self.layers == NULL:
             raise MemoryError
@@ -92,10 +92,14 @@ cdef class DenseStack:
             layer.dz, layer.dx = address_or_null(dz), address_or_null(dx)
             layer.shift, layer.known = <char*>address_or_null(shift), <char*>address_or_null(known)
             layer.shift_size = shift.nbytes
-        self.restrict([None] * (self.count + 1), [True] * (self.count + 1), 1.0)
+        self.restore()
 
     def __dealloc__(self):
         free(self.layers)
+
+    cdef int restore(self) except -1:
+        """Have all take part."""
+        return self.restrict([None] * (self.count + 1), [True] * (self.count + 1), 1.0)
 
     cdef int restrict(self, list index, list lazy, double scale) except -1:
         """Have some inputs, and some units of each layer, take part alone, from now on.
@@ -120,8 +124,8 @@ cdef class DenseStack:
             layer.sums.chunks = chunks_for(rows * layer.part.width)
             layer.sums.chunk_bytes = (layer.sums.columns + TILE) * item
         layer = self.layers
-        self.enters = index[0] is not None or scale != 1
-        self.entering = submatrix_of(
+        self.gathers_input = index[0] is not None or scale != 1
+        self.input_part = submatrix_of(
             None, index[0], rows, layer.part.height, <uint64_t>layer.inputs, scale)
         return 0
 
@@ -198,11 +202,11 @@ cdef class DenseStack:
     cdef int run_forward(self, const void *h, int num_threads) except -1 nogil:
         cdef dense_t *layer
         cdef fused_t fused
-        if self.enters:
-            launch(GATHER_SUBMATRIX, self.code, h, self.entry, &self.entering,
-                   self.entering.height * self.entering.width, row_units(&self.entering),
+        if self.gathers_input:
+            launch(GATHER_SUBMATRIX, self.code, h, self.input_room, &self.input_part,
+                   self.input_part.height * self.input_part.width, row_units(&self.input_part),
                    num_threads)
-            h = self.entry
+            h = self.input_room
         self.x = h
         for i in range(self.count):
             layer = &self.layers[i]

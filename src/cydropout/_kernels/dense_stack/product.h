@@ -50,10 +50,11 @@ static void cyd_vector_product(const cyd_blas_t *blas, int is_wide, int by_colum
 
 /* c = a b, (m, k) by (k, n) in C order, of doubles or floats; a turned matrix lies transposed.
  *
- * From a row of b, as it lies, to the next are `stride` numbers: of more rows and columns than one
- * they may be part of longer ones. With the calls that `numpy.matmul` makes, so that all bits are the same. */
+ * From a row of b, as it lies, to the next are `stride` numbers, unless one of the sizes is 1: then
+ * its rows follow each other. With the calls that `numpy.matmul` makes: all bits are the same. */
 static void cyd_product(const cyd_blas_t *blas, int is_wide, int a_turned, int b_turned, int64_t m,
-                        int64_t n, int64_t k, const void *a, const void *b, int64_t stride, void *c) {
+                        int64_t n, int64_t k, const void *a, const void *b, int64_t stride,
+                        void *c) {
     if (k == 1) {
         if (is_wide) {
             CYD_OUTER(double)

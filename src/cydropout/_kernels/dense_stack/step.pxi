@@ -7,7 +7,7 @@ ctypedef struct stepped_t:
     void *second
     uint64_t size
     double l2
-    const dense_t *layer      # whose weight or bias it is
+    const dense_t *layer      # whose weight or bias it is, or NULL
     bint is_bias
 
 
@@ -40,8 +40,9 @@ cdef class DenseStep:
             one.w, one.g, one.size = address(w), address(g), w.size
             one.first, one.second = address_or_null(first), address_or_null(second)
             for j in range(stack.count):
-                if w is weights[j] or w is biases[j]:
-                    one.layer, one.is_bias = &stack.layers[j], w is not weights[j]
+                if one.w == stack.layers[j].weight or one.w == stack.layers[j].bias:
+                    one.layer = &stack.layers[j]
+                    one.is_bias = one.w == stack.layers[j].bias
         self.loss = loss_of(number_of(loss, LOSSES), stack.rows, gradient, found)
 
     def __dealloc__(self):
@@ -54,7 +55,7 @@ cdef class DenseStep:
 
         Step n is of batch n of x, as it lies or in an order that `room` is filled by, one batch at
         a time. A plan that draws is at its draw of the first step. Of parts each step has one,
-        (index, lazy, scale, plans), to which the stack is restricted; of None it is whole. A row
+        (index, lazy, scale, plans), to which the stack is restricted for it. A row
         of `found` is loss, share of hits and penalty of a step, and none is stepped by a loss that
         is not finite.
         """
@@ -104,6 +105,8 @@ cdef class DenseStep:
                             layer.mask.source = layer.source
         finally:
             free(each)
+            if restricted:
+                stack.restore()
         return done
 
     cdef int step(self, const void *source, const step_t *rule, int num_threads,
@@ -135,10 +138,12 @@ cdef class DenseStep:
                 penalty += add_l2(one.w, one.g, one.l2, one.size, self.stack.code == FLOAT64)
         for i in range(self.count):
             one = &self.stepped[i]
-            part = bias_part(one.layer) if one.is_bias else one.layer.part
-            whole = part.rows == NULL and part.columns == NULL
+            whole = one.layer == NULL
             step = rule[0]
             step.first, step.second, step.size = one.first, one.second, one.size
-            step.lazy = one.layer.lazy_bias if one.is_bias else one.layer.lazy
+            if not whole:
+                part = bias_part(one.layer) if one.is_bias else one.layer.part
+                whole = part.rows == NULL and part.columns == NULL
+                step.lazy = one.layer.lazy_bias if one.is_bias else one.layer.lazy
             one_step(&step, NULL if whole else &part, one.g, one.w, self.stack.code, num_threads)
         return penalty

@@ -73,7 +73,7 @@ cdef void step_rows(const real *g, real *w, const step_t *s, uint64_t begin,
     cdef stretch_t part
     part.first = part.count = part.stop = 0
     while part.first + part.count < s.submatrix.stride:
-        go_on(&part, s.submatrix)
+        next_stretch(&part, s.submatrix)
         if s.lazy:
             step_lazily[real](g, w, s, &part, begin, end)
         else:

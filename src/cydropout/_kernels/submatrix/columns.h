@@ -4,7 +4,8 @@
 
 #include "simd/vectors.h"
 
-#define CYD_STRETCH 1024 /* columns at most */
+/* Columns at most, a whole number of vectors; their gradients stay in the nearest cache. */
+#define CYD_STRETCH 1024
 
 /* A bit for each column, set where it is taken. */
 typedef struct {
@@ -51,7 +52,7 @@ static void cyd_take_columns(cyd_taken_t *t, const int64_t *index, uint64_t firs
             at += (uint64_t)some;                                                                  \
         }                                                                                          \
     }                                                                                              \
-    /* row = there; other columns remain, or all of the vectors that it touches become 0. */       \
+    /* row = there; other columns remain, or become 0, those up to a whole vector too. */          \
     static void cyd_put_##suffix(real *row, const real *there, const cyd_taken_t *t,               \
                                  const int64_t *index, uint64_t first, uint64_t taken,             \
                                  uint64_t count, int remain) {                                     \

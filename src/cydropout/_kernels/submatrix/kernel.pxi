@@ -12,7 +12,7 @@ cdef void gather_submatrix(const real *x, real *y, const submatrix_t *r, uint64_
     cdef stretch_t part
     part.first = part.count = part.stop = 0
     while part.first + part.count < r.stride:
-        go_on(&part, r)
+        next_stretch(&part, r)
         for i in range(begin * r.span, min(end * r.span, r.height)):
             source = x + number_at(r.rows, i) * r.stride + part.first
             target = y + i * r.width + part.start

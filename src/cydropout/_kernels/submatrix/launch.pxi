@@ -11,8 +11,24 @@ cdef submatrix_t submatrix_of(cnp.ndarray rows, cnp.ndarray columns, uint64_t he
 
 
 cdef inline bint is_run(const int64_t *index, uint64_t count) noexcept nogil:
-    """Whether numbers that ascend follow each other."""
+    """Whether numbers that ascend, at least one, follow each other."""
     return index == NULL or <uint64_t>(index[count - 1] - index[0]) == count - 1
+
+
+def rises(object index, int64_t count):
+    """Whether these are numbers as the kernels take them: rising, from 0, and below `count`."""
+    cdef cnp.ndarray a
+    cdef const int64_t *numbers
+    if type(index) is not np.ndarray:
+        return False
+    a = index
+    if a.dtype != np.int64 or a.ndim != 1 or not cnp.PyArray_ISCARRAY_RO(a):
+        return False
+    numbers = <const int64_t*>address(a)
+    for i in range(cnp.PyArray_DIM(a, 0)):
+        if numbers[i] <= (numbers[i - 1] if i else -1) or numbers[i] >= count:
+            return False
+    return True
 
 
 cdef inline uint64_t row_units(const submatrix_t *r) noexcept nogil:

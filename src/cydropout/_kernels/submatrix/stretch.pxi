@@ -1,6 +1,8 @@
 # Some columns of a matrix, a stretch of all columns after the other: as runs, or each by itself.
 
 cdef extern from "simd/simd.h" nogil:
+    enum:
+        STRETCH "CYD_STRETCH"  # columns at once
     ctypedef struct taken_t "cyd_taken_t":
         pass
     void take_columns "cyd_take_columns"(
@@ -10,8 +12,7 @@ cdef extern from "simd/simd.h" nogil:
 
 cdef enum:
     SIDE_BY_SIDE = 16  # columns of a run on average, from which on they are taken as runs
-    STRETCH = 1024     # columns at once: their gradients stay in the nearest cache
-    MOST_RUNS = 65     # of these: STRETCH / SIDE_BY_SIDE, and one
+    MOST_RUNS = STRETCH // SIDE_BY_SIDE + 1
 
 cdef inline uint64_t run_from(const int64_t *index, uint64_t at, uint64_t count) noexcept nogil:
     """How many numbers from place `at` on follow each other."""
@@ -58,7 +59,7 @@ ctypedef struct stretch_t:
     uint64_t length[MOST_RUNS]
 
 
-cdef void go_on(stretch_t *part, const submatrix_t *r) noexcept nogil:
+cdef void next_stretch(stretch_t *part, const submatrix_t *r) noexcept nogil:
     """Describe the next columns."""
     cdef uint64_t run, at, end, place, count
     part.first += part.count
@@ -88,6 +89,9 @@ cdef inline void pick(const real *row, real *there, const stretch_t *part,
 
 cdef inline void put(const real *there, real *row, const stretch_t *part,
                      bint remain) noexcept nogil:
-    """row = there, the reverse; all others remain, or may become 0 in whole vectors."""
+    """row = there, the reverse; all others remain, or become 0 or what they were.
+
+    Where they need not remain, a row has room for whole vectors.
+    """
     put_columns(
         row, there, &part.taken, part.index, part.first, part.stop - part.start, part.count, remain)

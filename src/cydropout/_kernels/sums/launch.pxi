@@ -28,7 +28,7 @@ cdef void fold(const total_t *totals, uint64_t chunks, uint64_t stride, uint64_t
     """out[j] = the sum of all totals whose place is j modulo `columns`, chunk by chunk."""
     cdef uint64_t at = 0, column = 0, count, chunk, j
     cdef total_t part[LANES]
-    while at < stride:
+    while at < stride and columns:
         count = min(<uint64_t>LANES, min(columns - column, stride - at))
         memcpy(part, totals + at, count * sizeof(total_t))
         for chunk in range(1, chunks):
