@@ -121,7 +121,7 @@ cdef class DenseStack:
             layer.lazy, layer.lazy_bias = lazy[i] and lazy[i + 1], lazy[i + 1]
             layer.sums.columns = layer.part.width if self.has_bias(layer) else 1
             layer.sums.tiles = tiles(rows * layer.part.width)
-            layer.sums.chunks = chunks_for(rows * layer.part.width)
+            layer.sums.chunks = chunks_of(rows * layer.part.width)
             layer.sums.chunk_bytes = (layer.sums.columns + TILE) * item
         layer = self.layers
         self.gathers_input = index[0] is not None or scale != 1

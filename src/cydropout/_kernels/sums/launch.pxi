@@ -9,9 +9,13 @@ ctypedef fused total_t:
     double
 
 
-cpdef uint64_t chunks_for(uint64_t size):
-    """Return into how many chunks so many elements are split: the size alone says it."""
+cdef inline uint64_t chunks_of(uint64_t size) noexcept nogil:
     return max(<uint64_t>1, min(<uint64_t>CHUNKS, tiles(size) // CHUNKS))
+
+
+def chunks_for(uint64_t size):
+    """Return into how many chunks so many elements are split: the size alone says it."""
+    return chunks_of(size)
 
 
 cdef sums_t sums_of(cnp.ndarray totals, uint64_t size, uint64_t columns):
